@@ -1,0 +1,51 @@
+"""How Alembic runs here: on the service's own settings and logging, and never twice at once."""
+
+import asyncio
+import logging.config
+from typing import Any
+
+from alembic import context
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from src.config import AppSettings, DatabaseSettings
+from src.database import database_url
+from src.models import metadata
+from src.observability import logging_config
+
+# Any number will do, as long as nobody else's lock has it.
+MIGRATION_LOCK = 7_462_001
+
+
+def of_this_project(name: str | None, kind: str, _parents: Any) -> bool:
+    """Somebody else's tables in the same database are none of our business."""
+    return kind != "table" or name in metadata.tables
+
+
+def migrate(connection: Connection) -> None:
+    context.configure(connection, target_metadata=metadata, include_name=of_this_project, compare_server_default=True)
+    with context.begin_transaction():
+        # A second migration waits here until the first has committed, and then finds nothing left to do.
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+        # Fail rather than queue behind a long transaction, with all other traffic waiting behind us.
+        connection.execute(text("SET LOCAL lock_timeout = '10s'"))
+        context.run_migrations()
+
+
+async def main() -> None:
+    settings = context.config.attributes.get("database_settings") or DatabaseSettings.load()
+    engine = create_async_engine(
+        database_url(settings), poolclass=NullPool, connect_args={"timeout": settings.database_connect_timeout}
+    )
+    async with engine.connect() as connection:
+        await connection.run_sync(migrate)
+    await engine.dispose()
+
+
+if context.is_offline_mode():
+    raise SystemExit("migrations here look at what the tables hold, so they need a database: --sql is not supported")
+# Run from another program, logging is that program's business.
+if context.config.cmd_opts:
+    logging.config.dictConfig(logging_config(AppSettings.load().log_level))
+asyncio.run(main())

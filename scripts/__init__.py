@@ -1,0 +1,1 @@
+"""Tools that developers run; no production image carries them."""

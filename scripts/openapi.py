@@ -1,0 +1,36 @@
+"""`python -m scripts.openapi [--check]`: write tests/openapi.json, the contract as served, or compare it."""
+
+import json
+import sys
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from src.ai.config import AISettings
+from src.config import AppSettings, DatabaseSettings
+from src.main import create_app
+
+CONTRACT = Path(__file__).resolve().parent.parent / "tests" / "openapi.json"
+
+
+def render() -> str:
+    """The document under default settings: what a developer's environment sets does not belong in the contract."""
+    app = create_app(
+        AppSettings.model_construct(),
+        DatabaseSettings.model_construct(database_url=SecretStr("")),
+        AISettings.model_construct(),
+    )
+    return json.dumps(app.openapi(), indent=2, ensure_ascii=False) + "\n"
+
+
+def main() -> None:
+    if "--check" not in sys.argv:
+        CONTRACT.write_text(render())
+        return
+    if not CONTRACT.exists() or CONTRACT.read_text() != render():
+        sys.exit("tests/openapi.json is not what the service serves: run make openapi and review the difference")
+    print("tests/openapi.json is in step with the service")
+
+
+if __name__ == "__main__":
+    main()

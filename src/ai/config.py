@@ -1,0 +1,68 @@
+"""Settings of the AI domain."""
+
+import json
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    Field,
+    HttpUrl,
+    SecretStr,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import NoDecode
+
+from src.config import Settings
+
+ModelName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128)]
+
+
+class AISettings(Settings):
+    """How the service reaches the provider. Times are in seconds.
+
+    A call ends after `ai_deadline`, whatever happens. Within it an attempt may take `ai_connect_timeout` to connect and
+    `ai_read_timeout` between two pieces of the answer; another attempt is made only where both still fit.
+    """
+
+    openai_api_key: SecretStr | None = None
+    openai_base_url: HttpUrl = HttpUrl("https://api.openai.com/v1")
+    ai_model: ModelName = "gpt-5.4-mini"
+    ai_allowed_models: Annotated[tuple[ModelName, ...], NoDecode] = Field(
+        default_factory=lambda data: (data["ai_model"],)
+    )
+    ai_deadline: float = Field(8, gt=0)
+    ai_connect_timeout: float = Field(1, gt=0)
+    ai_read_timeout: float = Field(5, gt=0)
+    ai_max_attempts: int = Field(2, ge=1, le=5)
+
+    @field_validator("openai_api_key")
+    @classmethod
+    def blank_is_none(cls, value: SecretStr | None) -> SecretStr | None:
+        return value if value and value.get_secret_value().strip() else None
+
+    @field_validator("ai_allowed_models", mode="before")
+    @classmethod
+    def accept_a_list_in_text(cls, value: Any) -> Any:
+        """`a, b` or `["a", "b"]`."""
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("["):
+            return json.loads(value)
+        return [name for name in map(str.strip, value.split(",")) if name]
+
+    @field_validator("ai_allowed_models")
+    @classmethod
+    def allow_the_default(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if "ai_model" in info.data and info.data["ai_model"] not in value:
+            raise ValueError("must contain AI_MODEL")
+        return value
+
+    @model_validator(mode="after")
+    def an_attempt_fits(self) -> Self:
+        if self.ai_connect_timeout + self.ai_read_timeout > self.ai_deadline:
+            raise ValueError(
+                "AI_CONNECT_TIMEOUT + AI_READ_TIMEOUT <= AI_DEADLINE must hold, so that one attempt fits the deadline"
+            )
+        return self

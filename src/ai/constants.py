@@ -1,0 +1,36 @@
+"""The words and limits of the AI domain."""
+
+from enum import StrEnum
+from typing import Literal
+
+MAX_INPUT_LENGTH = 16_000
+MAX_INSTRUCTIONS_LENGTH = 4_000
+MIN_OUTPUT_TOKENS, DEFAULT_OUTPUT_TOKENS, MAX_OUTPUT_TOKENS = 16, 1_024, 2_048
+MAX_TEMPERATURE = 2.0
+
+# An answer of MAX_OUTPUT_TOKENS takes some 20 KiB.
+MAX_PROVIDER_BODY_BYTES = 1024 * 1024
+
+# Which wording made an answer: to be raised whenever what is sent along with the caller's words changes.
+PROMPT_VERSION = "responses-1"
+
+# Seconds: what a caller is told to wait who is over the rate, where the provider does not say it.
+DEFAULT_RETRY_AFTER = 5
+# Seconds before a second attempt, where the provider does not say it: a range, so that callers do not return as one.
+RETRY_DELAY = (0.05, 0.15)
+
+ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+
+
+class CompletionStatus(StrEnum):
+    COMPLETED = "completed"
+    INCOMPLETE = "incomplete"
+    REFUSED = "refused"
+
+
+class FinishReason(StrEnum):
+    STOP = "stop"
+    MAX_OUTPUT_TOKENS = "max_output_tokens"
+    CONTENT_FILTER = "content_filter"
+    REFUSAL = "refusal"
+    OTHER = "other"

@@ -1,0 +1,44 @@
+"""The client of the AI domain, and what ends its work when the caller leaves."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Request
+from starlette.requests import ClientDisconnect
+
+from src.ai.client import AIClient
+
+T = TypeVar("T")
+
+
+async def get_client(request: Request) -> AIClient:
+    client: AIClient = request.app.state.ai_client
+    return client
+
+
+AIClientDep = Annotated[AIClient, Depends(get_client)]
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` returns or raises; it is cancelled when the caller leaves, whom nothing else would tell of.
+
+    The body must have been read: what comes after it is that the caller leaves. Raises `ClientDisconnect`.
+    """
+    working = asyncio.create_task(work)
+    leaving = asyncio.create_task(_disconnect(request))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise ClientDisconnect
+    finally:
+        working.cancel()
+        leaving.cancel()
+        # Waits for the end of both, and looks at their exceptions: asyncio complains of one that nobody has looked at.
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _disconnect(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,92 @@
+"""What may be asked of a model, and how its answer looks from outside."""
+
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from src.ai.constants import (
+    DEFAULT_OUTPUT_TOKENS,
+    MAX_INPUT_LENGTH,
+    MAX_INSTRUCTIONS_LENGTH,
+    MAX_OUTPUT_TOKENS,
+    MAX_TEMPERATURE,
+    MIN_OUTPUT_TOKENS,
+    CompletionStatus,
+    FinishReason,
+    ReasoningEffort,
+)
+from src.schemas import CustomModel
+
+
+class ResponseCreate(CustomModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "input": "Explain in two sentences what an audit trail is for.",
+                    "instructions": "Answer in plain English.",
+                    "max_output_tokens": 256,
+                }
+            ]
+        }
+    )
+
+    input: str = Field(min_length=1, max_length=MAX_INPUT_LENGTH, description="What the model is to answer.")
+    instructions: str | None = Field(
+        None, max_length=MAX_INSTRUCTIONS_LENGTH, description="How the model is to answer; they rank above `input`."
+    )
+    model: str | None = Field(
+        None, max_length=128, description="One of those that `GET /api/v1/ai/status` lists; its default if left out."
+    )
+    max_output_tokens: int = Field(
+        DEFAULT_OUTPUT_TOKENS,
+        ge=MIN_OUTPUT_TOKENS,
+        le=MAX_OUTPUT_TOKENS,
+        description="Where the answer is cut, what the model only thinks included.",
+    )
+    temperature: float | None = Field(
+        None, ge=0, le=MAX_TEMPERATURE, description="Not every model takes one; the model's own if left out."
+    )
+    reasoning_effort: ReasoningEffort | None = Field(
+        None, description="Not every model takes each; the model's own if left out."
+    )
+
+
+class Output(CustomModel):
+    type: Literal["text", "json"]
+    text: str = Field(description="The answer as written; of a refusal, the words in which the model refuses.")
+    data: Any = Field(description="The value, where `type` is `json`; else null.")
+
+
+class Usage(CustomModel):
+    """Tokens, as the provider counts them; 0 where it does not say."""
+
+    input_tokens: int
+    cached_input_tokens: int = Field(description="How many of `input_tokens` came from the provider's cache.")
+    output_tokens: int
+    reasoning_tokens: int = Field(description="How many of `output_tokens` the model only thought.")
+    total_tokens: int
+
+
+class Meta(CustomModel):
+    request_id: str | None = Field(description="As in `X-Request-ID`.")
+    provider_request_id: str | None = Field(description="The provider's id of the request, for its support.")
+    latency_ms: float = Field(description="What the provider took, every attempt included.")
+    attempts: int = Field(description="How often the provider was asked.")
+    prompt_version: str = Field(description="Which wording was sent along.")
+
+
+class AIResponse(CustomModel):
+    id: str = Field(description="The provider's id of the answer.")
+    model: str = Field(description="The model that answered, as the provider names it.")
+    status: CompletionStatus = Field(description="`incomplete`: the answer was cut; `finish_reason` says why.")
+    finish_reason: FinishReason
+    output: Output
+    usage: Usage
+    meta: Meta
+
+
+class AIStatus(CustomModel):
+    configured: bool = Field(description="Whether there is a key; whether the provider takes it, only a call can tell.")
+    default_model: str
+    allowed_models: list[str]

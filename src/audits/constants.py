@@ -1,0 +1,29 @@
+"""The words and limits of an audit record."""
+
+from enum import StrEnum
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$"
+# The name, or all names that begin with it and a dot: `invoice.*`.
+NAME_FILTER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:-]*(\.\*)?$"
+# No control characters: C0, DEL and C1.
+TEXT_PATTERN = r"^[^\u0000-\u001f\u007f-\u009f]*$"
+
+MAX_NAME_LENGTH = 128
+MAX_TEXT_LENGTH = 256
+MAX_CORRELATION_ID_LENGTH = 128
+MAX_DETAILS_DEPTH = 32
+MAX_DETAILS_BYTES = 64 * 1024
+MAX_MINUTES_AHEAD = 5
+
+
+class ActorType(StrEnum):
+    USER = "user"
+    SYSTEM = "system"
+    SERVICE = "service"
+    ANONYMOUS = "anonymous"
+
+
+class AuditStatus(StrEnum):
+    SUCCESS = "success"
+    FAILURE = "failure"
+    PENDING = "pending"

@@ -1,0 +1,175 @@
+"""What an audit record looks like from outside, and what a request may ask."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from pydantic import (
+    MISSING,
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+from src import json_parser
+from src.audits.constants import (
+    MAX_CORRELATION_ID_LENGTH,
+    MAX_DETAILS_BYTES,
+    MAX_DETAILS_DEPTH,
+    MAX_MINUTES_AHEAD,
+    MAX_NAME_LENGTH,
+    MAX_TEXT_LENGTH,
+    NAME_FILTER_PATTERN,
+    NAME_PATTERN,
+    TEXT_PATTERN,
+    ActorType,
+    AuditStatus,
+)
+from src.exceptions import AppError
+from src.pagination import COUNT_CAP, DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, Count, Order
+from src.schemas import CustomModel, Page, UTCDateTime
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH, pattern=NAME_PATTERN)]
+NameFilter = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH, pattern=NAME_FILTER_PATTERN)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_LENGTH, pattern=TEXT_PATTERN)]
+CorrelationId = Annotated[
+    str, StringConstraints(min_length=1, max_length=MAX_CORRELATION_ID_LENGTH, pattern=TEXT_PATTERN)
+]
+
+
+def _recordable_time(value: datetime) -> datetime:
+    if value < datetime(1970, 1, 1, tzinfo=UTC):
+        raise ValueError("must not be before 1970")
+    if value > datetime.now(UTC) + timedelta(minutes=MAX_MINUTES_AHEAD):
+        raise ValueError(f"must be at most {MAX_MINUTES_AHEAD} minutes ahead")
+    return value
+
+
+OccurredAt = Annotated[UTCDateTime, AfterValidator(_recordable_time)]
+
+
+def _nests_deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    items = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_nests_deeper(item, levels - 1) for item in items)
+
+
+def _within_depth(value: dict[str, Any]) -> dict[str, Any]:
+    if _nests_deeper(value, MAX_DETAILS_DEPTH):
+        raise ValueError(f"must nest at most {MAX_DETAILS_DEPTH} levels")
+    return value
+
+
+def _parse_object(value: Any) -> Any:
+    """A query string carries the object as JSON text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json_parser.parse(value)
+    except AppError as error:
+        raise ValueError(f"must be a JSON object: {error.detail}") from None
+
+
+Details = Annotated[dict[str, Any], AfterValidator(_within_depth)]
+DetailsFilter = Annotated[Details, BeforeValidator(_parse_object)]
+
+
+class _AuditFields(CustomModel):
+    action: Name = Field(description="What was done.", examples=["invoice.update"])
+    entity_type: Name = Field(description="What kind of thing it was done to.", examples=["invoice"])
+    entity_id: Text = Field(description="Which one of its kind.", examples=["INV-2026-0042"])
+    actor_type: ActorType = Field(ActorType.USER, description="What kind of actor did it.")
+    actor_id: Text = Field(description="Which actor.", examples=["u-17"])
+    status: AuditStatus = Field(AuditStatus.SUCCESS, description="How it ended.")
+    details: Details = Field(
+        default={},
+        description=(
+            f"Anything else: at most {MAX_DETAILS_DEPTH} levels, and {MAX_DETAILS_BYTES} bytes as PostgreSQL prints it."
+        ),
+        examples=[{"amount": {"from": 100, "to": 120}}],
+    )
+    correlation_id: CorrelationId | None = Field(None, description="What it belongs to, e.g. a request.")
+
+
+class AuditCreate(_AuditFields):
+    occurred_at: OccurredAt | MISSING = Field(
+        MISSING, description="When it was done; now, if left out.", examples=["2026-01-31T12:00:00Z"]
+    )
+
+
+class AuditReplace(_AuditFields):
+    """The whole record: what is left out takes its default."""
+
+    occurred_at: OccurredAt = Field(description="When it was done.", examples=["2026-01-31T12:00:00Z"])
+
+
+class AuditPatch(CustomModel):
+    """The fields to change, each as a whole: `details` is replaced, not merged."""
+
+    occurred_at: OccurredAt | MISSING = MISSING
+    action: Name | MISSING = MISSING
+    entity_type: Name | MISSING = MISSING
+    entity_id: Text | MISSING = MISSING
+    actor_type: ActorType | MISSING = MISSING
+    actor_id: Text | MISSING = MISSING
+    status: AuditStatus | MISSING = MISSING
+    details: Details | MISSING = MISSING
+    correlation_id: CorrelationId | MISSING | None = MISSING
+
+    @model_validator(mode="after")
+    def changes_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("must change at least one field")
+        return self
+
+
+class Audit(CustomModel):
+    """A record as it stands."""
+
+    id: UUID
+    occurred_at: datetime
+    recorded_at: datetime = Field(description="When the service recorded it.")
+    updated_at: datetime = Field(description="When it was changed last.")
+    action: str
+    entity_type: str
+    entity_id: str
+    actor_type: ActorType
+    actor_id: str
+    status: AuditStatus
+    details: dict[str, Any]
+    correlation_id: str | None
+    version: int = Field(description="1 for a new record; each change adds 1.")
+
+
+class AuditDeleted(CustomModel):
+    id: UUID
+    version: int = Field(description="The version that the deletion made.")
+    deleted_at: datetime
+
+
+class AuditFilter(CustomModel):
+    """Which records: all conditions must hold; several values of one condition are alternatives."""
+
+    action: list[NameFilter] = Field(default=[], description="A name, or `invoice.*` for all that begin so.")
+    entity_type: Name | None = None
+    entity_id: Text | None = None
+    actor_type: ActorType | None = None
+    actor_id: Text | None = None
+    status: list[AuditStatus] = Field(default=[])
+    correlation_id: CorrelationId | None = None
+    occurred_from: UTCDateTime | None = Field(None, description="At this time or later.")
+    occurred_to: UTCDateTime | None = Field(None, description="Before this time.")
+    details: DetailsFilter | None = Field(None, description="A JSON object that the record's details contain.")
+
+
+class AuditQuery(AuditFilter):
+    order: Order = Field(Order.DESC, description="By `occurred_at`, then `id`.")
+    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
+    offset: int = Field(0, ge=0, le=MAX_OFFSET)
+    count: Count = Field(Count.CAPPED, description=f"`capped` counts to {COUNT_CAP}; `none` does not count.")
+
+
+AuditPage = Page[Audit]

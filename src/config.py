@@ -1,0 +1,127 @@
+"""Settings of the process and of the database; every domain keeps its own beside its code.
+
+Values come from environment variables, then from `.env` in the project's folder. They are read once, at start: what is
+missing or malformed ends the process with one line that names the variable and never shows its value.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, SecretStr, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+API_PREFIX = "/api/v1"
+
+
+class Environment(StrEnum):
+    LOCAL = "local"
+    STAGING = "staging"
+    PRODUCTION = "production"
+
+
+class Settings(BaseSettings):
+    """What every settings class shares: where values are read from, and how a wrong one is reported."""
+
+    model_config = SettingsConfigDict(
+        env_file=PROJECT_ROOT / ".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the settings, or end the process with one line (`SystemExit`, status 1)."""
+        try:
+            return cls()
+        except ValidationError as error:
+            raise SystemExit(f"configuration: {describe(error)} (.env.example lists every variable)") from None
+
+
+def describe(error: ValidationError) -> str:
+    """Name each variable and what is wrong with it, without its value."""
+    return "; ".join(
+        f"{'_'.join(map(str, problem['loc'])).upper() or 'settings'}: {_reason(problem['type'], problem['msg'])}"
+        for problem in error.errors(include_url=False, include_context=False, include_input=False)
+    )
+
+
+def _reason(kind: str, message: str) -> str:
+    return "is required and not set" if kind == "missing" else message.removeprefix("Value error, ")
+
+
+Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^\s/]+)$")]
+
+
+class AppSettings(Settings):
+    environment: Environment = Environment.LOCAL
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    workers: int = Field(1, ge=1, le=64)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    cors_origins: Annotated[list[Origin], NoDecode] = ["*"]
+    docs_enabled: bool = True
+    forwarded_allow_ips: str = ""
+    max_body_bytes: int = Field(1024 * 1024, ge=1024)
+    max_url_bytes: int = Field(8 * 1024, ge=1024)
+    max_header_bytes: int = Field(16 * 1024, ge=1024)
+    graceful_shutdown_seconds: int = Field(10, ge=1)
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def accept_any_case(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def split_at_commas(cls, value: Any) -> Any:
+        return [origin.strip() for origin in value.split(",")] if isinstance(value, str) else value
+
+
+_URL_FORM = "must look like postgresql://user:password@host:5432/database"
+_URL_PARAMETERS = {"host", "port", "ssl", "sslmode", "target_session_attrs"}
+
+
+class DatabaseSettings(Settings):
+    """How the service reaches PostgreSQL. Times are in seconds.
+
+    A caller waits at most `pool_timeout` for a connection; a statement ends in the server after `statement_timeout`,
+    waits at most `lock_timeout` for a row, and is given up here after `command_timeout`, should the server not answer
+    at all. Each fits into the next.
+    """
+
+    database_url: SecretStr
+    database_pool_size: int = Field(10, ge=1)
+    database_max_overflow: int = Field(5, ge=0)
+    database_pool_timeout: float = Field(1.5, gt=0)
+    database_connect_timeout: float = Field(2, gt=0)
+    database_lock_timeout: float = Field(1.5, gt=0)
+    database_statement_timeout: float = Field(2, gt=0)
+    database_command_timeout: float = Field(2.5, gt=0)
+
+    @field_validator("database_url")
+    @classmethod
+    def can_be_used(cls, value: SecretStr) -> SecretStr:
+        try:
+            url = make_url(value.get_secret_value().strip())
+        except (ArgumentError, ValueError):
+            raise ValueError(_URL_FORM) from None
+        if url.drivername not in ("postgres", "postgresql", "postgresql+asyncpg"):
+            raise ValueError(_URL_FORM)
+        if unknown := url.query.keys() - _URL_PARAMETERS:
+            raise ValueError(f"does not take the parameter {', '.join(sorted(unknown))}")
+        return SecretStr(url.set(drivername="postgresql+asyncpg").render_as_string(hide_password=False))
+
+    @model_validator(mode="after")
+    def timeouts_fit_together(self) -> Self:
+        if not self.database_lock_timeout <= self.database_statement_timeout < self.database_command_timeout:
+            raise ValueError(
+                "DATABASE_LOCK_TIMEOUT <= DATABASE_STATEMENT_TIMEOUT < DATABASE_COMMAND_TIMEOUT must hold, "
+                "so that the server gives up before the client does"
+            )
+        return self

@@ -1,0 +1,99 @@
+"""The errors that the service answers with. Nothing here knows HTTP beyond a status number.
+
+    AppError
+    ├── NotFound                 404   domains derive theirs, e.g. AuditNotFound
+    ├── MethodNotAllowed         405
+    ├── Conflict                 409
+    ├── MalformedJSON            400
+    ├── PayloadTooLarge          413
+    ├── URITooLong               414
+    ├── UnsupportedMediaType     415
+    ├── ValidationFailed         422
+    ├── HeadersTooLarge          431
+    ├── InternalError            500
+    ├── DatabaseUnavailable      503
+    │   ├── DatabaseBusy
+    │   └── DatabaseTimeout
+    └── AIError                        in src/ai/exceptions.py
+
+A new one is two lines: a class with `status`, `code` and `title`. What it says of this very case is `detail`.
+"""
+
+from typing import Any
+
+
+class AppError(Exception):
+    """An answer that the service means to give; `src/problems.py` writes it as a problem document (RFC 9457).
+
+    `retry_after` (seconds) becomes the `Retry-After` header; `extensions` become members of the document.
+    """
+
+    status: int
+    code: str
+    title: str
+    retry_after: int | None = None
+
+    def __init__(self, detail: str = "", *, retry_after: int | None = None, **extensions: Any) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.extensions = extensions
+        if retry_after is not None:
+            self.retry_after = retry_after
+
+
+class NotFound(AppError):
+    status, code, title = 404, "not-found", "Not found"
+
+
+class MethodNotAllowed(AppError):
+    status, code, title = 405, "method-not-allowed", "Method not allowed"
+
+
+class Conflict(AppError):
+    status, code, title = 409, "conflict", "Conflict with what is stored"
+
+
+class MalformedJSON(AppError):
+    status, code, title = 400, "malformed-json", "The body is not valid JSON"
+
+
+class PayloadTooLarge(AppError):
+    status, code, title = 413, "payload-too-large", "The body is too large"
+
+
+class URITooLong(AppError):
+    status, code, title = 414, "uri-too-long", "The URL is too long"
+
+
+class UnsupportedMediaType(AppError):
+    status, code, title = 415, "unsupported-media-type", "The body's media type is not supported"
+
+
+class ValidationFailed(AppError):
+    """The request is understood and wrong; `errors` lists `{"loc", "msg", "type"}`, never the input itself."""
+
+    status, code, title = 422, "validation-error", "The request is not valid"
+
+    def __init__(self, errors: list[dict[str, Any]]) -> None:
+        count = len(errors)
+        super().__init__(f"{count} {'value is' if count == 1 else 'values are'} not valid; see errors.", errors=errors)
+
+
+class HeadersTooLarge(AppError):
+    status, code, title = 431, "headers-too-large", "The request's headers are too large"
+
+
+class InternalError(AppError):
+    status, code, title = 500, "internal-error", "Something went wrong on our side"
+
+
+class DatabaseUnavailable(AppError):
+    status, code, title, retry_after = 503, "database-unavailable", "The database cannot be reached", 1
+
+
+class DatabaseBusy(DatabaseUnavailable):
+    status, code, title = 503, "database-busy", "The database is busy"
+
+
+class DatabaseTimeout(DatabaseUnavailable):
+    status, code, title = 503, "database-timeout", "The database took too long"

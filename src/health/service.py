@@ -1,0 +1,90 @@
+"""The checks that need the database, and what their results mean together."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from src import __version__
+from src.health.constants import DEADLINE, AIState, MigrationState, State
+from src.health.exceptions import CheckFailed
+from src.health.schemas import AICheck, Checks, DatabaseCheck, Health, MigrationCheck
+from src.migrations import Revisions
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What the database said of itself."""
+
+    latency_ms: float
+    revision: str | None
+
+
+async def check(engine: AsyncEngine, revisions: Revisions, *, ai_configured: bool) -> Health:
+    """Answers within `DEADLINE` seconds, whatever the database does."""
+    ai = AICheck(status=AIState.CONFIGURED if ai_configured else AIState.NOT_CONFIGURED)
+    try:
+        probe = await _within_deadline(engine)
+    except CheckFailed:
+        database = DatabaseCheck(status=State.UNAVAILABLE, latency_ms=None)
+        migrations = MigrationCheck(status=MigrationState.UNKNOWN, current=None, expected=revisions.head)
+    else:
+        database = DatabaseCheck(status=State.OK, latency_ms=probe.latency_ms)
+        migrations = MigrationCheck(
+            status=_migration_state(probe.revision, revisions), current=probe.revision, expected=revisions.head
+        )
+    ready = migrations.status in (MigrationState.OK, MigrationState.AHEAD)
+    return Health(
+        status=State.OK if ready else State.UNAVAILABLE,
+        version=__version__,
+        checks=Checks(database=database, migrations=migrations, ai=ai),
+    )
+
+
+def _migration_state(current: str | None, revisions: Revisions) -> MigrationState:
+    if current == revisions.head:
+        return MigrationState.OK
+    if current is None:
+        return MigrationState.MISSING
+    return MigrationState.BEHIND if current in revisions.known else MigrationState.AHEAD
+
+
+async def _within_deadline(engine: AsyncEngine) -> Probe:
+    """Raises `CheckFailed`. A probe that hangs is left to end by itself: giving it up politely can take seconds."""
+    probe = asyncio.create_task(_probe(engine))
+    probe.add_done_callback(_retrieve_exception)
+    done, _ = await asyncio.wait({probe}, timeout=DEADLINE)
+    if not done:
+        probe.cancel()
+        raise CheckFailed("no answer in time")
+    try:
+        return probe.result()
+    except (DBAPIError, PoolTimeoutError, OSError) as error:
+        raise CheckFailed(type(error).__name__) from error
+
+
+def _retrieve_exception(probe: asyncio.Task[Probe]) -> None:
+    """Asyncio complains of an exception that nobody has looked at."""
+    if not probe.cancelled():
+        probe.exception()
+
+
+async def _probe(engine: AsyncEngine) -> Probe:
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        started = time.perf_counter()
+        await connection.execute(text("SELECT 1"))
+        latency_ms = round((time.perf_counter() - started) * 1000, 2)
+        return Probe(latency_ms, await current_revision(connection))
+
+
+async def current_revision(connection: AsyncConnection) -> str | None:
+    """The revision that Alembic has noted, if it ever ran here."""
+    if await connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+        return None
+    revision: str | None = await connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision

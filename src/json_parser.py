@@ -1,0 +1,77 @@
+"""A strict JSON parser: what is ambiguous, lossy or cannot be stored is refused.
+
+RFC 8259 for the syntax, I-JSON (RFC 7493, 2.2) for the numbers.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+from math import isinf
+from typing import Any
+
+from pydantic_core import from_json
+
+from src.exceptions import MalformedJSON, ValidationFailed
+
+Location = tuple[str | int, ...]
+
+_MOST_ERRORS = 20
+_BEYOND_DOUBLE = "beyond_double"
+# Only a text in which this is found can hold a NUL, an infinity or an integer beyond 2^53: the walk through every value
+# in Python is spared for all others.
+_SUSPECT = re.compile(rb"\\u0000|\d[eE]\+?0*\d{3}|\d{16}")
+
+
+def parse(text: bytes | str) -> Any:
+    """The value of a JSON text.
+
+    Raises `MalformedJSON` for what is not JSON (NaN, infinities, a number beyond a double, a lone surrogate, invalid
+    UTF-8), and `ValidationFailed` for what is JSON and cannot be kept as it was sent.
+    """
+    try:
+        value = from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        if "recursion limit" in str(error):
+            raise ValidationFailed([_error((), "Nested too deeply", "too_deep")]) from None
+        raise MalformedJSON(f"Not JSON: {error}.") from None
+    if _SUSPECT.search(text if isinstance(text, bytes) else text.encode()):
+        _refuse_lossy(value)
+    return value
+
+
+def _refuse_lossy(value: Any) -> None:
+    errors = list(islice(_lossy(value, ()), _MOST_ERRORS))
+    if any(error["type"] == _BEYOND_DOUBLE for error in errors):
+        raise MalformedJSON("A number is larger than a double can hold.")
+    if errors:
+        raise ValidationFailed(errors)
+
+
+def _lossy(value: Any, location: Location) -> Iterator[dict[str, Any]]:
+    match value:
+        case dict():
+            for key, item in value.items():
+                yield from _lossy(key, location)
+                yield from _lossy(item, (*location, key))
+        case list():
+            for index, item in enumerate(value):
+                yield from _lossy(item, (*location, index))
+        case str() if "\0" in value:
+            yield _error(location, "Text must not contain the character NUL", "nul_character")
+        case float() if isinf(value):
+            yield _error(location, "", _BEYOND_DOUBLE)
+        case int() if not _is_double(value):
+            yield _error(
+                location, "A double does not hold this integer exactly; send it as a string", "inexact_integer"
+            )
+
+
+def _is_double(value: int) -> bool:
+    try:
+        return int(float(value)) == value
+    except OverflowError:
+        return False
+
+
+def _error(location: Location, message: str, kind: str) -> dict[str, Any]:
+    return {"loc": ["body", *location], "msg": message, "type": kind}

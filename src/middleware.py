@@ -1,0 +1,128 @@
+"""What surrounds every request, as pure ASGI: ids, the access log, limits on the head, and the last resort for errors.
+
+From the outside in: `RequestContextMiddleware`, Starlette's `CORSMiddleware`, `LastResortMiddleware`. The last resort
+sits inside CORS, so that a browser can read the problem document of an unforeseen error as well.
+"""
+
+import logging
+import re
+import time
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from src import observability, problems
+from src.config import AppSettings
+from src.exceptions import AppError, HeadersTooLarge, URITooLong
+from src.identifiers import new_id
+
+access_logger = logging.getLogger("src.access")
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+# W3C Trace Context, 3.2: version, trace-id, parent-id, flags; ids of zeros only are invalid.
+_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+
+# What nginx logs for a client that left before its answer; it is never sent.
+CLIENT_CLOSED_REQUEST = 499
+
+
+class RequestContextMiddleware:
+    """Give the request its id, return it in `X-Request-ID`, and write one access line when it has ended."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        request_id = _request_id(headers.get(b"x-request-id", b""))
+        observability.request_id.set(request_id)
+        observability.trace_id.set(_trace_id(headers.get(b"traceparent", b"")))
+        started, status, size = time.perf_counter(), CLIENT_CLOSED_REQUEST, 0
+        method = scope["method"]
+        if method == "HEAD":
+            # The server in front drops the body (RFC 9110, 9.3.2); no route has to know the method.
+            scope = {**scope, "method": "GET"}
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status, size
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            else:
+                size += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_id)
+        finally:
+            _log_access(scope, method, status, size, time.perf_counter() - started)
+
+
+def _request_id(offered: bytes) -> str:
+    return offered.decode() if _REQUEST_ID.fullmatch(offered) else str(new_id())
+
+
+def _trace_id(traceparent: bytes) -> str | None:
+    match = _TRACEPARENT.fullmatch(traceparent)
+    return match[1].decode() if match else None
+
+
+def _log_access(scope: Scope, method: str, status: int, size: int, seconds: float) -> None:
+    route, client = scope.get("route"), scope.get("client")
+    access_logger.info(
+        "request",
+        extra={
+            "method": method,
+            "path": scope["path"],
+            "route": getattr(route, "path_format", None) or getattr(route, "path", None),
+            "status": status,
+            "duration_ms": round(seconds * 1000, 2),
+            "bytes": size,
+            "client": client[0] if client else None,
+        },
+    )
+
+
+class LastResortMiddleware:
+    """Answer what nothing else answered, and refuse a head that is too long, as problem documents."""
+
+    def __init__(self, app: ASGIApp, settings: AppSettings) -> None:
+        self.app = app
+        self.settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        response_started = False
+
+        async def note_start(message: Message) -> None:
+            nonlocal response_started
+            response_started = True
+            await send(message)
+
+        try:
+            self._check_head(scope)
+            await self.app(scope, receive, note_start)
+        except ClientDisconnect:
+            return
+        except Exception as error:
+            if response_started:
+                raise
+            await problems.from_exception(error, scope)(scope, receive, send)
+
+    def _check_head(self, scope: Scope) -> None:
+        if error := _head_error(scope, self.settings):
+            raise error
+
+
+def _head_error(scope: Scope, settings: AppSettings) -> AppError | None:
+    if len(scope["raw_path"]) + len(scope["query_string"]) > settings.max_url_bytes:
+        return URITooLong(f"At most {settings.max_url_bytes} bytes are accepted.")
+    if sum(len(name) + len(value) for name, value in scope["headers"]) > settings.max_header_bytes:
+        return HeadersTooLarge(f"At most {settings.max_header_bytes} bytes are accepted.")
+    return None

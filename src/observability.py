@@ -1,0 +1,49 @@
+"""Logging: one JSON object a line on stdout, each with the request it belongs to."""
+
+import logging
+from contextvars import ContextVar
+from typing import Any
+
+from pythonjsonlogger.core import RESERVED_ATTRS
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
+
+
+class RequestContextFilter(logging.Filter):
+    """Give every record the ids of the request in whose context it was written."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.request_id = request_id.get()
+        record.trace_id = trace_id.get()
+        return True
+
+
+def logging_config(level: str) -> dict[str, Any]:
+    """For `logging.config.dictConfig`, and for uvicorn, which applies it in each of its processes."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {"request_context": {"()": RequestContextFilter}},
+        "formatters": {
+            "json": {
+                "()": "pythonjsonlogger.json.JsonFormatter",
+                "fmt": ["timestamp", "levelname", "name", "message", "request_id", "trace_id"],
+                "rename_fields": {"levelname": "level", "name": "logger"},
+                "timestamp": True,
+                # color_message is uvicorn's copy of the message for terminals
+                "reserved_attrs": [*RESERVED_ATTRS, "color_message"],
+            }
+        },
+        "handlers": {
+            "stdout": {
+                "class": "logging.StreamHandler",
+                "stream": "ext://sys.stdout",
+                "formatter": "json",
+                "filters": ["request_context"],
+            }
+        },
+        # It names each of its plugins at every start.
+        "loggers": {"alembic.runtime.plugins": {"level": "WARNING"}},
+        "root": {"level": level, "handlers": ["stdout"]},
+    }

@@ -1,0 +1,188 @@
+"""Exceptions become RFC 9457 problem documents here and nowhere else."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic_core import to_json
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Scope
+
+from src import exceptions, observability
+from src.exceptions import AppError
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+
+# SQLSTATE (PostgreSQL documentation, appendix A): the whole code first, then its class.
+_BY_SQLSTATE: Mapping[str, type[AppError]] = {
+    "57014": exceptions.DatabaseTimeout,  # query_canceled, by statement_timeout
+    "55P03": exceptions.DatabaseTimeout,  # lock_not_available, by lock_timeout
+    "40": exceptions.DatabaseBusy,  # serialization_failure, deadlock_detected
+    "53": exceptions.DatabaseBusy,  # too_many_connections, out of memory or disk
+    "23503": exceptions.Conflict,  # foreign_key_violation
+    "23505": exceptions.Conflict,  # unique_violation
+    **dict.fromkeys(("08", "25", "28", "3D", "42", "54", "55", "57", "58"), exceptions.DatabaseUnavailable),
+}
+_SYNTAX_OR_ACCESS = "42"
+_REFUSED_VALUE = ("22", "23502", "23514")  # data_exception, not_null_violation, check_violation
+
+
+# What operations can answer with, for `documented`.
+BODY_ERRORS = (
+    exceptions.MalformedJSON,
+    exceptions.PayloadTooLarge,
+    exceptions.UnsupportedMediaType,
+    exceptions.ValidationFailed,
+)
+DATABASE_ERRORS = (exceptions.DatabaseUnavailable, exceptions.DatabaseBusy, exceptions.DatabaseTimeout)
+
+_UNFORESEEN = exceptions.InternalError("It was recorded under this request id.")
+
+
+def from_exception(error: Exception, scope: Scope) -> Response:
+    """The answer to any exception. What is not the caller's doing is logged, with its traceback."""
+    answer = _classify(error, scope)
+    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        _log(answer, error)
+    return _respond(answer, scope)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every exception that FastAPI offers to a handler; `LastResortMiddleware` has the others."""
+
+    async def handle(request: Request, error: Exception) -> Response:
+        return from_exception(error, request.scope)
+
+    for kind in (AppError, HTTPException, RequestValidationError, SQLAlchemyError, OSError):
+        app.add_exception_handler(kind, handle)
+
+
+def documented(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of an operation that can fail in these ways, for its OpenAPI description."""
+    by_status: dict[int | str, dict[str, Any]] = {}
+    for error in errors:
+        response = by_status.setdefault(error.status, {"description": "", "content": {MEDIA_TYPE: _content()}})
+        response["description"] = " or ".join(
+            filter(None, (response["description"], f"{error.title} (`{error.code}`)"))
+        )
+        response["content"][MEDIA_TYPE]["examples"][error.code] = {"value": _example(error)}
+        if error.retry_after is not None:
+            response["headers"] = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
+    return by_status
+
+
+def _content() -> dict[str, Any]:
+    return {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}
+
+
+def _example(error: type[AppError]) -> dict[str, Any]:
+    example = _members(error, error.title, "/api/v1/example", "0197a1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b")
+    if issubclass(error, exceptions.ValidationFailed):
+        example["errors"] = [
+            {"loc": ["query", "limit"], "msg": "Input should be greater than 0", "type": "greater_than"}
+        ]
+    return example
+
+
+def _members(error: AppError | type[AppError], detail: str, instance: str, request_id: str | None) -> dict[str, Any]:
+    return {
+        "type": f"urn:problem-type:{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": detail,
+        "instance": instance,
+        "code": error.code,
+        "request_id": request_id,
+    }
+
+
+def _classify(error: Exception, scope: Scope) -> AppError:
+    match error:
+        case AppError():
+            return error
+        case RequestValidationError():
+            return exceptions.ValidationFailed([_without_input(item) for item in error.errors()])
+        case HTTPException():
+            return _from_http(error, scope)
+        case PoolTimeoutError():
+            return exceptions.DatabaseBusy("Every connection is in use. Try again shortly.")
+        case DBAPIError():
+            return _from_database(error)
+        case TimeoutError():
+            return exceptions.DatabaseTimeout("The database did not answer in time. Try again shortly.")
+        case OSError():
+            return exceptions.DatabaseUnavailable("The database cannot be reached. Try again shortly.")
+        case _:
+            return _UNFORESEEN
+
+
+def _without_input(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Only where and what: the input can be secret, and can be what no JSON can hold."""
+    message = item["msg"].removeprefix("Value error, ")
+    return {"loc": [*item["loc"]], "msg": message, "type": item["type"]}
+
+
+def _from_http(error: HTTPException, scope: Scope) -> AppError:
+    match error.status_code:
+        case HTTPStatus.NOT_FOUND:
+            return exceptions.NotFound("There is nothing at this path; GET / lists what there is.")
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            return exceptions.MethodNotAllowed(f"Allowed here: {_allowed_methods(scope)}.")
+        case _:
+            return _UNFORESEEN
+
+
+def _allowed_methods(scope: Scope) -> str:
+    """Every method of this path, over all its routes: each route knows only its own. Where GET is, HEAD is too."""
+
+    def is_allowed(method: str) -> bool:
+        wanted = {**scope, "method": "GET" if method == "HEAD" else method}
+        return any(route.matches(wanted)[0] is Match.FULL for route in scope["app"].routes)
+
+    return ", ".join(filter(is_allowed, _METHODS))
+
+
+def _from_database(error: DBAPIError) -> AppError:
+    sqlstate = getattr(error.driver_exception, "sqlstate", None) or ""
+    # asyncpg refuses what it cannot encode, an integer out of range say, with a ValueError of its own.
+    if isinstance(error.driver_exception, ValueError) or sqlstate.startswith(_REFUSED_VALUE):
+        return exceptions.ValidationFailed(
+            [{"loc": ["body"], "msg": "A value cannot be stored as it is", "type": "not_storable"}]
+        )
+    kind = _BY_SQLSTATE.get(sqlstate) or _BY_SQLSTATE.get(sqlstate[:2])
+    if kind is None:
+        # Without a code it is asyncpg that refuses: the connection is closed, or closing.
+        return (
+            _UNFORESEEN if sqlstate else exceptions.DatabaseUnavailable("The connection was lost. Try again shortly.")
+        )
+    return kind(f"{kind.title}. Try again shortly." if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR else kind.title)
+
+
+def _log(answer: AppError, error: Exception) -> None:
+    """The traceback of what only a change of code or schema can mend; of an outage, the cause in a line."""
+    sqlstate = getattr(getattr(error, "driver_exception", None), "sqlstate", None)
+    if isinstance(answer, exceptions.InternalError) or (sqlstate or "").startswith(_SYNTAX_OR_ACCESS):
+        logger.error("unforeseen exception", exc_info=error, extra={"sqlstate": sqlstate})
+    else:
+        logger.warning("%s: %s", answer.code, type(error).__name__, extra={"sqlstate": sqlstate})
+
+
+def _respond(answer: AppError, scope: Scope) -> Response:
+    members = _members(answer, answer.detail, scope["path"], observability.request_id.get())
+    headers = {}
+    if answer.retry_after is not None:
+        headers["Retry-After"] = str(answer.retry_after)
+    if isinstance(answer, exceptions.MethodNotAllowed):
+        headers["Allow"] = _allowed_methods(scope)
+    return Response(to_json(members | answer.extensions), answer.status, headers, MEDIA_TYPE)

@@ -1,0 +1,69 @@
+"""What the models of every domain share: the base class, the page and the problem document."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+
+_RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})")
+
+
+class CustomModel(BaseModel):
+    """Unknown fields are refused: a typo must not lose data or widen a query."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _require_rfc3339(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+        raise ValueError(
+            "must be an RFC 3339 date and time with an offset, e.g. 2026-01-31T12:00:00Z (in a query, + is %2B)"
+        )
+    return value
+
+
+def _to_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is out of range") from None
+
+
+UTCDateTime = Annotated[AwareDatetime, BeforeValidator(_require_rfc3339), AfterValidator(_to_utc)]
+"""An RFC 3339 string with an offset on the way in, in UTC with `Z` on the way out; never a number or a bare date."""
+
+ItemT = TypeVar("ItemT")
+
+
+class Page(CustomModel, Generic[ItemT]):
+    items: list[ItemT]
+    limit: int = Field(description="How many items were asked for at most.")
+    offset: int = Field(description="How many items were passed over before the first one here.")
+    total: int | None = Field(description="How many items match; null when `count=none`.")
+    total_relation: Literal["eq", "gte"] | None = Field(
+        description="`eq`: `total` is exact; `gte`: there are at least that many; null when `count=none`."
+    )
+
+
+class ProblemError(CustomModel):
+    loc: list[str | int] = Field(description="Where: `body`, `query`, `path` or `header`, then the way to the value.")
+    msg: str
+    type: str
+
+
+class Problem(CustomModel):
+    """An error, as RFC 9457 problem details."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description="`urn:problem-type:` and the code.")
+    title: str
+    status: int
+    detail: str
+    instance: str = Field(description="The path of the request.")
+    code: str = Field(description="For programs: kebab-case, stable.")
+    request_id: str | None = Field(description="Also in `X-Request-ID`, and in every log line of the request.")
+    errors: list[ProblemError] | None = Field(default=None, description="For 422: each value that is not valid.")

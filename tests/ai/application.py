@@ -1,0 +1,59 @@
+"""The application with the settings of one test. AI endpoints never touch the database: there is none."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+from pydantic import SecretStr
+
+from src.ai.config import AISettings
+from src.config import DatabaseSettings
+from tests.ai.provider import Provider
+from tests.application import run_application
+
+RESPONSES = "/api/v1/ai/responses"
+STATUS = "/api/v1/ai/status"
+KEY = "sk-test-1f0c9b7e"
+NO_DATABASE = DatabaseSettings(database_url=SecretStr("postgresql://nobody@127.0.0.1:1/none"))
+
+
+def ai_settings(provider: Provider | None = None, **changes: Any) -> AISettings:
+    """Settings that reach `provider`; without one, nothing."""
+    values: dict[str, Any] = {
+        "openai_api_key": KEY,
+        "openai_base_url": provider.url if provider else "http://127.0.0.1:1/v1",
+        "ai_model": "gpt-5.4-mini",
+        "ai_allowed_models": ["gpt-5.4-mini", "other-model"],
+        "ai_deadline": 8,
+        "ai_connect_timeout": 1,
+        "ai_read_timeout": 5,
+        "ai_max_attempts": 2,
+    }
+    return AISettings(**values | changes)
+
+
+@asynccontextmanager
+async def run_ai(provider: Provider | None = None, **changes: Any) -> AsyncIterator[httpx2.AsyncClient]:
+    async with run_application(NO_DATABASE, ai_settings=ai_settings(provider, **changes)) as client:
+        yield client
+
+
+async def ask(client: httpx2.AsyncClient, **body: Any) -> httpx2.Response:
+    return await client.post(RESPONSES, json={"input": "Say something."} | body)
+
+
+async def ask_with(provider: Provider | None = None, **changes: Any) -> httpx2.Response:
+    """Ask an application of its own, with these changes to the settings."""
+    async with run_ai(provider, **changes) as client:
+        return await ask(client)
+
+
+def assert_problem(answer: httpx2.Response, status: int, code: str, *, retryable: bool) -> None:
+    document = answer.json()
+    assert (answer.status_code, document["code"]) == (status, code), answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert document["retryable"] is retryable
+    assert document.get("retry_after_seconds") == (
+        int(answer.headers["Retry-After"]) if "Retry-After" in answer.headers else None
+    )

@@ -1,0 +1,53 @@
+"""A provider, and the application that asks it: one of each for all tests, since starting them takes longest."""
+
+import logging
+from collections.abc import AsyncIterator, Iterator
+
+import httpx2
+import pytest
+
+from tests.ai.application import run_ai
+from tests.ai.provider import Provider, run_provider
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_proxy() -> Iterator[None]:
+    """What the developer's shell sets for the internet must not stand between the tests and loopback."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"):
+            patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+async def shared_provider() -> AsyncIterator[Provider]:
+    async with run_provider() as provider:
+        yield provider
+
+
+@pytest.fixture(scope="session")
+async def shared_client(shared_provider: Provider) -> AsyncIterator[httpx2.AsyncClient]:
+    async with run_ai(shared_provider) as client:
+        yield client
+
+
+@pytest.fixture
+def provider(shared_provider: Provider) -> Provider:
+    shared_provider.reset()
+    return shared_provider
+
+
+@pytest.fixture
+def client(shared_client: httpx2.AsyncClient) -> httpx2.AsyncClient:
+    """A client of the application with the settings of `ai_settings(provider)`."""
+    return shared_client
+
+
+@pytest.fixture
+def restore_logging() -> Iterator[None]:
+    """Undo what a test configures: the root logger belongs to all tests."""
+    root = logging.getLogger()
+    level, handlers = root.level, [*root.handlers]
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers

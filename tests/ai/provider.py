@@ -1,0 +1,161 @@
+"""A provider on loopback, over real HTTP: it answers what a test has told it to, and keeps what it was asked."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Times are in seconds."""
+
+    body: bytes = b""
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    delay: float = 0
+    pause_between_bytes: float = 0
+    sent_bytes: int | None = None
+    """How much of the body is sent before the connection is closed; `Content-Length` names all of it."""
+    drops: bool = False
+    """Closes the connection instead of answering."""
+    hangs: bool = False
+    """Never answers, and waits for the client to leave."""
+
+
+@dataclass(frozen=True)
+class Received:
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: Any
+
+
+class Provider:
+    """Replies in the order given to `replies`; the last one is repeated."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self._connections: set[asyncio.Task[None]] = set()
+        self.reset()
+
+    def reset(self) -> None:
+        self.requests: list[Received] = []
+        self.asked = asyncio.Event()
+        self.abandoned = asyncio.Event()
+        self._replies: list[Reply] = []
+
+    def replies(self, *replies: Reply) -> None:
+        self._replies = [*replies]
+
+    async def closed(self) -> None:
+        """Returns when every client has left."""
+        async with asyncio.timeout(5):
+            await asyncio.gather(*self._connections)
+
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = asyncio.create_task(self._serve(reader, writer))
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            while await self._answer(reader, writer):
+                pass
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Whether the connection is kept."""
+        request = await _receive(reader)
+        self.requests.append(request)
+        self.asked.set()
+        reply = self._replies[0] if len(self._replies) == 1 else self._replies.pop(0)
+        if reply.hangs:
+            await reader.read()
+            self.abandoned.set()
+        if reply.hangs or reply.drops:
+            return False
+        await asyncio.sleep(reply.delay)
+        await _send(reply, writer)
+        return reply.sent_bytes is None
+
+
+async def _receive(reader: asyncio.StreamReader) -> Received:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode()
+    request_line, *lines = head.removesuffix("\r\n\r\n").split("\r\n")
+    method, path, _ = request_line.split(" ")
+    headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+    body = await reader.readexactly(int(headers.get("content-length", 0)))
+    return Received(method, path, headers, json.loads(body) if body else None)
+
+
+async def _send(reply: Reply, writer: asyncio.StreamWriter) -> None:
+    headers = {"Content-Type": "application/json", "Content-Length": str(len(reply.body))} | dict(reply.headers)
+    lines = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}", *(f"{n}: {v}" for n, v in headers.items())]
+    writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
+    body = reply.body[: reply.sent_bytes]
+    size = 1 if reply.pause_between_bytes else max(1, len(body))
+    for start in range(0, len(body), size):
+        writer.write(body[start : start + size])
+        await writer.drain()
+        await asyncio.sleep(reply.pause_between_bytes)
+
+
+@asynccontextmanager
+async def run_provider() -> AsyncIterator[Provider]:
+    provider = Provider()
+    server = await asyncio.start_server(provider.accept, "127.0.0.1", 0)
+    provider.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    async with server:
+        yield provider
+        await provider.closed()
+
+
+def message(*content: dict[str, Any]) -> dict[str, Any]:
+    return {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [*content]}
+
+
+def text(value: str) -> dict[str, Any]:
+    return {"type": "output_text", "text": value, "annotations": [], "logprobs": []}
+
+
+def response(**changes: Any) -> dict[str, Any]:
+    """A response as the Responses API shapes it."""
+    return {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1_790_000_000,
+        "status": "completed",
+        "model": "gpt-5.4-mini-2026-03-17",
+        "error": None,
+        "incomplete_details": None,
+        "instructions": None,
+        "output": [{"id": "rs_1", "type": "reasoning", "summary": [], "content": None}, message(text("An answer."))],
+        "usage": {
+            "input_tokens": 30,
+            "input_tokens_details": {"cached_tokens": 10, "cache_write_tokens": 0},
+            "output_tokens": 20,
+            "output_tokens_details": {"reasoning_tokens": 5},
+            "total_tokens": 50,
+        },
+    } | changes
+
+
+def answers(**changes: Any) -> Reply:
+    return reply_json(response(**changes))
+
+
+def reply_json(value: Any, status: int = 200, **headers: str) -> Reply:
+    """Underscores in the names of headers stand for hyphens."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Reply(json.dumps(value).encode(), status, {"X-Request-ID": "req_1"} | named)
+
+
+def fails(status: int, code: str | None = None, kind: str | None = None, said: str = "No.", **headers: str) -> Reply:
+    """An error as the API shapes it."""
+    return reply_json({"error": {"message": said, "type": kind, "param": None, "code": code}}, status, **headers)

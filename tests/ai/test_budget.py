@@ -1,0 +1,123 @@
+"""The deadline of a call, and when there is another attempt."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import httpx2
+import pytest
+
+from tests.ai.application import ask, ask_with, assert_problem
+from tests.ai.provider import Provider, Reply, answers, fails
+
+# Seconds; an attempt needs 0.4 of them.
+SHORT = {"ai_deadline": 0.5, "ai_connect_timeout": 0.1, "ai_read_timeout": 0.3}
+TRICKLING = {"ai_deadline": 0.5, "ai_connect_timeout": 0.1, "ai_read_timeout": 0.2}
+
+
+FAST_FAILURES = {"dropped": Reply(drops=True), "500": fails(500), "503": fails(503), "408": fails(408)}
+
+
+@pytest.mark.parametrize("first", FAST_FAILURES.values(), ids=FAST_FAILURES)
+async def test_after_a_fast_failure_there_is_a_second_attempt(
+    provider: Provider, client: httpx2.AsyncClient, first: Reply
+) -> None:
+    provider.replies(first, answers())
+    answer = await ask(client)
+    assert answer.status_code == 200
+    assert answer.json()["meta"]["attempts"] == len(provider.requests) == 2
+
+
+async def test_there_is_no_third_attempt(provider: Provider, client: httpx2.AsyncClient) -> None:
+    provider.replies(fails(500))
+    assert_problem(await ask(client), 503, "ai-provider-unavailable", retryable=True)
+    assert len(provider.requests) == 2
+
+
+async def test_the_number_of_attempts_is_a_setting(provider: Provider) -> None:
+    provider.replies(fails(500), answers())
+    assert (await ask_with(provider, ai_max_attempts=1)).status_code == 503
+    assert len(provider.requests) == 1
+
+
+async def test_an_attempt_that_would_not_fit_is_not_made(provider: Provider) -> None:
+    provider.replies(Reply(status=500, delay=0.2), answers())
+    assert (await ask_with(provider, **SHORT)).status_code == 503
+    assert len(provider.requests) == 1
+
+
+async def test_an_answer_that_does_not_come_is_504_within_the_deadline(provider: Provider) -> None:
+    provider.replies(Reply(hangs=True))
+    started = time.perf_counter()
+    assert_problem(await ask_with(provider, **SHORT), 504, "ai-timeout", retryable=True)
+    assert time.perf_counter() - started < 0.7
+    assert len(provider.requests) == 1
+
+
+async def test_a_body_that_trickles_ends_at_the_deadline(provider: Provider) -> None:
+    """Each byte comes in time for the read timeout: only the deadline ends it."""
+    provider.replies(Reply(answers().body, pause_between_bytes=0.05))
+    started = time.perf_counter()
+    assert_problem(await ask_with(provider, **TRICKLING), 504, "ai-timeout", retryable=True)
+    assert 0.5 <= time.perf_counter() - started < 0.8
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "30"}, 30),
+        ({"Retry-After": "2.5"}, 3),
+        ({"retry-after-ms": "2500"}, 3),
+        ({"retry-after-ms": "20000", "Retry-After": "30"}, 20),
+        ({}, 5),
+        ({"Retry-After": "soon"}, 5),
+        ({"Retry-After": "-1"}, 5),
+        ({"Retry-After": "inf"}, 5),
+        ({"Retry-After": "nan"}, 5),
+        ({"Retry-After": "9" * 40}, 5),
+        ({"Retry-After": f"Mon, 01 Jan {'9' * 30} 00:00:00 GMT"}, 5),
+    ],
+)
+async def test_a_long_or_unknown_wait_is_passed_on_at_once(
+    provider: Provider, client: httpx2.AsyncClient, headers: dict[str, str], seconds: int
+) -> None:
+    provider.replies(Reply(status=429, headers=headers))
+    started = time.perf_counter()
+    answer = await ask(client)
+    assert time.perf_counter() - started < 1
+    assert_problem(answer, 429, "ai-rate-limited", retryable=True)
+    assert answer.headers["Retry-After"] == str(seconds)
+    assert len(provider.requests) == 1
+
+
+@pytest.mark.parametrize("zone", ["GMT", "-0000"])
+async def test_a_date_is_passed_on_as_the_seconds_until_then(
+    provider: Provider, client: httpx2.AsyncClient, zone: str
+) -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=60)).replace("+0000", zone)
+    provider.replies(Reply(status=429, headers={"Retry-After": date}))
+    answer = await ask(client)
+    assert answer.json()["retry_after_seconds"] in (59, 60)
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Retry-After": "0"}, {"retry-after-ms": "50"}, {"Retry-After": "Thu, 01 Jan 2026 00:00:00 GMT"}]
+)
+async def test_a_short_wait_is_waited_for(
+    provider: Provider, client: httpx2.AsyncClient, headers: dict[str, str]
+) -> None:
+    provider.replies(Reply(status=429, headers=headers), answers())
+    assert (await ask(client)).json()["meta"]["attempts"] == 2
+
+
+async def test_a_wait_is_never_told_as_zero(provider: Provider, client: httpx2.AsyncClient) -> None:
+    provider.replies(Reply(status=429, headers={"Retry-After": "0"}))
+    assert (await ask(client)).headers["Retry-After"] == "1"
+
+
+async def test_an_outage_with_a_long_wait_is_passed_on_at_once(provider: Provider, client: httpx2.AsyncClient) -> None:
+    provider.replies(fails(503, Retry_After="30"), answers())
+    answer = await ask(client)
+    assert_problem(answer, 503, "ai-provider-unavailable", retryable=True)
+    assert answer.headers["Retry-After"] == "30"
+    assert len(provider.requests) == 1

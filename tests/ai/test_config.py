@@ -1,0 +1,58 @@
+"""The settings of the AI domain, as the environment gives them."""
+
+import pytest
+
+from src.ai.config import AISettings
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(AISettings.model_config, "env_file", None)
+    for name in AISettings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def test_defaults_need_nothing_and_fit_together() -> None:
+    settings = AISettings.load()
+    assert settings.openai_api_key is None
+    assert str(settings.openai_base_url) == "https://api.openai.com/v1"
+    assert (settings.ai_model, settings.ai_allowed_models) == ("gpt-5.4-mini", ("gpt-5.4-mini",))
+    assert (settings.ai_deadline, settings.ai_connect_timeout, settings.ai_read_timeout) == (8, 1, 5)
+    assert settings.ai_max_attempts == 2
+
+
+@pytest.mark.parametrize("value", ["a,b", " a , b, ", '["a", "b"]'])
+def test_allowed_models_are_a_list_with_commas_or_json(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("AI_MODEL", "b")
+    monkeypatch.setenv("AI_ALLOWED_MODELS", value)
+    assert AISettings.load().ai_allowed_models == ("a", "b")
+
+
+def test_the_default_model_alone_is_allowed_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AI_MODEL", "my-model")
+    assert AISettings.load().ai_allowed_models == ("my-model",)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AI_ALLOWED_MODELS", "some-other"),
+        ("AI_ALLOWED_MODELS", "[secret"),
+        ("AI_MODEL", " "),
+        ("OPENAI_BASE_URL", "ftp://secret.example"),
+        ("OPENAI_BASE_URL", "secret"),
+        ("AI_DEADLINE", "0"),
+        ("AI_DEADLINE", "secret"),
+        ("AI_DEADLINE", "5"),
+        ("AI_READ_TIMEOUT", "7.5"),
+        ("AI_CONNECT_TIMEOUT", "inf"),
+        ("AI_MAX_ATTEMPTS", "0"),
+    ],
+)
+def test_a_wrong_setting_is_named_and_its_value_is_not(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    with pytest.raises(SystemExit) as caught:
+        AISettings.load()
+    assert name in str(caught.value)
+    assert "secret" not in str(caught.value)

@@ -1,0 +1,109 @@
+"""The application under test, in this process or as the server that is deployed."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+from fastapi import APIRouter
+
+from src.ai.config import AISettings
+from src.config import PROJECT_ROOT, AppSettings, DatabaseSettings
+from src.main import create_app
+
+Log = list[dict[str, Any]]
+
+
+@asynccontextmanager
+async def run_application(
+    database_settings: DatabaseSettings,
+    *,
+    settings: AppSettings | None = None,
+    ai_settings: AISettings | None = None,
+    routers: Sequence[APIRouter] = (),
+) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of the application in this process, its lifespan included; `routers` are added to its own."""
+    app = create_app(settings or AppSettings(), database_settings, ai_settings or AISettings())
+    for router in routers:
+        app.include_router(router)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://testserver") as client,
+    ):
+        yield client
+
+
+class Server:
+    """`python -m src` in a process of its own, and what it has written so far."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self.url = ""
+        self._written = asyncio.Condition()
+        self._reading = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        assert self.process.stdout
+        async for line in self.process.stdout:
+            async with self._written:
+                self.lines.append(line.decode())
+                self._written.notify_all()
+
+    async def line(self, pattern: str) -> re.Match[str]:
+        """Returns when it has written a line that `pattern` is found in."""
+        found: re.Match[str] | None = None
+
+        def is_there() -> bool:
+            nonlocal found
+            found = next(filter(None, (re.search(pattern, line) for line in self.lines)), None)
+            return found is not None
+
+        async with asyncio.timeout(20), self._written:
+            await self._written.wait_for(is_there)
+        assert found
+        return found
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+        async with asyncio.timeout(20):
+            await self._reading
+            return await self.process.wait()
+
+    def log(self) -> Log:
+        """Every line it has written, each of which must be one JSON object."""
+        return [json.loads(line) for line in self.lines]
+
+
+@asynccontextmanager
+async def run_server(database_url: str, **environment: str) -> AsyncIterator[Server]:
+    """The server on a free port, stopped at the end."""
+    server = Server(await start_server_process(database_url, **environment))
+    try:
+        await server.line("Application startup complete")
+        server.url = (await server.line(r"Uvicorn running on (http://\S+)"))[1]
+        yield server
+    finally:
+        await server.stop()
+
+
+async def start_server_process(database_url: str | None, **environment: str) -> asyncio.subprocess.Process:
+    variables = {**os.environ, "PORT": "0", **environment}
+    if database_url is not None:
+        variables["DATABASE_URL"] = database_url
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "src",
+        cwd=PROJECT_ROOT,
+        env=variables,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )

@@ -1,0 +1,61 @@
+"""Many requests at once."""
+
+import asyncio
+
+import httpx2
+import pytest
+
+from tests.audits.factories import AUDITS, audit_body, create_audit
+
+
+async def test_two_patches_to_different_fields_at_once_both_survive(client: httpx2.AsyncClient) -> None:
+    for _ in range(10):
+        record = await create_audit(client)
+        url = f"{AUDITS}/{record['id']}"
+        answers = await asyncio.gather(
+            client.patch(url, json={"status": "failure"}), client.patch(url, json={"details": {"a": 1}})
+        )
+        assert [answer.status_code for answer in answers] == [200, 200]
+        stored = (await client.get(url)).json()
+        assert (stored["status"], stored["details"], stored["version"]) == ("failure", {"a": 1}, 3)
+
+
+async def test_a_later_version_never_has_an_earlier_updated_at(client: httpx2.AsyncClient) -> None:
+    record = await create_audit(client)
+    url = f"{AUDITS}/{record['id']}"
+    answers = await asyncio.gather(*(client.patch(url, json={"status": "failure"}) for _ in range(10)))
+    changes = sorted((answer.json()["version"], answer.json()["updated_at"]) for answer in answers)
+    assert [version for version, _ in changes] == list(range(2, 12))
+    assert [at for _, at in changes] == sorted(at for _, at in changes)
+
+
+async def test_100_requests_at_once_reads_and_writes_mixed_lose_nothing(client: httpx2.AsyncClient) -> None:
+    record = await create_audit(client)
+
+    async def request(number: int) -> httpx2.Response:
+        match number % 4:
+            case 0:
+                return await client.get(AUDITS)
+            case 1:
+                return await client.get(f"{AUDITS}/{record['id']}")
+            case _:
+                return await client.post(AUDITS, json=audit_body(entity_id=str(number)))
+
+    answers = await asyncio.gather(*(request(number) for number in range(100)))
+    assert {answer.status_code for answer in answers} == {200, 201}
+    acknowledged = [answer.headers["Location"] for answer in answers if answer.status_code == 201]
+    assert len(acknowledged) == 50
+    for location in acknowledged:
+        assert (await client.get(location)).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+async def test_a_change_against_a_deletion_is_200_or_404(client: httpx2.AsyncClient, method: str) -> None:
+    for _ in range(10):
+        record = await create_audit(client)
+        url = f"{AUDITS}/{record['id']}"
+        body = {"status": "failure"} if method == "PATCH" else audit_body(occurred_at="2026-01-01T00:00:00Z")
+        change, deletion = await asyncio.gather(client.request(method, url, json=body), client.delete(url))
+        assert change.status_code in (200, 404)
+        assert deletion.status_code == 200
+        assert (await client.get(url)).status_code == 404

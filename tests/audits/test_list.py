@@ -1,0 +1,182 @@
+"""GET /audits: pages, filters, order and counts."""
+
+import json
+from typing import Any
+
+import asyncpg
+import httpx2
+import pytest
+
+from src.pagination import COUNT_CAP
+from tests.audits.factories import AUDITS, create_audit
+
+INSERT_MANY = """
+    INSERT INTO audit (id, action, entity_type, entity_id, actor_id, occurred_at)
+    SELECT gen_random_uuid(), 'a', 'e', n::text, 'u', timestamptz '2026-01-01Z' + n * interval '1 second'
+    FROM generate_series(1, $1::int) AS n
+"""
+
+
+async def find(client: httpx2.AsyncClient, **query: Any) -> dict[str, Any]:
+    response = await client.get(AUDITS, params=query)
+    assert response.status_code == 200, response.text
+    page: dict[str, Any] = response.json()
+    return page
+
+
+async def found_ids(client: httpx2.AsyncClient, **query: Any) -> set[str]:
+    return {record["entity_id"] for record in (await find(client, **query))["items"]}
+
+
+async def test_a_page_has_20_records_newest_first_unless_asked_otherwise(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(INSERT_MANY, 60)
+    page = await find(client)
+    assert [record["entity_id"] for record in page["items"]] == [str(n) for n in range(60, 40, -1)]
+    assert page | {"items": []} == {"items": [], "limit": 20, "offset": 0, "total": 60, "total_relation": "eq"}
+    ascending = await find(client, order="asc", limit=50, offset=1)
+    assert [record["entity_id"] for record in ascending["items"]] == [str(n) for n in range(2, 52)]
+
+
+@pytest.mark.parametrize("limit", [0, 51, -1, 2**63, 2**64, "x", "", "1.5"])
+async def test_a_limit_outside_1_to_50_is_422(client: httpx2.AsyncClient, limit: object) -> None:
+    response = await client.get(AUDITS, params={"limit": str(limit)})
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["loc"] == ["query", "limit"]
+
+
+@pytest.mark.parametrize("limit", [1, 50])
+async def test_a_limit_of_1_and_of_50_is_allowed(client: httpx2.AsyncClient, limit: int) -> None:
+    assert (await find(client, limit=limit))["limit"] == limit
+
+
+async def test_a_page_beyond_the_end_is_empty_with_the_true_total(client: httpx2.AsyncClient) -> None:
+    await create_audit(client)
+    page = await find(client, offset=10_000)
+    assert (page["items"], page["total"], page["total_relation"]) == ([], 1, "eq")
+    assert (await client.get(AUDITS, params={"offset": 10_001})).status_code == 422
+
+
+async def test_equal_times_are_ordered_by_id(client: httpx2.AsyncClient) -> None:
+    created = [await create_audit(client, occurred_at="2026-01-01T00:00:00Z") for _ in range(5)]
+    ids = [record["id"] for record in (await find(client, order="asc"))["items"]]
+    assert ids == sorted(record["id"] for record in created)
+
+
+async def test_a_capped_count_stops_at_its_cap_and_says_so(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(INSERT_MANY, COUNT_CAP)
+    page = await find(client)
+    assert (page["total"], page["total_relation"]) == (COUNT_CAP, "eq")
+    await connection.execute(INSERT_MANY, 1)
+    page = await find(client, count="capped")
+    assert (page["total"], page["total_relation"]) == (COUNT_CAP, "gte")
+    page = await find(client, count="exact")
+    assert (page["total"], page["total_relation"]) == (COUNT_CAP + 1, "eq")
+    page = await find(client, count="none")
+    assert (page["total"], page["total_relation"]) == (None, None)
+    assert len(page["items"]) == 20
+
+
+@pytest.fixture
+async def records(client: httpx2.AsyncClient) -> None:
+    """Three records that differ in every field; `entity_id` tells them apart."""
+    await create_audit(
+        client, entity_id="1", action="invoice.update", details={"a": {"b": [1, 2]}}, occurred_at="2026-01-01T00:00:00Z"
+    )
+    await create_audit(
+        client,
+        entity_id="2",
+        action="invoice.update.line",
+        entity_type="line",
+        actor_type="service",
+        actor_id="u-2",
+        status="failure",
+        correlation_id="c-2",
+        occurred_at="2026-01-02T00:00:00Z",
+    )
+    await create_audit(
+        client,
+        entity_id="3",
+        action="invoicex",
+        status="pending",
+        details={"a": 1e3},
+        occurred_at="2026-01-03T00:00:00Z",
+    )
+
+
+@pytest.mark.usefixtures("records")
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({}, "123"),
+        ({"action": "invoice.update"}, "1"),
+        ({"action": "invoice.*"}, "12"),
+        ({"action": "invoice.update.*"}, "2"),
+        ({"action": ["invoicex", "invoice.update.*"]}, "23"),
+        ({"action": "INVOICE.*"}, ""),
+        ({"entity_type": "line"}, "2"),
+        ({"entity_id": "3"}, "3"),
+        ({"actor_type": "service"}, "2"),
+        ({"actor_id": "u-2"}, "2"),
+        ({"status": "failure"}, "2"),
+        ({"status": ["failure", "pending"]}, "23"),
+        ({"correlation_id": "c-2"}, "2"),
+        ({"occurred_from": "2026-01-02T00:00:00Z"}, "23"),
+        ({"occurred_to": "2026-01-02T01:00:00+01:00"}, "1"),
+        ({"occurred_from": "0001-01-01T00:00:00Z", "occurred_to": "9999-12-31T23:59:59.999999Z"}, "123"),
+        ({"details": json.dumps({"a": {"b": [2]}})}, "1"),
+        ({"details": json.dumps({"a": 1000})}, "3"),
+        ({"details": "{}"}, "123"),
+        ({"status": ["failure", "pending"], "action": "invoice.*"}, "2"),
+        ({"status": "success", "action": "invoicex"}, ""),
+    ],
+)
+async def test_filters_are_combined_with_and_and_their_values_with_or(
+    client: httpx2.AsyncClient, query: dict[str, Any], expected: str
+) -> None:
+    assert await found_ids(client, **query) == set(expected)
+
+
+@pytest.mark.parametrize(
+    ("query", "location"),
+    [
+        ("action=*", ["query", "action", 0]),
+        ("action=a*", ["query", "action", 0]),
+        ("action=a.*.b", ["query", "action", 0]),
+        ("action=", ["query", "action", 0]),
+        ("status=unknown", ["query", "status", 0]),
+        ("actor_type=robot", ["query", "actor_type"]),
+        ("entity_id=%00", ["query", "entity_id"]),
+        ("entity_type=a%20b", ["query", "entity_type"]),
+        ("occurred_from=2026-01-01", ["query", "occurred_from"]),
+        ("occurred_from=1700000000", ["query", "occurred_from"]),
+        ("occurred_to=2026-01-01T00:00:00", ["query", "occurred_to"]),
+        ("occurred_to=9999-12-31T23:59:59-01:00", ["query", "occurred_to"]),
+        ("details=[]", ["query", "details"]),
+        ("details={", ["query", "details"]),
+        ("details=%7B%22a%22:NaN%7D", ["query", "details"]),
+        ("details=%7B%22a%22:%22%5Cu0000%22%7D", ["query", "details"]),
+        ("details=" + '{"a":' * 33 + "1" + "}" * 33, ["query", "details"]),
+        ("order=up", ["query", "order"]),
+        ("count=some", ["query", "count"]),
+        ("enitty_id=1", ["query", "enitty_id"]),
+        ("limit=1&limit=2", ["query", "limit"]),
+        ("entity_id=1&entity_id=2", ["query", "entity_id"]),
+    ],
+)
+async def test_a_query_that_means_nothing_is_422_and_says_where(
+    client: httpx2.AsyncClient, query: str, location: list[str | int]
+) -> None:
+    response = await client.get(f"{AUDITS}?{query}")
+    assert response.status_code == 422, response.text
+    assert [error["loc"] for error in response.json()["errors"]] == [location]
+
+
+async def test_an_operation_without_parameters_refuses_any(client: httpx2.AsyncClient) -> None:
+    record = await create_audit(client)
+    response = await client.get(f"{AUDITS}/{record['id']}", params={"fields": "id"})
+    assert response.status_code == 422
+    assert (await client.post(f"{AUDITS}?dry_run=1", json={})).status_code == 422

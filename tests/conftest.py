@@ -1,0 +1,109 @@
+"""What tests share: a real PostgreSQL for the session, and for each test a database of its own, built by migrations."""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import asyncpg
+import httpx2
+import pytest
+from alembic import command
+from alembic.config import Config
+from pydantic import SecretStr
+
+from scripts.postgres import Cluster, postgres
+from src.config import PROJECT_ROOT, DatabaseSettings
+from tests.application import run_application
+
+TEMPLATE = "template_migrated"
+_numbers = count(1)
+
+
+def pytest_configure() -> None:
+    """What the developer's shell or .env sets must not decide how a test ends."""
+    for name in ("DATABASE_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL", "ENVIRONMENT", "LOG_LEVEL"):
+        os.environ.pop(name, None)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A server of this session's own, in memory where there is memory to hold files."""
+    shared_memory = Path("/dev/shm")
+    with (
+        tempfile.TemporaryDirectory(dir=shared_memory if os.access(shared_memory, os.W_OK) else None) as folder,
+        postgres(Path(folder), durable=False) as started,
+    ):
+        yield started
+
+
+@pytest.fixture(scope="session")
+async def template(cluster: Cluster) -> str:
+    """The name of a database in the state that the migrations lead to."""
+    await execute(cluster, f"CREATE DATABASE {TEMPLATE}")
+    await migrate(settings_for(cluster, TEMPLATE), command.upgrade, "head")
+    return TEMPLATE
+
+
+@pytest.fixture
+async def database_settings(cluster: Cluster, template: str) -> AsyncIterator[DatabaseSettings]:
+    """Settings for a fresh copy of the migrated database: commits, triggers and races are real in it."""
+    name = f"test_{next(_numbers)}"
+    await execute(cluster, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    yield settings_for(cluster, name)
+    await execute(cluster, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def client(database_settings: DatabaseSettings) -> AsyncIterator[httpx2.AsyncClient]:
+    async with run_application(database_settings) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+async def own_cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
+    """A server that a test may stop: at once, and with its last commits kept."""
+    with postgres(tmp_path_factory.mktemp("postgres")) as started:
+        await migrate(settings_for(started), command.upgrade, "head")
+        yield started
+
+
+@pytest.fixture
+async def mortal_client(own_cluster: Cluster) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of an application whose database may be stopped; it runs again afterwards."""
+    await asyncio.to_thread(own_cluster.start)
+    async with run_application(settings_for(own_cluster)) as client:
+        yield client
+    await asyncio.to_thread(own_cluster.start)
+
+
+@pytest.fixture
+async def connection(database_settings: DatabaseSettings) -> AsyncIterator[asyncpg.Connection]:
+    """A connection beside the application's, to look at what it has really stored."""
+    connection = await asyncpg.connect(driver_url(database_settings))
+    yield connection
+    await connection.close()
+
+
+def settings_for(cluster: Cluster, database: str = "app") -> DatabaseSettings:
+    return DatabaseSettings(database_url=SecretStr(cluster.url(database)))
+
+
+def driver_url(settings: DatabaseSettings) -> str:
+    return settings.database_url.get_secret_value().replace("+asyncpg", "")
+
+
+async def execute(cluster: Cluster, statement: str) -> None:
+    connection = await asyncpg.connect(cluster.url("postgres").replace("+asyncpg", ""))
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def migrate(settings: DatabaseSettings, command: Callable[..., None], *arguments: str) -> None:
+    """Run a command of Alembic, e.g. `alembic.command.upgrade`, as `make migrate` does."""
+    config = Config(PROJECT_ROOT / "alembic.ini", attributes={"database_settings": settings})
+    await asyncio.to_thread(command, config, *arguments)

@@ -1,0 +1,113 @@
+"""Live says that the process serves, ready whether the service can; each in time, whatever the database does."""
+
+import time
+
+import asyncpg
+import httpx2
+import pytest
+from alembic import command
+
+from scripts.postgres import Cluster
+from src import __version__
+from src.ai.config import AISettings
+from src.config import DatabaseSettings
+from src.migrations import load_revisions
+from tests.application import run_application
+from tests.audits.factories import AUDITS, audit_body
+from tests.conftest import migrate, settings_for
+from tests.outages import frozen
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/ready"])
+async def test_health_is_200_with_every_check(client: httpx2.AsyncClient, path: str) -> None:
+    response = await client.get(path)
+    body = response.json()
+    head = load_revisions().head
+    assert response.status_code == 200
+    assert response.headers["Cache-Control"] == "no-store"
+    assert (body["status"], body["version"], body["checks"].keys()) == (
+        "ok",
+        __version__,
+        {"database", "migrations", "ai"},
+    )
+    assert body["checks"]["database"]["status"] == "ok"
+    assert 0 < body["checks"]["database"]["latency_ms"] < 1000
+    assert body["checks"]["migrations"] == {"status": "ok", "current": head, "expected": head}
+    assert body["checks"]["ai"] == {"status": "not_configured"}
+
+
+async def test_a_configured_ai_is_reported(database_settings: DatabaseSettings) -> None:
+    async with run_application(database_settings, ai_settings=AISettings(openai_api_key="key")) as client:
+        assert (await client.get("/health")).json()["checks"]["ai"] == {"status": "configured"}
+
+
+async def test_a_stopped_database_is_503_within_a_second_live_stays_200_and_it_recovers(
+    mortal_client: httpx2.AsyncClient, own_cluster: Cluster
+) -> None:
+    healthy = await mortal_client.get("/health")
+    assert (healthy.status_code, healthy.json()["status"]) == (200, "ok")
+    own_cluster.stop("immediate")
+    started = time.monotonic()
+    for path in ("/health", "/health/ready"):
+        response = await mortal_client.get(path)
+        assert (response.status_code, response.json()["status"]) == (503, "unavailable")
+        assert response.json().keys() == healthy.json().keys()
+        assert response.json()["checks"]["database"] == {"status": "unavailable", "latency_ms": None}
+    for method in ("GET", "POST"):
+        response = await mortal_client.request(method, AUDITS, json=audit_body() if method == "POST" else None)
+        assert (response.status_code, response.json()["code"]) == (503, "database-unavailable")
+        assert int(response.headers["Retry-After"]) >= 1
+    assert (await mortal_client.get("/health/live")).status_code == 200
+    assert time.monotonic() - started < 2
+    own_cluster.start()
+    assert (await mortal_client.get("/health/ready")).status_code == 200
+    assert (await mortal_client.get(AUDITS)).status_code == 200
+
+
+async def test_a_frozen_database_is_503_within_a_second(
+    mortal_client: httpx2.AsyncClient, own_cluster: Cluster
+) -> None:
+    assert (await mortal_client.get("/health/ready")).status_code == 200
+    async with frozen(own_cluster):
+        started = time.monotonic()
+        assert (await mortal_client.get("/health/ready")).status_code == 503
+        assert time.monotonic() - started < 1.2
+        assert (await mortal_client.get("/health/live")).status_code == 200
+    assert (await mortal_client.get("/health/ready")).status_code == 200
+
+
+async def test_the_server_starts_while_the_database_is_away(own_cluster: Cluster) -> None:
+    own_cluster.stop()
+    async with run_application(settings_for(own_cluster)) as client:
+        assert (await client.get("/health/ready")).status_code == 503
+        assert (await client.get("/health/live")).status_code == 200
+        own_cluster.start()
+        assert (await client.get("/health/ready")).status_code == 200
+
+
+async def test_a_missing_schema_is_not_ready(own_cluster: Cluster) -> None:
+    own_cluster.start()
+    async with run_application(settings_for(own_cluster, "postgres")) as client:
+        response = await client.get("/health/ready")
+        assert response.status_code == 503
+        check = response.json()["checks"]["migrations"]
+        assert (check["status"], check["current"]) == ("missing", None)
+        assert response.json()["checks"]["database"]["status"] == "ok"
+        response = await client.get(AUDITS)
+        assert (response.status_code, response.json()["code"]) == (503, "database-unavailable")
+
+
+async def test_a_schema_that_is_behind_is_not_ready(
+    database_settings: DatabaseSettings, client: httpx2.AsyncClient
+) -> None:
+    await migrate(database_settings, command.downgrade, "-1")
+    assert (await client.get("/health/ready")).status_code == 503
+    await migrate(database_settings, command.upgrade, "head")
+    assert (await client.get("/health/ready")).status_code == 200
+
+
+async def test_a_schema_of_a_newer_release_is_ready(client: httpx2.AsyncClient, connection: asyncpg.Connection) -> None:
+    await connection.execute("UPDATE alembic_version SET version_num = 'of_tomorrow'")
+    response = await client.get("/health/ready")
+    assert response.status_code == 200
+    assert response.json()["checks"]["migrations"]["status"] == "ahead"

@@ -1,0 +1,400 @@
+"""The embedded PostgreSQL: one server for whoever needs it, none when nobody does, and no data lost on the way."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dotenv
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from scripts import postgres as launcher
+from scripts.postgres import Cluster, postgres
+
+AS_ROOT = os.geteuid() == 0
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+only_as_root = pytest.mark.skipif(not AS_ROOT, reason="only root has to run the server as another user")
+only_with_proc = pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc to find a process")
+
+HOLD = ("sh", "-c", "echo ready; read line")
+# Tells each signal, and that the database still answers after it; leaves at SIGTERM.
+WITNESS = (
+    sys.executable,
+    "-c",
+    """
+import asyncio, os, signal, asyncpg
+host = os.environ["DATABASE_URL"].partition("host=")[2]
+async def ask():
+    connection = await asyncpg.connect(host=host, user="app", database="app")
+    print(await connection.fetchval("SELECT 'answered'"), flush=True)
+    await connection.close()
+signals = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+print("ready", flush=True)
+number = 0
+while number != signal.SIGTERM:
+    number = signal.sigwait(signals)
+    print(signal.Signals(number).name, flush=True)
+asyncio.run(ask())
+raise SystemExit(3)
+""",
+)
+
+
+class Project:
+    """A folder with the launcher in it, so that no test comes near the developer's own data."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.root = folder / ".postgres"
+        shutil.copytree(
+            Path(launcher.__file__).parent, folder / "scripts", ignore=shutil.ignore_patterns("__pycache__")
+        )
+
+    @property
+    def cluster(self) -> Cluster:
+        return Cluster(self.root)
+
+    @contextlib.contextmanager
+    def launch(
+        self, *command: str, python: str = sys.executable, user: str | None = None, **environment: str
+    ) -> Iterator[subprocess.Popen[str]]:
+        inherited = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+        with subprocess.Popen(
+            (python, "-m", "scripts.postgres", *command),
+            cwd=self.folder,
+            env=inherited | environment,
+            user=user,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.01)
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout
+    return process.stdout.readline().strip()
+
+
+def query(cluster: Cluster, statement: str) -> Any:
+    async def ask() -> Any:
+        engine = create_async_engine(cluster.url())
+        try:
+            async with engine.begin() as connection:
+                result = await connection.execute(text(statement))
+                return result.scalar() if result.returns_rows else None
+        finally:
+            await engine.dispose()
+
+    return asyncio.run(ask())
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """pytest's own temporary folders are closed to the user that the server runs as when root runs the tests."""
+    path = Path(tempfile.mkdtemp(prefix="postgres-test-", dir=MEMORY)).resolve()
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="module")
+def initialised() -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix="postgres-test-", dir=MEMORY)).resolve()
+    path.chmod(0o755)
+    with postgres(path / "cluster", durable=False) as cluster:
+        query(cluster, "CREATE TABLE kept AS SELECT 42 AS value")
+    yield path / "cluster"
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def root(folder: Path, initialised: Path) -> Iterator[Path]:
+    """A cluster's folder with the table `kept`."""
+    copy = folder / ".postgres"
+    subprocess.run(("cp", "-a", initialised, copy), check=True)
+    yield copy
+    Cluster(copy).stop("immediate")
+
+
+@pytest.fixture
+def project(root: Path) -> Project:
+    return Project(root.parent)
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_only_a_cluster_for_tests_gives_up_durability(root: Path, durable: bool) -> None:
+    names = ("fsync", "synchronous_commit", "full_page_writes", "autovacuum")
+    with postgres(root, durable=durable) as cluster:
+        switches = query(cluster, f"SELECT array_agg(setting) FROM pg_settings WHERE name IN {names}")
+    assert switches == ["on" if durable else "off"] * 4
+
+
+def test_data_survives_a_restart(root: Path) -> None:
+    with postgres(root, durable=False) as cluster:
+        query(cluster, "INSERT INTO kept VALUES (43)")
+    assert not cluster.alive()
+    assert cluster.postmaster_pid() is None
+    with postgres(root, durable=False) as cluster:
+        assert query(cluster, "SELECT sum(value) FROM kept") == 85
+
+
+def test_only_a_socket_that_belongs_to_the_server_leads_to_it(root: Path) -> None:
+    expected = {"listen_addresses": "", "max_connections": "100", "TimeZone": "UTC", "data_checksums": "on"}
+    with postgres(root, durable=False) as cluster:
+        settings = query(
+            cluster, f"SELECT json_object_agg(name, setting) FROM pg_settings WHERE name IN {(*expected,)}"
+        )
+        assert cluster.socket_directory.stat().st_mode & 0o777 == 0o700
+    assert settings == expected
+
+
+def test_six_starters_at_once_share_one_server_which_stops_after_the_last(project: Project) -> None:
+    show = ("sh", "-c", f"head -n 1 {project.root}/data/postmaster.pid; read line")
+    with contextlib.ExitStack() as stack:
+        users = [stack.enter_context(project.launch(*show)) for _ in range(6)]
+        assert {line(user) for user in users} == {str(project.cluster.postmaster_pid())}
+        for user in users[1:]:
+            user.communicate()
+        assert project.cluster.alive()
+        users[0].communicate()
+    assert not project.cluster.processes_left()
+
+
+def test_a_command_that_ends_by_itself_passes_its_status_and_output_on(project: Project) -> None:
+    with project.launch("sh", "-c", "echo out; exit 7", DATABASE_URL=" ") as process:
+        output, progress = process.communicate()
+    assert (process.returncode, output) == (7, "out\n")
+    assert "postgres: starting PostgreSQL" in progress
+    assert "in .postgres\n" in progress
+    assert progress.endswith("postgres: stopped\n")
+
+
+def test_a_command_that_dies_by_a_signal_gives_128_and_its_number(project: Project) -> None:
+    with project.launch("sh", "-c", "kill -9 $$") as process:
+        process.communicate()
+    assert process.returncode == 137
+
+
+def test_an_unknown_command_starts_nothing(project: Project) -> None:
+    with project.launch("no-such-command") as process:
+        assert "no-such-command" in process.communicate()[1]
+    assert process.returncode == 127
+
+
+@pytest.mark.parametrize(
+    ("number", "received"),
+    [(signal.SIGTERM, ["SIGTERM"]), (signal.SIGINT, ["SIGTERM"]), (signal.SIGHUP, ["SIGHUP", "SIGTERM"])],
+)
+def test_a_signal_stops_the_command_and_then_the_database(
+    project: Project, number: signal.Signals, received: list[str]
+) -> None:
+    with project.launch(*WITNESS) as process:
+        assert line(process) == "ready"
+        process.send_signal(number)
+        if number == signal.SIGHUP:
+            assert line(process) == received.pop(0)
+            process.terminate()
+        assert process.communicate()[0].split() == [*received, "answered"]
+        assert process.returncode == 3
+    assert not project.cluster.processes_left()
+
+
+def test_ctrl_c_gives_the_command_no_second_sigint(project: Project) -> None:
+    with project.launch(*WITNESS) as process:
+        assert line(process) == "ready"
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.communicate()[0].split() == ["SIGINT", "SIGTERM", "answered"]
+    assert not project.cluster.processes_left()
+
+
+def test_a_signal_during_the_start_leaves_no_server(project: Project) -> None:
+    with project.launch(*HOLD) as process:
+        assert process.stderr
+        assert "starting" in process.stderr.readline()
+        process.terminate()
+        assert process.communicate()[0] == ""
+    assert process.returncode == 143
+    assert not project.cluster.processes_left()
+
+
+def test_kill_9_of_the_launcher_ends_the_command_in_peace_and_then_the_server(project: Project) -> None:
+    with project.launch(*WITNESS) as process:
+        assert line(process) == "ready"
+        process.kill()
+        assert process.communicate()[0].split() == ["SIGTERM", "answered"]
+    eventually(lambda: not project.cluster.processes_left())
+    assert (project.root / "log").read_text().endswith("database system is shut down\n")
+
+
+@only_with_proc
+def test_the_next_user_replaces_a_keeper_that_was_killed(project: Project) -> None:
+    def keepers() -> list[int]:
+        call = f"--keep\0{project.root}\0"
+        pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+        return [pid for pid in pids if call in Path(f"/proc/{pid}/cmdline").read_text()]
+
+    with project.launch(*HOLD) as first:
+        assert line(first) == "ready"
+        (killed,) = keepers()
+        os.kill(killed, signal.SIGKILL)
+        with project.launch(*HOLD) as second:
+            assert line(second) == "ready"
+            (keeper,) = keepers()
+            assert keeper != killed
+    eventually(lambda: not project.cluster.processes_left())
+    eventually(lambda: not keepers())
+
+
+def test_kill_9_of_the_postmaster_loses_nothing_that_was_committed(root: Path) -> None:
+    with postgres(root) as cluster:
+        query(cluster, "INSERT INTO kept VALUES (43)")
+        pid = cluster.postmaster_pid()
+        assert pid
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not cluster.alive())
+        cluster.start()
+        assert query(cluster, "SELECT sum(value) FROM kept") == 85
+        assert cluster.postmaster_pid() != pid
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["of another program", "of nothing"])
+def test_a_stale_process_id_does_not_keep_the_server_from_starting(root: Path, running: bool) -> None:
+    owner = (root / "data").stat().st_uid
+    with subprocess.Popen(("sleep", "60"), user=owner) as other:
+        if not running:
+            other.kill()
+            other.wait()
+        (root / "data" / "postmaster.pid").write_text(f"{other.pid}\n{root}/data\n1\n5432\n{root}\n\n1 1\nready\n")
+        (root / ".s.PGSQL.5432.lock").write_text(f"{other.pid}\n{root}/data\n1\n5432\n{root}\n")
+        cluster = Cluster(root, durable=False)
+        assert cluster.postmaster_pid() is None
+        cluster.stop()
+        with postgres(root, durable=False):
+            assert query(cluster, "SELECT value FROM kept") == 42
+        assert (other.poll() is None) == running
+        other.kill()
+
+
+def test_an_interrupted_initdb_leaves_nothing_half_made(folder: Path) -> None:
+    project = Project(folder)
+    with project.launch(*HOLD) as process:
+        eventually((project.root / "data.new" / "PG_VERSION").exists)
+        process.kill()
+    assert not project.cluster.data.exists()
+    with postgres(project.root, durable=False) as cluster:
+        assert query(cluster, "SELECT 1") == 1
+
+
+@pytest.mark.parametrize("name", ["long" * 30, "a, b: 'c' %"])
+def test_a_path_that_is_no_socket_address_gets_a_private_one_elsewhere(folder: Path, root: Path, name: str) -> None:
+    renamed = root.rename(folder / name)
+    with postgres(renamed, durable=False) as cluster:
+        assert query(cluster, "SELECT value FROM kept") == 42
+        assert cluster.socket_directory.stat().st_mode & 0o777 == 0o700
+    cluster.socket_directory.rmdir()
+
+
+@only_as_root
+def test_a_socket_folder_that_somebody_else_made_is_refused(folder: Path) -> None:
+    cluster = Cluster(folder / ("long" * 30))
+    os.chown(cluster.socket_directory, 12345, -1)
+    with pytest.raises(SystemExit, match="belongs to another user"):
+        Cluster(cluster.root)
+    cluster.socket_directory.rmdir()
+
+
+def test_data_of_another_major_version_is_refused_with_advice(root: Path) -> None:
+    (root / "data" / "PG_VERSION").write_text("9\n")
+    with pytest.raises(SystemExit, match=r"was made by PostgreSQL 9, .* set PG_BIN .* or delete"):
+        Cluster(root).start()
+
+
+def test_a_failed_start_shows_the_end_of_the_log(root: Path) -> None:
+    with (root / "data" / "postgresql.conf").open("a") as settings:
+        settings.write("nonsense = 1\n")
+    with pytest.raises(SystemExit, match='unrecognized configuration parameter "nonsense"'):
+        Cluster(root).start()
+
+
+def test_missing_programs_are_one_clear_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PG_BIN", str(folder))
+    with pytest.raises(SystemExit, match=r"no PostgreSQL found: install .*, or set PG_BIN or DATABASE_URL"):
+        Cluster(folder / "root")
+
+
+@pytest.mark.parametrize("place", ["environment", ".env"])
+def test_with_a_database_url_nothing_is_started_and_it_is_not_shown(folder: Path, place: str) -> None:
+    project = Project(folder)
+    url = "postgresql://somebody:secret@somewhere/else"
+    if place == ".env":
+        (project.folder / ".env").write_text(f"DATABASE_URL={url}\n")
+    environment = {"DATABASE_URL": url} if place == "environment" else {}
+    with project.launch("printenv", "DATABASE_URL", **environment) as process:
+        output, progress = process.communicate()
+    assert (process.returncode, output) == (0, f"{url}\n")
+    assert progress == "postgres: DATABASE_URL is set, so no server is started\n"
+    assert not project.root.exists()
+
+
+@only_as_root
+def test_folders_that_only_root_may_enter_stay_closed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    closed = folder / "closed"
+    closed.mkdir(mode=0o700)
+    programs = launcher.find_binaries()
+    for source in (programs.parent, programs.parents[2] / f"{programs.parents[1].name}.libs"):
+        shutil.copytree(source, closed / source.relative_to(programs.parents[2]), symlinks=True)
+    monkeypatch.setenv("PG_BIN", str(closed / programs.relative_to(programs.parents[2])))
+    with postgres(closed / "project" / ".postgres", durable=False) as cluster:
+        assert query(cluster, "SELECT 1") == 1
+    assert f"its data is in {cluster.root}" in caplog.text
+    for path, mode in ((folder, 0o755), (closed, 0o700), (closed / "project", 0o755)):
+        assert (path.stat().st_mode & 0o777, path.stat().st_uid) == (mode, 0)
+    shutil.rmtree(cluster.root)
+    shutil.rmtree(cluster.binaries.parents[2])
+
+
+@only_as_root
+def test_an_ordinary_user_needs_nothing_from_root(folder: Path, initialised: Path) -> None:
+    project = Project(folder / "home")
+    subprocess.run(("cp", "-a", initialised, project.root), check=True)
+    subprocess.run(("chown", "-R", "nobody", project.folder), check=True)
+    packages = str(Path(dotenv.__file__).parents[1])
+    probe = "import os, dotenv, scripts.postgres as p; exit(not os.access(p.find_binaries() / 'pg_ctl', os.X_OK))"
+    environment = {"PYTHONPATH": packages}
+    for python in (sys.executable, "/usr/bin/python3"):
+        with contextlib.suppress(PermissionError, FileNotFoundError):
+            if not subprocess.run((python, "-c", probe), cwd=project.folder, user="nobody", env=environment).returncode:
+                break
+    else:
+        pytest.skip("no Python with the project's packages that the user nobody may run")
+    with project.launch(*HOLD, python=python, user="nobody", **environment) as process:
+        assert line(process) == "ready"
+        assert (project.root / "data" / "postmaster.pid").owner() == "nobody"
+        assert process.communicate()[1].endswith("postgres: stopped\n")

@@ -1,0 +1,93 @@
+"""A missing or malformed variable stops the start with one line that names it and shows no secret."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings
+
+from src.ai.config import AISettings
+from src.config import PROJECT_ROOT, AppSettings, DatabaseSettings
+from src.database import database_url
+
+SECRET = "s3cr3t-pa55"
+GOOD_URL = f"postgresql://app:{SECRET}@127.0.0.1:1/app"
+
+
+def start(**environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return subprocess.run(
+        [sys.executable, "-m", "src"],
+        cwd=PROJECT_ROOT,
+        env=inherited | environment,
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [
+        ({}, "DATABASE_URL"),
+        ({"DATABASE_URL": ""}, "DATABASE_URL"),
+        ({"DATABASE_URL": f"mysql://app:{SECRET}@host/app"}, "DATABASE_URL"),
+        ({"DATABASE_URL": SECRET}, "DATABASE_URL"),
+        ({"DATABASE_URL": f"postgresql://app:{SECRET}@host:port/app"}, "DATABASE_URL"),
+        ({"DATABASE_URL": f"{GOOD_URL}?nonsense={SECRET}"}, "DATABASE_URL"),
+        ({"DATABASE_URL": GOOD_URL, "PORT": SECRET}, "PORT"),
+        ({"DATABASE_URL": GOOD_URL, "WORKERS": "0"}, "WORKERS"),
+        ({"DATABASE_URL": GOOD_URL, "ENVIRONMENT": "prod"}, "ENVIRONMENT"),
+        ({"DATABASE_URL": GOOD_URL, "LOG_LEVEL": "LOUD"}, "LOG_LEVEL"),
+        ({"DATABASE_URL": GOOD_URL, "CORS_ORIGINS": "not an origin"}, "CORS_ORIGINS"),
+        ({"DATABASE_URL": GOOD_URL, "DATABASE_STATEMENT_TIMEOUT": "60"}, "DATABASE_STATEMENT_TIMEOUT"),
+        ({"DATABASE_URL": GOOD_URL, "OPENAI_BASE_URL": SECRET, "OPENAI_API_KEY": SECRET}, "OPENAI_BASE_URL"),
+    ],
+)
+def test_a_missing_or_malformed_variable_stops_the_start_with_one_line_that_names_it(
+    environment: dict[str, str], named: str
+) -> None:
+    result = start(**environment)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert named in result.stderr
+    assert SECRET not in result.stderr
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
+def test_a_url_is_taken_as_people_write_it(scheme: str) -> None:
+    settings = DatabaseSettings(database_url=SecretStr(f"{scheme}://u:p%40ss@host:5433/db?sslmode=require"))
+    url = database_url(settings)
+    assert (url.drivername, url.password, url.host, url.port, url.database) == (
+        "postgresql+asyncpg", "p@ss", "host", 5433, "db",
+    )  # fmt: skip
+    assert url.query == {"ssl": "require"}
+
+
+def test_no_setting_shows_its_secret() -> None:
+    settings = (DatabaseSettings(database_url=SecretStr(GOOD_URL)), AISettings(openai_api_key=SecretStr(SECRET)))
+    assert SECRET not in repr(settings)
+
+
+@pytest.mark.parametrize("kind", [AppSettings, DatabaseSettings, AISettings])
+def test_env_example_lists_every_variable_with_its_default(
+    kind: type[BaseSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = (PROJECT_ROOT / ".env.example").read_text().splitlines()
+    example = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    assert {name.upper() for name in kind.model_fields} <= example.keys()
+    monkeypatch.setenv("DATABASE_URL", GOOD_URL)
+    defaults = kind()
+    for name, value in example.items():
+        if value:
+            monkeypatch.setenv(name, value)
+    assert kind() == defaults
+
+
+def test_the_dotenv_file_is_found_relative_to_the_project(tmp_path: Path) -> None:
+    assert AppSettings.model_config["env_file"] == PROJECT_ROOT / ".env"
+    assert (PROJECT_ROOT / "pyproject.toml").exists()

@@ -1,0 +1,119 @@
+"""The database is busy, slow, frozen or cut off; the service says so in time, loses nothing and recovers by itself."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import asyncpg
+import httpx2
+import pytest
+
+from scripts.postgres import Cluster
+from src.config import DatabaseSettings
+from tests.application import run_application
+from tests.audits.factories import AUDITS, audit_body, create_audit
+from tests.outages import frozen, wait_until_blocked
+
+
+async def test_every_pooled_connection_is_replaced_after_a_restart(
+    mortal_client: httpx2.AsyncClient, own_cluster: Cluster
+) -> None:
+    await asyncio.gather(*(mortal_client.get(AUDITS) for _ in range(10)))
+    # In a thread, so that the application can see its connections being closed meanwhile.
+    await asyncio.to_thread(own_cluster.stop, "immediate")
+    await asyncio.to_thread(own_cluster.start)
+    answers = await asyncio.gather(*(mortal_client.get(AUDITS) for _ in range(30)))
+    assert {answer.status_code for answer in answers} == {200}
+
+
+@pytest.fixture
+def small_pool(database_settings: DatabaseSettings) -> DatabaseSettings:
+    return database_settings.model_copy(
+        update={"database_pool_size": 1, "database_max_overflow": 0, "database_pool_timeout": 0.3}
+    )
+
+
+async def test_an_exhausted_pool_is_503_within_its_bounded_wait_and_others_recover(
+    small_pool: DatabaseSettings, connection: asyncpg.Connection
+) -> None:
+    async with run_application(small_pool) as client:
+        url = f"{AUDITS}/{(await create_audit(client))['id']}"
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE audit IN ACCESS EXCLUSIVE MODE")
+            holder = asyncio.create_task(client.get(url))
+            await wait_until_blocked(connection)
+            started = time.monotonic()
+            response = await client.get(url)
+            assert (response.status_code, response.json()["code"]) == (503, "database-busy")
+            assert int(response.headers["Retry-After"]) >= 1
+            assert time.monotonic() - started < 1.5
+            assert (await client.get("/health/live")).status_code == 200
+        assert (await holder).status_code == 200
+        assert (await client.get(url)).status_code == 200
+
+
+async def test_a_locked_row_is_503_in_time(
+    client_with_short_timeouts: httpx2.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    record = await create_audit(client_with_short_timeouts)
+    async with connection.transaction():
+        await connection.execute("SELECT FROM audit FOR UPDATE")
+        response = await client_with_short_timeouts.patch(f"{AUDITS}/{record['id']}", json={"status": "failure"})
+    assert (response.status_code, response.json()["code"]) == (503, "database-timeout")
+    assert int(response.headers["Retry-After"]) >= 1
+    assert (await client_with_short_timeouts.get(f"{AUDITS}/{record['id']}")).json() == record
+
+
+@pytest.fixture
+async def client_with_short_timeouts(database_settings: DatabaseSettings) -> AsyncIterator[httpx2.AsyncClient]:
+    settings = database_settings.model_copy(
+        update={"database_lock_timeout": 0.2, "database_statement_timeout": 0.3, "database_command_timeout": 0.5}
+    )
+    async with run_application(settings) as client:
+        yield client
+
+
+async def test_a_connection_lost_in_the_middle_of_a_request_is_503_and_writes_nothing(
+    database_settings: DatabaseSettings, connection: asyncpg.Connection
+) -> None:
+    async with run_application(database_settings) as client:
+        record = await create_audit(client)
+        for method, body in (("POST", audit_body()), ("PATCH", {"status": "failure"}), ("DELETE", None)):
+            url = AUDITS if method == "POST" else f"{AUDITS}/{record['id']}"
+            async with connection.transaction():
+                await connection.execute("LOCK TABLE audit IN ACCESS EXCLUSIVE MODE")
+                request = asyncio.create_task(client.request(method, url, json=body))
+                await wait_until_blocked(connection)
+                await connection.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid()"
+                )
+                response = await request
+                assert (response.status_code, response.json()["code"]) == (503, "database-unavailable")
+            page = (await client.get(AUDITS)).json()
+            assert (page["total"], page["items"]) == (1, [record])
+
+
+async def test_a_failed_commit_is_never_acknowledged(
+    client_with_short_timeouts: httpx2.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    await connection.execute("""
+        CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no' USING ERRCODE = '53100'; END $$;
+        CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON audit DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION fail();
+    """)
+    response = await client_with_short_timeouts.post(AUDITS, json=audit_body())
+    assert (response.status_code, response.json()["code"]) == (503, "database-busy")
+    assert await connection.fetchval("SELECT count(*) FROM audit") == 0
+
+
+async def test_a_frozen_database_is_503_in_time_and_recovers(
+    mortal_client: httpx2.AsyncClient, own_cluster: Cluster
+) -> None:
+    assert (await mortal_client.get(AUDITS)).status_code == 200
+    async with frozen(own_cluster):
+        started = time.monotonic()
+        response = await mortal_client.get(AUDITS)
+        assert (response.status_code, response.json()["code"]) == (503, "database-timeout")
+        assert time.monotonic() - started < 5
+    answers = await asyncio.gather(*(mortal_client.get(AUDITS) for _ in range(10)))
+    assert {answer.status_code for answer in answers} == {200}

@@ -1,0 +1,58 @@
+"""The strict parser takes every JSON value that a double and PostgreSQL can hold, and nothing else."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from src import json_parser
+from src.exceptions import AppError, MalformedJSON, ValidationFailed
+
+INTEGERS = st.integers(-(2**53), 2**53) | st.integers(0, 900).map(lambda exponent: 2**exponent)
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+SCALARS = st.none() | st.booleans() | INTEGERS | st.floats(allow_nan=False, allow_infinity=False) | TEXT
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner), max_leaves=20)
+
+
+@given(VALUES, st.booleans())
+def test_every_value_comes_back_as_it_was_sent(value: Any, ensure_ascii: bool) -> None:
+    assert json_parser.parse(json.dumps(value, ensure_ascii=ensure_ascii).encode()) == value
+
+
+@given(st.binary() | st.text().map(lambda text: text.encode(errors="surrogatepass")))
+def test_any_bytes_are_a_value_or_a_refusal(text: bytes) -> None:
+    try:
+        json_parser.parse(text)
+    except (MalformedJSON, ValidationFailed):
+        return
+    json.loads(text)
+
+
+@given(VALUES, st.sampled_from([float("nan"), float("inf"), float("-inf")]))
+def test_what_no_double_holds_is_malformed(value: Any, number: float) -> None:
+    with pytest.raises(MalformedJSON):
+        json_parser.parse(json.dumps([value, {"a": number}]).encode())
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["1e309", "1E+400", "-1e400", "1" + "0" * 309 + ".5", "12345678901234567890123e300", "1" + "0" * 300 + "e99"],
+)
+def test_a_number_beyond_a_double_is_malformed(number: str) -> None:
+    with pytest.raises(AppError) as raised:
+        json_parser.parse(f'{{"a": [{number}]}}'.encode())
+    assert raised.value.status == 400
+
+
+@given(st.integers(min_value=2**53 + 1).filter(lambda n: n < 2**1000 and int(float(n)) != n))
+def test_an_integer_that_a_double_would_round_is_refused(number: int) -> None:
+    with pytest.raises(ValidationFailed):
+        json_parser.parse(json.dumps({"a": number}).encode())
+
+
+def test_at_most_20_errors_are_listed() -> None:
+    with pytest.raises(ValidationFailed) as raised:
+        json_parser.parse(json.dumps(["\0"] * 1000).encode())
+    assert len(raised.value.extensions["errors"]) == 20

@@ -1,0 +1,112 @@
+"""Migrations go up, down and up again, lose nothing, and can run twice at once."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from alembic import command
+
+from scripts.postgres import Cluster
+from src.config import PROJECT_ROOT, DatabaseSettings
+from src.migrations import load_revisions
+from src.models import metadata
+from tests.conftest import driver_url, execute, migrate, settings_for
+
+ALEMBIC = [sys.executable, "-m", "alembic"]
+TABLES = """
+    SELECT schemaname || '.' || tablename FROM pg_tables
+    WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
+"""
+INSERT = """
+    INSERT INTO audit (id, action, entity_type, entity_id, actor_id, details)
+    SELECT gen_random_uuid(), 'a', 'e', n::text, 'u', '{"n": 1}' FROM generate_series(1, 100) AS n
+"""
+
+
+@pytest.fixture
+async def empty_database(cluster: Cluster) -> AsyncIterator[DatabaseSettings]:
+    """A database that no migration has seen."""
+    await execute(cluster, "CREATE DATABASE unmigrated")
+    yield settings_for(cluster, "unmigrated")
+    await execute(cluster, "DROP DATABASE unmigrated WITH (FORCE)")
+
+
+async def tables(connection: asyncpg.Connection) -> set[str]:
+    return {row[0] for row in await connection.fetch(TABLES)}
+
+
+def url_of(settings: DatabaseSettings) -> str:
+    return settings.database_url.get_secret_value()
+
+
+async def test_down_to_base_and_up_again_keeps_every_row(
+    database_settings: DatabaseSettings, connection: asyncpg.Connection
+) -> None:
+    await connection.execute("CREATE TABLE somebody_elses (id int PRIMARY KEY); INSERT INTO somebody_elses VALUES (1)")
+    await connection.execute(INSERT)
+    before = await connection.fetch("SELECT * FROM audit ORDER BY id")
+    for _ in range(2):
+        await migrate(database_settings, command.downgrade, "base")
+        assert await tables(connection) >= {"rolled_back.audit", "public.somebody_elses"}
+        assert "public.audit" not in await tables(connection)
+        await migrate(database_settings, command.upgrade, "head")
+    assert await connection.fetch("SELECT * FROM audit ORDER BY id") == before
+    assert await connection.fetchval("SELECT count(*) FROM somebody_elses") == 1
+    assert await connection.fetchval("SELECT to_regnamespace('rolled_back')") is None
+
+
+async def test_up_and_down_without_rows_leaves_nothing_but_alembics_own_table(
+    empty_database: DatabaseSettings,
+) -> None:
+    await migrate(empty_database, command.upgrade, "head")
+    await migrate(empty_database, command.downgrade, "base")
+    connection = await asyncpg.connect(driver_url(empty_database))
+    assert await tables(connection) == {"public.alembic_version"}
+    assert await connection.fetchval("SELECT to_regnamespace('rolled_back')") is None
+    await connection.close()
+
+
+async def test_every_revision_can_be_taken_back_and_brought_in_again(empty_database: DatabaseSettings) -> None:
+    await migrate(empty_database, command.upgrade, "head")
+    for _ in load_revisions().known:
+        await migrate(empty_database, command.downgrade, "-1")
+    for _ in load_revisions().known:
+        await migrate(empty_database, command.upgrade, "+1")
+    await migrate(empty_database, command.check)
+
+
+async def test_two_migrations_at_once_both_succeed(empty_database: DatabaseSettings) -> None:
+    runs = [
+        await asyncio.create_subprocess_exec(
+            *ALEMBIC, "upgrade", "head", cwd=PROJECT_ROOT, env=os.environ | {"DATABASE_URL": url_of(empty_database)}
+        )
+        for _ in range(2)
+    ]
+    assert [await run.wait() for run in runs] == [0, 0]
+    connection = await asyncpg.connect(driver_url(empty_database))
+    assert await connection.fetchval("SELECT version_num FROM alembic_version") == load_revisions().head
+    await connection.close()
+
+
+async def test_the_models_are_what_the_migrations_make_beside_somebody_elses_tables(
+    database_settings: DatabaseSettings, connection: asyncpg.Connection
+) -> None:
+    await connection.execute("CREATE TABLE somebody_elses (id int PRIMARY KEY)")
+    await migrate(database_settings, command.check)
+    assert {f"public.{name}" for name in metadata.tables} <= await tables(connection)
+
+
+def test_generating_sql_without_a_database_is_refused_with_a_reason() -> None:
+    result = subprocess.run(
+        [*ALEMBIC, "upgrade", "head", "--sql"],
+        cwd=PROJECT_ROOT,
+        env=os.environ | {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1
+    assert "--sql is not supported" in result.stderr

@@ -1,0 +1,115 @@
+"""Everything that fails is a complete problem document, with its request id and CORS headers."""
+
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import APIRouter
+
+from src.config import AppSettings, DatabaseSettings
+from src.exceptions import InternalError, NotFound
+from tests.application import run_application
+from tests.audits.factories import AUDITS
+
+ORIGIN = {"Origin": "https://app.example"}
+SECRET = "what nobody may see"
+
+failing_router = APIRouter()
+
+
+@failing_router.get("/fail")
+async def fail() -> None:
+    raise RuntimeError(SECRET)
+
+
+@failing_router.get("/decline")
+async def decline() -> None:
+    raise NotFound(SECRET)
+
+
+@pytest.fixture
+async def failing_client(database_settings: DatabaseSettings) -> AsyncIterator[httpx2.AsyncClient]:
+    """The application with routes that fail."""
+    async with run_application(database_settings, routers=[failing_router]) as client:
+        yield client
+
+
+def assert_problem(response: httpx2.Response, status: int, code: str) -> dict[str, Any]:
+    problem: dict[str, Any] = response.json()
+    assert response.status_code == status, response.text
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
+    assert "X-Request-ID" in response.headers["Access-Control-Expose-Headers"]
+    assert problem["type"] == f"urn:problem-type:{code}"
+    assert problem["code"] == code
+    assert problem["status"] == status
+    assert problem["title"]
+    assert problem["detail"]
+    assert problem["instance"] == response.request.url.path
+    assert problem["request_id"] == response.headers["X-Request-ID"]
+    return problem
+
+
+async def test_an_unknown_path_is_404(client: httpx2.AsyncClient) -> None:
+    assert_problem(await client.get("/no/such/path", headers=ORIGIN), 404, "not-found")
+    assert_problem(await client.get(f"{AUDITS}/", headers=ORIGIN), 404, "not-found")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", AUDITS, "GET, HEAD, POST"),
+        ("POST", f"{AUDITS}/01a202e4-1742-76d7-9e81-3d827693f0c3", "DELETE, GET, HEAD, PATCH, PUT"),
+        ("POST", "/", "GET, HEAD"),
+        ("OPTIONS", "/health", "GET, HEAD"),
+    ],
+)
+async def test_a_wrong_method_is_405_and_names_every_allowed_one(
+    client: httpx2.AsyncClient, method: str, path: str, allowed: str
+) -> None:
+    response = await client.request(method, path, headers=ORIGIN)
+    assert_problem(response, 405, "method-not-allowed")
+    assert response.headers["Allow"] == allowed
+
+
+async def test_malformed_json_is_400(client: httpx2.AsyncClient) -> None:
+    response = await client.post(AUDITS, content=b"{", headers=ORIGIN | {"Content-Type": "application/json"})
+    assert_problem(response, 400, "malformed-json")
+
+
+async def test_a_wrong_content_type_is_415(client: httpx2.AsyncClient) -> None:
+    response = await client.post(AUDITS, content=b"a=b", headers=ORIGIN | {"Content-Type": "text/plain"})
+    assert_problem(response, 415, "unsupported-media-type")
+
+
+async def test_an_invalid_value_is_422_and_not_echoed(client: httpx2.AsyncClient) -> None:
+    response = await client.get(AUDITS, params={"limit": SECRET}, headers=ORIGIN)
+    problem = assert_problem(response, 422, "validation-error")
+    assert problem["errors"][0].keys() == {"loc", "msg", "type"}
+    assert SECRET not in response.text
+
+
+async def test_an_unforeseen_exception_is_500_logged_and_not_shown(
+    failing_client: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    response = await failing_client.get("/fail", headers=ORIGIN)
+    problem = assert_problem(response, 500, "internal-error")
+    assert SECRET not in response.text
+    assert problem["title"] == InternalError.title
+    logged = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert [record.exc_info[1].args for record in logged if record.exc_info and record.exc_info[1]] == [(SECRET,)]
+
+
+async def test_an_error_of_a_domain_answers_with_its_own_words(failing_client: httpx2.AsyncClient) -> None:
+    problem = assert_problem(await failing_client.get("/decline", headers=ORIGIN), 404, "not-found")
+    assert problem["detail"] == SECRET
+
+
+async def test_a_url_or_headers_that_are_too_long_are_414_and_431(client: httpx2.AsyncClient) -> None:
+    settings = AppSettings()
+    long = "x" * settings.max_url_bytes
+    assert_problem(await client.get(f"{AUDITS}?entity_id={long}", headers=ORIGIN), 414, "uri-too-long")
+    huge = {"X-Note": "x" * settings.max_header_bytes}
+    assert_problem(await client.get(AUDITS, headers=ORIGIN | huge), 431, "headers-too-large")

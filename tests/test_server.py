@@ -1,0 +1,101 @@
+"""The server as it is deployed: its log, its signals, its start and its end."""
+
+import asyncio
+import json
+import signal
+from datetime import datetime
+
+import httpx2
+import pytest
+
+from src.config import DatabaseSettings
+from tests.application import Log, run_server, start_server_process
+from tests.audits.factories import AUDITS, audit_body
+
+UNREACHABLE = "postgresql://nobody@127.0.0.1:1/none"
+COMMON = {"timestamp", "level", "logger", "message", "request_id", "trace_id"}
+ACCESS = {"method", "path", "route", "status", "duration_ms", "bytes", "client"}
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+SECRET = "what nobody may see"
+
+
+def access_lines(log: Log) -> Log:
+    return [line for line in log if line["logger"] == "src.access"]
+
+
+async def test_every_line_of_the_log_is_one_json_object_with_the_fields_it_must_have(
+    database_settings: DatabaseSettings,
+) -> None:
+    headers = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01", "X-Request-ID": "r-1"}
+    url = database_settings.database_url.get_secret_value()
+    async with run_server(url) as server, httpx2.AsyncClient(base_url=server.url) as client:
+        created = await client.post(AUDITS, json=audit_body(details={"note": SECRET}), headers=headers)
+        path = created.headers["Location"]
+        got, headed = await client.get(path, headers={"X-Forwarded-For": "203.0.113.7"}), await client.head(path)
+        await client.get(f"/nope%0A%7B%22level%22:%22forged%22%7D?q={SECRET}")
+        await client.post(AUDITS, content=SECRET, headers={"Content-Type": "application/json"})
+    log = server.log()
+    assert all(line.keys() >= COMMON for line in log)
+    assert all(datetime.fromisoformat(line["timestamp"]).utcoffset() is not None for line in log)
+    assert {"uvicorn.error", "src.access", "src.main"} <= {line["logger"] for line in log}
+    lines = access_lines(log)
+    assert all(line.keys() == COMMON | ACCESS for line in lines)
+    assert (lines[0]["request_id"], lines[0]["trace_id"], lines[0]["status"]) == ("r-1", TRACE, 201)
+    assert (lines[0]["method"], lines[0]["path"], lines[0]["bytes"]) == ("POST", AUDITS, len(created.content))
+    assert (lines[1]["path"], lines[1]["route"]) == (path, f"{AUDITS}/{{audit_id}}")
+    assert lines[1]["trace_id"] is None
+    # Nobody has called this client a proxy.
+    assert {line["client"] for line in lines} == {"127.0.0.1"}
+    assert [(line["method"], line["status"]) for line in lines] == [
+        ("POST", 201), ("GET", 200), ("HEAD", 200), ("GET", 404), ("POST", 400),
+    ]  # fmt: skip
+    assert (headed.content, headed.headers["Content-Length"]) == (b"", str(len(got.content)))
+    assert lines[3]["route"] is None
+    assert not any(SECRET in line for line in server.lines)
+
+
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGTERM, "1"), (signal.SIGTERM, "2"), (signal.SIGINT, "1")])
+async def test_a_signal_ends_the_server_with_success(number: signal.Signals, workers: str) -> None:
+    async with run_server(UNREACHABLE, WORKERS=workers) as server:
+        async with httpx2.AsyncClient(base_url=server.url) as client:
+            assert (await client.get("/health/live")).status_code == 200
+        assert await server.stop(number) == 0
+
+
+async def test_what_is_in_flight_is_finished_before_the_end(database_settings: DatabaseSettings) -> None:
+    async with run_server(database_settings.database_url.get_secret_value()) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        body = json.dumps(audit_body()).encode()
+        head = (
+            f"POST {AUDITS} HTTP/1.1",
+            "Host: a",
+            "Content-Type: application/json",
+            f"Content-Length: {len(body)}",
+            "Expect: 100-continue",
+        )
+        writer.write("\r\n".join([*head, "", ""]).encode())
+        assert b"100 Continue" in await reader.readuntil(b"\r\n\r\n")
+        stopping = asyncio.create_task(server.stop())
+        await server.line("Waiting for connections to close")
+        writer.write(body)
+        assert b"201 Created" in await reader.read()
+        assert await stopping == 0
+        writer.close()
+
+
+async def test_a_port_in_use_ends_the_start_with_failure() -> None:
+    async with run_server(UNREACHABLE) as server:
+        process = await start_server_process(UNREACHABLE, PORT=server.url.rpartition(":")[2])
+        output, _ = await process.communicate()
+        assert process.returncode not in (0, None)
+        assert b"address already in use" in output
+
+
+async def test_x_forwarded_for_is_believed_from_a_configured_proxy() -> None:
+    async with (
+        run_server(UNREACHABLE, FORWARDED_ALLOW_IPS="127.0.0.1") as server,
+        httpx2.AsyncClient(base_url=server.url) as client,
+    ):
+        await client.get("/health/live", headers={"X-Forwarded-For": "203.0.113.7"})
+    assert [line["client"] for line in access_lines(server.log())] == ["203.0.113.7"]
