@@ -22,7 +22,9 @@ RUN chmod -R a+rX . && python3 -m compileall -q --invalidation-mode unchecked-ha
 FROM ${BASE}
 
 # The AI provider is reached over TLS: a base without certificates fails here, and not at the first call.
+# Official images come without bytecode of the standard library, which every start and health check would make anew.
 RUN python3 -c 'import ssl; assert ssl.create_default_context().get_ca_certs(), "no CA certificates"' \
+    && python3 -m compileall -q -j 0 -x site-packages "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
     && groupadd --gid 10001 app \
     && useradd --no-log-init --uid 10001 --gid app --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin app
 

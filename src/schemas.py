@@ -67,3 +67,5 @@ class Problem(CustomModel):
     code: str = Field(description="For programs: kebab-case, stable.")
     request_id: str | None = Field(description="Also in `X-Request-ID`, and in every log line of the request.")
     errors: list[ProblemError] | None = Field(default=None, description="For 422: each value that is not valid.")
+    retryable: bool | None = Field(default=None, description="For AI: whether the same request may succeed later.")
+    retry_after_seconds: int | None = Field(default=None, description="For AI: as `Retry-After`, where that is known.")

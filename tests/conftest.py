@@ -15,7 +15,7 @@ from alembic.config import Config
 from pydantic import SecretStr
 
 from scripts.postgres import Cluster, postgres
-from src.config import PROJECT_ROOT, DatabaseSettings
+from src.config import PROJECT_ROOT, AppSettings, DatabaseSettings, Settings
 from tests.application import run_application
 
 TEMPLATE = "template_migrated"
@@ -24,7 +24,11 @@ _numbers = count(1)
 
 def pytest_configure() -> None:
     """What the developer's shell or .env sets must not decide how a test ends."""
-    for name in ("DATABASE_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL", "ENVIRONMENT", "LOG_LEVEL"):
+    for kind in Settings.__subclasses__():
+        kind.model_config["env_file"] = None
+    for name in [name for name in os.environ if name.startswith(("DATABASE_", "OPENAI_", "AI_"))]:
+        del os.environ[name]
+    for name in (field.upper() for field in AppSettings.model_fields):
         os.environ.pop(name, None)
 
 

@@ -3,14 +3,13 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
 from src.ai.config import AISettings
-from src.config import PROJECT_ROOT, AppSettings, DatabaseSettings
+from src.config import PROJECT_ROOT, AppSettings, DatabaseSettings, Settings
 from src.database import database_url
 
 SECRET = "s3cr3t-pa55"
@@ -88,6 +87,6 @@ def test_env_example_lists_every_variable_with_its_default(
     assert kind() == defaults
 
 
-def test_the_dotenv_file_is_found_relative_to_the_project(tmp_path: Path) -> None:
-    assert AppSettings.model_config["env_file"] == PROJECT_ROOT / ".env"
+def test_the_dotenv_file_is_found_relative_to_the_project() -> None:
+    assert Settings.model_config["env_file"] == PROJECT_ROOT / ".env"
     assert (PROJECT_ROOT / "pyproject.toml").exists()

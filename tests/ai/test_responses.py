@@ -127,7 +127,15 @@ async def test_an_unknown_query_parameter_is_422(client: httpx2.AsyncClient) -> 
     assert (await client.get(f"{STATUS}?x=1")).status_code == 422
 
 
-@pytest.mark.parametrize("usage", [None, {}, {"input_tokens_details": None, "output_tokens_details": {}}])
+@pytest.mark.parametrize(
+    "usage",
+    [
+        None,
+        {},
+        {"input_tokens_details": None, "output_tokens_details": {}},
+        {"total_tokens": None, "input_tokens_details": {"cached_tokens": None}},
+    ],
+)
 async def test_missing_usage_is_zeros(
     provider: Provider, client: httpx2.AsyncClient, usage: dict[str, Any] | None
 ) -> None:

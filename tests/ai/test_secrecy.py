@@ -51,6 +51,7 @@ def calls(log: pytest.LogCaptureFixture) -> list[LogRecord]:
         answers(status=ECHO),
         answers(output=[{"type": "message", "content": [{"type": ECHO}]}]),
     ],
+    ids=lambda reply: str(reply.status),
 )
 async def test_what_a_failing_provider_says_is_neither_answered_nor_logged(
     provider: Provider, client: httpx2.AsyncClient, log: pytest.LogCaptureFixture, reply: Reply
