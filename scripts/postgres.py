@@ -80,7 +80,7 @@ class Cluster:
         """Returns when the server accepts connections, whoever started it."""
         for _ in self._attempts("answer"):
             if self.alive():
-                logger.info("using the running server in %s", os.path.relpath(self.root))
+                logger.info("using the running server in %s", str(self.root).removeprefix(f"{Path.cwd()}/"))
                 return
             # With a process left, a server is starting, recovering or going down: each ends by itself.
             if server := self.try_lock("server.lock"):
@@ -123,7 +123,7 @@ class Cluster:
     def _launch(self, server: IO[bytes]) -> None:
         version = self._run(server, "postgres", "--version").split()[2]
         major = version.partition(".")[0]
-        logger.info("starting PostgreSQL %s in %s", version, os.path.relpath(self.root))
+        logger.info("starting PostgreSQL %s in %s", version, str(self.root).removeprefix(f"{Path.cwd()}/"))
         if not self.data.exists():
             self._create(server, int(major))
         made_by = (self.data / "PG_VERSION").read_text().strip()
@@ -285,7 +285,7 @@ def main(arguments: list[str]) -> int:
         keep(Cluster(Path(arguments[1])))
         return 0
     if not arguments or shutil.which(arguments[0]) is None:
-        logger.error("no command %s; usage: python -m scripts.postgres COMMAND [ARG...]", arguments[:1])
+        logger.error("no program %r; usage: python -m scripts.postgres COMMAND [ARG...]", "".join(arguments[:1]))
         return 127
     url = os.environ.get("DATABASE_URL", "").strip() or dotenv_values(PROJECT / ".env").get("DATABASE_URL")
     if url and url.strip():
