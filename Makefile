@@ -11,7 +11,7 @@ WITH_POSTGRES := $(BIN)/python -m scripts.postgres
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test coverage migrate rollback migration check format lock openapi up down
+.PHONY: help setup run test coverage migrate rollback migration verify check format lock openapi up down
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ migration: setup ## write a new revision: make migration m="add invoice"
 	@test -n "$(m)" || { echo 'usage: make migration m="what it does"' >&2; exit 2; }
 	@$(WITH_POSTGRES) $(BIN)/alembic revision --autogenerate --message "$(m)"
 
+verify: setup ## recompute every hash and chain of the audit trail
+	@$(WITH_POSTGRES) $(BIN)/python -m src.audits.verify
+
 test: setup ## run the tests on a database of their own; T=tests/audits picks some
 	@$(BIN)/python -m pytest $(T)
 
@@ -68,7 +71,9 @@ lock: setup ## rebuild requirements/ from pyproject.toml with today's versions
 openapi: setup ## rebuild tests/openapi.json, the contract as served
 	@$(BIN)/python -m scripts.openapi
 
-up: ## build the image and start it with PostgreSQL (docker compose)
+up: ## build the image and start it with PostgreSQL (docker compose); a password is made and kept in .env
+	@test -n "$$POSTGRES_PASSWORD" || grep -qs '^POSTGRES_PASSWORD=.' .env || (umask 077; \
+		$(PYTHON) -c 'import secrets; print(f"\nPOSTGRES_PASSWORD={secrets.token_hex(24)}")' >> .env)
 	docker compose up --build --detach --wait
 
 down: ## stop what `make up` started; the data stays

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from src.ai.config import AISettings
+from src.audits.config import AuditSettings
 from src.config import AppSettings, DatabaseSettings
 from src.main import create_app
 
@@ -18,6 +19,7 @@ def render() -> str:
     app = create_app(
         AppSettings.model_construct(),
         DatabaseSettings.model_construct(database_url=SecretStr("")),
+        AuditSettings.model_construct(),
         AISettings.model_construct(),
     )
     return json.dumps(app.openapi(), indent=2, ensure_ascii=False) + "\n"

@@ -7,6 +7,7 @@ from types import FrameType
 import uvicorn
 
 from src.ai.config import AISettings
+from src.audits.config import AuditSettings
 from src.config import AppSettings, DatabaseSettings
 from src.observability import logging_config
 
@@ -14,6 +15,7 @@ from src.observability import logging_config
 def main() -> None:
     settings = AppSettings.load()
     DatabaseSettings.load()
+    AuditSettings.load()
     AISettings.load()
     # uvicorn raises the signal that stopped it once more when it has ended cleanly: that is success.
     signal.signal(signal.SIGTERM, _exit)

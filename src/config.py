@@ -4,6 +4,7 @@ Values come from environment variables, then from `.env` in the project's folder
 missing or malformed ends the process with one line that names the variable and never shows its value.
 """
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -29,6 +30,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_file=PROJECT_ROOT / ".env",
         env_ignore_empty=True,
+        allow_inf_nan=False,
         extra="ignore",
         frozen=True,
         hide_input_in_errors=True,
@@ -45,10 +47,13 @@ class Settings(BaseSettings):
 
 def describe(error: ValidationError) -> str:
     """Name each variable and what is wrong with it, without its value."""
-    return "; ".join(
-        f"{'_'.join(map(str, problem['loc'])).upper() or 'settings'}: {_reason(problem['type'], problem['msg'])}"
+    problems = {
+        str(problem["loc"][0] if problem["loc"] else "settings").upper(): _reason(problem["type"], problem["msg"])
         for problem in error.errors(include_url=False, include_context=False, include_input=False)
-    )
+        # It waits for another variable, which is named.
+        if problem["type"] != "default_factory_not_called"
+    }
+    return "; ".join(f"{variable}: {reason}" for variable, reason in problems.items())
 
 
 def _reason(kind: str, message: str) -> str:
@@ -68,6 +73,7 @@ class AppSettings(Settings):
     docs_enabled: bool = True
     forwarded_allow_ips: str = ""
     max_body_bytes: int = Field(1024 * 1024, ge=1024)
+    max_batch_body_bytes: int = Field(4 * 1024 * 1024, ge=1024)
     max_url_bytes: int = Field(8 * 1024, ge=1024)
     max_header_bytes: int = Field(16 * 1024, ge=1024)
     graceful_shutdown_seconds: int = Field(10, ge=1)
@@ -84,7 +90,18 @@ class AppSettings(Settings):
 
 
 _URL_FORM = "must look like postgresql://user:password@host:5432/database"
-_URL_PARAMETERS = {"host", "port", "ssl", "sslmode", "target_session_attrs"}
+_SSL_MODES = "disable|allow|prefer|require|verify-ca|verify-full"
+_URL_PARAMETERS = {
+    "host": r".+",
+    "port": r"\d{1,5}(,\d{1,5})*",
+    "ssl": _SSL_MODES,
+    "sslmode": _SSL_MODES,
+    "target_session_attrs": "any|primary|standby|prefer-standby|read-only|read-write",
+}
+
+
+def _parts(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value
 
 
 class DatabaseSettings(Settings):
@@ -92,17 +109,23 @@ class DatabaseSettings(Settings):
 
     A caller waits at most `pool_timeout` for a connection; a statement ends in the server after `statement_timeout`,
     waits at most `lock_timeout` for a row, and is given up here after `command_timeout`, should the server not answer
-    at all. Each fits into the next.
+    at all. Each fits into the next. A stream (an export) has connections of its own: it may take
+    `stream_statement_timeout` for each of its pieces, and its reader `stream_idle_timeout` to take one.
     """
 
     database_url: SecretStr
     database_pool_size: int = Field(10, ge=1)
     database_max_overflow: int = Field(5, ge=0)
-    database_pool_timeout: float = Field(1.5, gt=0)
-    database_connect_timeout: float = Field(2, gt=0)
-    database_lock_timeout: float = Field(1.5, gt=0)
-    database_statement_timeout: float = Field(2, gt=0)
-    database_command_timeout: float = Field(2.5, gt=0)
+    database_pool_timeout: float = Field(2, ge=0.001)
+    database_connect_timeout: float = Field(2, ge=0.001)
+    database_lock_timeout: float = Field(1.5, ge=0.001)
+    database_statement_timeout: float = Field(2, ge=0.001)
+    database_command_timeout: float = Field(2.5, ge=0.001)
+    database_idle_timeout: float = Field(5, ge=0.001)
+
+    database_stream_pool_size: int = Field(2, ge=1)
+    database_stream_statement_timeout: float = Field(30, ge=0.001)
+    database_stream_idle_timeout: float = Field(30, ge=0.001)
 
     @field_validator("database_url")
     @classmethod
@@ -113,8 +136,11 @@ class DatabaseSettings(Settings):
             raise ValueError(_URL_FORM) from None
         if url.drivername not in ("postgres", "postgresql", "postgresql+asyncpg"):
             raise ValueError(_URL_FORM)
-        if unknown := url.query.keys() - _URL_PARAMETERS:
+        if unknown := url.query.keys() - _URL_PARAMETERS.keys():
             raise ValueError(f"does not take the parameter {', '.join(sorted(unknown))}")
+        for name, form in _URL_PARAMETERS.items():
+            if name in url.query and not all(re.fullmatch(form, part) for part in _parts(url.query[name])):
+                raise ValueError(f"has a malformed {name}")
         return SecretStr(url.set(drivername="postgresql+asyncpg").render_as_string(hide_password=False))
 
     @model_validator(mode="after")

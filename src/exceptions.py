@@ -5,6 +5,7 @@
     ├── MethodNotAllowed         405
     ├── Conflict                 409
     ├── MalformedJSON            400
+    ├── VersionMismatch          412
     ├── PayloadTooLarge          413
     ├── URITooLong               414
     ├── UnsupportedMediaType     415
@@ -57,6 +58,10 @@ class MalformedJSON(AppError):
     status, code, title = 400, "malformed-json", "The body is not valid JSON"
 
 
+class VersionMismatch(AppError):
+    status, code, title = 412, "version-mismatch", "There is another version by now"
+
+
 class PayloadTooLarge(AppError):
     status, code, title = 413, "payload-too-large", "The body is too large"
 
@@ -74,9 +79,11 @@ class ValidationFailed(AppError):
 
     status, code, title = 422, "validation-error", "The request is not valid"
 
-    def __init__(self, errors: list[dict[str, Any]]) -> None:
-        count = len(errors)
-        super().__init__(f"{count} {'value is' if count == 1 else 'values are'} not valid; see errors.", errors=errors)
+    def __init__(self, errors: list[dict[str, Any]], count: int | None = None) -> None:
+        """`count`: how many there are, where not all of them are listed."""
+        count = count or len(errors)
+        listed = "see errors" if count == len(errors) else f"errors lists the first {len(errors)}"
+        super().__init__(f"{count} {'value is' if count == 1 else 'values are'} not valid; {listed}.", errors=errors)
 
 
 class HeadersTooLarge(AppError):

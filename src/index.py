@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
+from pydantic import ConfigDict
 from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
@@ -27,6 +28,19 @@ class Endpoint(CustomModel):
 
 
 class Index(CustomModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "Audit trail",
+                    "version": "0.1.0",
+                    "links": {"openapi": "/openapi.json", "health": "/health", "docs": "/docs", "redoc": "/redoc"},
+                    "endpoints": [{"method": "GET", "path": "/", "summary": "What this service offers"}],
+                }
+            ]
+        }
+    )
+
     name: str
     version: str
     links: dict[str, str]

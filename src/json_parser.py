@@ -1,4 +1,4 @@
-"""A strict JSON parser: what is ambiguous, lossy or cannot be stored is refused.
+"""A strict JSON parser: what is malformed, would be rounded or cannot be stored is refused.
 
 RFC 8259 for the syntax, I-JSON (RFC 7493, 2.2) for the numbers.
 """

@@ -1,30 +1,44 @@
 """Assembles the application: its middleware, its routers and what they share while it runs."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 
 from src import __version__, index, problems
 from src.ai.client import AIClient
 from src.ai.config import AISettings
 from src.ai.router import router as ai_router
+from src.audits.config import AuditSettings
 from src.audits.router import router as audits_router
-from src.config import AppSettings, DatabaseSettings
-from src.database import create_engine
+from src.config import AppSettings, DatabaseSettings, Settings
+from src.database import create_engine, create_probe_engine, create_stream_engine
 from src.health.router import router as health_router
-from src.middleware import LastResortMiddleware, RequestContextMiddleware
+from src.health.service import DatabaseProbe
+from src.middleware import LastResortMiddleware, PermissiveCORSMiddleware, RequestContextMiddleware
 from src.migrations import load_revisions
 from src.schemas import Problem
 
 logger = logging.getLogger(__name__)
 
 ROUTERS = (index.router, health_router, audits_router, ai_router)
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+_EXPOSED_HEADERS = [
+    "Content-Disposition",
+    "ETag",
+    "Idempotency-Replayed",
+    "Link",
+    "Location",
+    "Retry-After",
+    "X-Request-ID",
+]
 
 DESCRIPTION = """
 Who did what to which entity, and when: record it, read it back, export it.
@@ -34,30 +48,30 @@ request carries too.
 """
 
 
-def create_app(
-    settings: AppSettings | None = None,
-    database_settings: DatabaseSettings | None = None,
-    ai_settings: AISettings | None = None,
-) -> FastAPI:
-    """The application; what is not given is read from the environment.
+def create_app(*given: Settings) -> FastAPI:
+    """The application. Settings that are not given are read from the environment.
 
-    Exits with one line (`SystemExit`) where a setting is missing or malformed.
+    Exits with one line (`SystemExit`) where one is missing or malformed.
     """
-    settings = settings or AppSettings.load()
-    database_settings = database_settings or DatabaseSettings.load()
-    ai_settings = ai_settings or AISettings.load()
+    settings = _resolve(AppSettings, given)
+    database_settings = _resolve(DatabaseSettings, given)
+    audit_settings = _resolve(AuditSettings, given)
+    ai_settings = _resolve(AISettings, given)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.revisions = load_revisions()
         app.state.engine = create_engine(database_settings)
-        app.state.health_engine = create_engine(database_settings, pool_size=1)
+        probe_engine = create_probe_engine(database_settings)
+        app.state.database_probe = DatabaseProbe(probe_engine)
+        app.state.stream_engine = create_stream_engine(database_settings)
         app.state.ai_client = AIClient(ai_settings)
+        logger.info("starting", extra={"version": __version__, "environment": settings.environment})
         await _try_database(app.state.engine)
         yield
         await app.state.ai_client.close()
-        await app.state.health_engine.dispose()
-        await app.state.engine.dispose()
+        for engine in (app.state.stream_engine, probe_engine, app.state.engine):
+            await engine.dispose()
 
     app = FastAPI(
         title="Audit trail",
@@ -72,6 +86,7 @@ def create_app(
         generate_unique_id_function=_operation_id,
     )
     app.state.settings = settings
+    app.state.audit_settings = audit_settings
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router)
@@ -80,16 +95,21 @@ def create_app(
     return app
 
 
+def _resolve(kind: type[SettingsT], given: Sequence[Settings]) -> SettingsT:
+    return next((settings for settings in given if isinstance(settings, kind)), None) or kind.load()
+
+
 def _middleware(settings: AppSettings) -> list[Middleware]:
     """From the outside in; see `src/middleware.py`. Credentials stay off: `*` with them would reflect any origin."""
     return [
         Middleware(RequestContextMiddleware),
         Middleware(
-            CORSMiddleware,
+            PermissiveCORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["*"],
             allow_headers=["*"],
-            expose_headers=["Location", "Retry-After", "X-Request-ID"],
+            allow_private_network=True,
+            expose_headers=_EXPOSED_HEADERS,
         ),
         Middleware(LastResortMiddleware, settings=settings),
     ]
@@ -105,7 +125,7 @@ async def _try_database(engine: AsyncEngine) -> None:
         async with engine.connect():
             logger.info("database reached")
     except Exception as error:
-        logger.warning("database not reached yet: %s", type(error).__name__)
+        logger.warning("database not reached yet: %s", problems.cause(error))
 
 
 def _document_problem(app: FastAPI) -> None:

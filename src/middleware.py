@@ -1,6 +1,6 @@
 """What surrounds every request, as pure ASGI: ids, the access log, limits on the head, and the last resort for errors.
 
-From the outside in: `RequestContextMiddleware`, Starlette's `CORSMiddleware`, `LastResortMiddleware`. The last resort
+From the outside in: `RequestContextMiddleware`, `PermissiveCORSMiddleware`, `LastResortMiddleware`. The last resort
 sits inside CORS, so that a browser can read the problem document of an unforeseen error as well.
 """
 
@@ -8,8 +8,10 @@ import logging
 import re
 import time
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from src import observability, problems
@@ -85,6 +87,18 @@ def _log_access(scope: Scope, method: str, status: int, size: int, seconds: floa
             "client": client[0] if client else None,
         },
     )
+
+
+class PermissiveCORSMiddleware(CORSMiddleware):
+    """Answers every preflight with what is allowed; whether that is enough is for the browser to decide.
+
+    Starlette would answer some with plain text and 400, where every error here is a problem document.
+    """
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        response = super().preflight_response(request_headers)
+        response.status_code = 200
+        return response
 
 
 class LastResortMiddleware:

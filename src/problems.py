@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+import asyncpg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic_core import to_json
@@ -24,6 +25,9 @@ MEDIA_TYPE = "application/problem+json"
 
 _METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
+_MOST_ERRORS = 20
+_LONGEST_NAME = 128
+
 # SQLSTATE (PostgreSQL documentation, appendix A): the whole code first, then its class.
 _BY_SQLSTATE: Mapping[str, type[AppError]] = {
     "57014": exceptions.DatabaseTimeout,  # query_canceled, by statement_timeout
@@ -35,6 +39,7 @@ _BY_SQLSTATE: Mapping[str, type[AppError]] = {
     **dict.fromkeys(("08", "25", "28", "3D", "42", "54", "55", "57", "58"), exceptions.DatabaseUnavailable),
 }
 _SYNTAX_OR_ACCESS = "42"
+_OF_CONNECTING = ("08", "28", "3D", "53", "57P")
 _REFUSED_VALUE = ("22", "23502", "23514")  # data_exception, not_null_violation, check_violation
 
 
@@ -112,7 +117,7 @@ def _classify(error: Exception, scope: Scope) -> AppError:
         case AppError():
             return error
         case RequestValidationError():
-            return exceptions.ValidationFailed([_without_input(item) for item in error.errors()])
+            return _from_validation(error)
         case HTTPException():
             return _from_http(error, scope)
         case PoolTimeoutError():
@@ -127,10 +132,15 @@ def _classify(error: Exception, scope: Scope) -> AppError:
             return _UNFORESEEN
 
 
+def _from_validation(error: RequestValidationError) -> AppError:
+    """Only where and what: the input can be secret, can be what no JSON can hold, and can be a mebibyte of it."""
+    errors = error.errors()
+    return exceptions.ValidationFailed([_without_input(item) for item in errors[:_MOST_ERRORS]], count=len(errors))
+
+
 def _without_input(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Only where and what: the input can be secret, and can be what no JSON can hold."""
-    message = item["msg"].removeprefix("Value error, ")
-    return {"loc": [*item["loc"]], "msg": message, "type": item["type"]}
+    location = [part[:_LONGEST_NAME] if isinstance(part, str) else part for part in item["loc"]]
+    return {"loc": location, "msg": item["msg"].removeprefix("Value error, "), "type": item["type"]}
 
 
 def _from_http(error: HTTPException, scope: Scope) -> AppError:
@@ -150,13 +160,13 @@ def _allowed_methods(scope: Scope) -> str:
         wanted = {**scope, "method": "GET" if method == "HEAD" else method}
         return any(route.matches(wanted)[0] is Match.FULL for route in scope["app"].routes)
 
-    return ", ".join(filter(is_allowed, _METHODS))
+    # None are found behind a mount, and what is mounted are files.
+    return ", ".join(filter(is_allowed, _METHODS)) or "GET, HEAD"
 
 
 def _from_database(error: DBAPIError) -> AppError:
     sqlstate = getattr(error.driver_exception, "sqlstate", None) or ""
-    # asyncpg refuses what it cannot encode, an integer out of range say, with a ValueError of its own.
-    if isinstance(error.driver_exception, ValueError) or sqlstate.startswith(_REFUSED_VALUE):
+    if _is_unencodable(error.driver_exception) or sqlstate.startswith(_REFUSED_VALUE):
         return exceptions.ValidationFailed(
             [{"loc": ["body"], "msg": "A value cannot be stored as it is", "type": "not_storable"}]
         )
@@ -169,13 +179,26 @@ def _from_database(error: DBAPIError) -> AppError:
     return kind(f"{kind.title}. Try again shortly." if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR else kind.title)
 
 
+def _is_unencodable(error: BaseException | None) -> bool:
+    """asyncpg refuses what it cannot encode, an integer out of range say, with a ValueError of its own."""
+    return isinstance(error, ValueError) and not isinstance(error, asyncpg.ClientConfigurationError)
+
+
+def cause(error: Exception) -> str:
+    """What to log of an outage. The text only of connecting: that of others can hold what people record."""
+    origin = getattr(error, "driver_exception", None) or error
+    sqlstate = getattr(origin, "sqlstate", None) or ""
+    told = isinstance(origin, OSError | asyncpg.ClientConfigurationError) or sqlstate.startswith(_OF_CONNECTING)
+    return f"{type(origin).__name__}: {origin}" if told else type(origin).__name__
+
+
 def _log(answer: AppError, error: Exception) -> None:
     """The traceback of what only a change of code or schema can mend; of an outage, the cause in a line."""
     sqlstate = getattr(getattr(error, "driver_exception", None), "sqlstate", None)
     if isinstance(answer, exceptions.InternalError) or (sqlstate or "").startswith(_SYNTAX_OR_ACCESS):
         logger.error("unforeseen exception", exc_info=error, extra={"sqlstate": sqlstate})
     else:
-        logger.warning("%s: %s", answer.code, type(error).__name__, extra={"sqlstate": sqlstate})
+        logger.warning("%s: %s", answer.code, cause(error), extra={"sqlstate": sqlstate})
 
 
 def _respond(answer: AppError, scope: Scope) -> Response:

@@ -41,11 +41,12 @@ ItemT = TypeVar("ItemT")
 class Page(CustomModel, Generic[ItemT]):
     items: list[ItemT]
     limit: int = Field(description="How many items were asked for at most.")
-    offset: int = Field(description="How many items were passed over before the first one here.")
+    offset: int | None = Field(description="How many items were passed over; null where a cursor was given.")
     total: int | None = Field(description="How many items match; null when `count=none`.")
     total_relation: Literal["eq", "gte"] | None = Field(
         description="`eq`: `total` is exact; `gte`: there are at least that many; null when `count=none`."
     )
+    next_cursor: str | None = Field(description="For the next page; null on the last one.")
 
 
 class ProblemError(CustomModel):

@@ -1,6 +1,8 @@
 """Strict JSON bodies: read within a limit, of the right media type, and parsed by `src/json_parser.py`."""
 
+import re
 from collections.abc import Callable, Coroutine
+from email.message import Message
 from typing import Any
 
 from fastapi import Request, Response
@@ -9,11 +11,11 @@ from fastapi.routing import APIRoute
 from src import json_parser
 from src.exceptions import PayloadTooLarge, UnsupportedMediaType
 
-_MEDIA_TYPE_HINT = "Send the body as Content-Type: application/json, without a Content-Encoding."
-
 
 class StrictJSONRoute(APIRoute):
-    """A route whose body, where it takes one, is read within `max_body_bytes` and parsed strictly."""
+    """A route whose body, where it takes one, is read within a limit and parsed strictly."""
+
+    limit_setting = "max_body_bytes"
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -21,12 +23,18 @@ class StrictJSONRoute(APIRoute):
             return handle
 
         async def handle_strictly(request: Request) -> Response:
-            body = await _read(request, self.max_body_size or request.app.state.settings.max_body_bytes)
+            body = await _read(request, getattr(request.app.state.settings, self.limit_setting))
             if body:
                 _require_json(request)
             return await handle(_ParsedRequest(request, body, json_parser.parse(body) if body else None))
 
         return handle_strictly
+
+
+class BatchJSONRoute(StrictJSONRoute):
+    """The same with the limit of a batch, for `add_api_route(..., route_class_override=...)`."""
+
+    limit_setting = "max_batch_body_bytes"
 
 
 class _ParsedRequest(Request):
@@ -53,10 +61,10 @@ async def _read(request: Request, limit: int) -> bytes:
 
 
 def _require_json(request: Request) -> None:
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json" and not (
-        media_type.startswith("application/") and media_type.endswith("+json")
-    ):
-        raise UnsupportedMediaType(_MEDIA_TYPE_HINT)
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise UnsupportedMediaType(_MEDIA_TYPE_HINT)
+    content_type = Message()
+    content_type["content-type"] = request.headers.get("content-type", "")
+    is_json = re.fullmatch(r"application/([^/+]+\+)*json", content_type.get_content_type())
+    is_utf8 = str(content_type.get_param("charset", "utf-8")).lower() in ("utf-8", "utf8")
+    is_plain = request.headers.get("content-encoding", "identity").lower() == "identity"
+    if not (is_json and is_utf8 and is_plain):
+        raise UnsupportedMediaType("Send the body as Content-Type: application/json, in UTF-8, not encoded further.")

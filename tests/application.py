@@ -13,23 +13,16 @@ from typing import Any
 import httpx2
 from fastapi import APIRouter
 
-from src.ai.config import AISettings
-from src.config import PROJECT_ROOT, AppSettings, DatabaseSettings
+from src.config import PROJECT_ROOT, Settings
 from src.main import create_app
 
 Log = list[dict[str, Any]]
 
 
 @asynccontextmanager
-async def run_application(
-    database_settings: DatabaseSettings,
-    *,
-    settings: AppSettings | None = None,
-    ai_settings: AISettings | None = None,
-    routers: Sequence[APIRouter] = (),
-) -> AsyncIterator[httpx2.AsyncClient]:
+async def run_application(*settings: Settings, routers: Sequence[APIRouter] = ()) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of the application in this process, its lifespan included; `routers` are added to its own."""
-    app = create_app(settings or AppSettings(), database_settings, ai_settings or AISettings())
+    app = create_app(*settings)
     for router in routers:
         app.include_router(router)
     async with (

@@ -15,7 +15,7 @@ from alembic.config import Config
 from pydantic import SecretStr
 
 from scripts.postgres import Cluster, postgres
-from src.config import PROJECT_ROOT, AppSettings, DatabaseSettings, Settings
+from src.config import PROJECT_ROOT, DatabaseSettings, Settings
 from tests.application import run_application
 
 TEMPLATE = "template_migrated"
@@ -26,10 +26,10 @@ def pytest_configure() -> None:
     """What the developer's shell or .env sets must not decide how a test ends."""
     for kind in Settings.__subclasses__():
         kind.model_config["env_file"] = None
-    for name in [name for name in os.environ if name.startswith(("DATABASE_", "OPENAI_", "AI_"))]:
+        for name in kind.model_fields:
+            os.environ.pop(name.upper(), None)
+    for name in [name for name in os.environ if name.startswith("OPENAI_")]:
         del os.environ[name]
-    for name in (field.upper() for field in AppSettings.model_fields):
-        os.environ.pop(name, None)
 
 
 @pytest.fixture(scope="session")
@@ -67,9 +67,9 @@ async def client(database_settings: DatabaseSettings) -> AsyncIterator[httpx2.As
 
 
 @pytest.fixture(scope="session")
-async def own_cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
+async def own_cluster() -> AsyncIterator[Cluster]:
     """A server that a test may stop: at once, and with its last commits kept."""
-    with postgres(tmp_path_factory.mktemp("postgres")) as started:
+    with tempfile.TemporaryDirectory() as folder, postgres(Path(folder)) as started:
         await migrate(settings_for(started), command.upgrade, "head")
         yield started
 

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
 from src.ai.config import AISettings
+from src.audits.config import AuditSettings
 from src.config import PROJECT_ROOT, AppSettings, DatabaseSettings, Settings
 from src.database import database_url
 
@@ -37,12 +38,17 @@ def start(**environment: str) -> subprocess.CompletedProcess[str]:
         ({"DATABASE_URL": SECRET}, "DATABASE_URL"),
         ({"DATABASE_URL": f"postgresql://app:{SECRET}@host:port/app"}, "DATABASE_URL"),
         ({"DATABASE_URL": f"{GOOD_URL}?nonsense={SECRET}"}, "DATABASE_URL"),
+        ({"DATABASE_URL": f"{GOOD_URL}?sslmode=bogus"}, "DATABASE_URL"),
+        ({"DATABASE_URL": f"{GOOD_URL}?port=abc"}, "DATABASE_URL"),
+        ({"DATABASE_URL": f"{GOOD_URL}?target_session_attrs=bogus"}, "DATABASE_URL"),
         ({"DATABASE_URL": GOOD_URL, "PORT": SECRET}, "PORT"),
+        ({"DATABASE_URL": GOOD_URL, "DATABASE_POOL_TIMEOUT": "inf"}, "DATABASE_POOL_TIMEOUT"),
         ({"DATABASE_URL": GOOD_URL, "WORKERS": "0"}, "WORKERS"),
         ({"DATABASE_URL": GOOD_URL, "ENVIRONMENT": "prod"}, "ENVIRONMENT"),
         ({"DATABASE_URL": GOOD_URL, "LOG_LEVEL": "LOUD"}, "LOG_LEVEL"),
         ({"DATABASE_URL": GOOD_URL, "CORS_ORIGINS": "not an origin"}, "CORS_ORIGINS"),
         ({"DATABASE_URL": GOOD_URL, "DATABASE_STATEMENT_TIMEOUT": "60"}, "DATABASE_STATEMENT_TIMEOUT"),
+        ({"DATABASE_URL": GOOD_URL, "IDEMPOTENCY_KEY_HOURS": "1"}, "IDEMPOTENCY_KEY_HOURS"),
         ({"DATABASE_URL": GOOD_URL, "OPENAI_BASE_URL": SECRET, "OPENAI_API_KEY": SECRET}, "OPENAI_BASE_URL"),
     ],
 )
@@ -72,7 +78,7 @@ def test_no_setting_shows_its_secret() -> None:
     assert SECRET not in repr(settings)
 
 
-@pytest.mark.parametrize("kind", [AppSettings, DatabaseSettings, AISettings])
+@pytest.mark.parametrize("kind", [AppSettings, DatabaseSettings, AuditSettings, AISettings])
 def test_env_example_lists_every_variable_with_its_default(
     kind: type[BaseSettings], monkeypatch: pytest.MonkeyPatch
 ) -> None:

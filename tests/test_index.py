@@ -35,6 +35,6 @@ async def test_a_documentation_page_refers_to_no_other_host(client: httpx2.Async
 
 
 async def test_documentation_pages_can_be_switched_off(database_settings: DatabaseSettings) -> None:
-    async with run_application(database_settings, settings=AppSettings(docs_enabled=False)) as client:
+    async with run_application(database_settings, AppSettings(docs_enabled=False)) as client:
         assert (await client.get("/docs")).status_code == 404
         assert "docs" not in (await client.get("/")).json()["links"]

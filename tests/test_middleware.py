@@ -35,6 +35,8 @@ async def test_any_origin_may_call_without_credentials(client: httpx2.AsyncClien
     assert "PATCH" in preflight.headers["Access-Control-Allow-Methods"]
     assert "x-any" in preflight.headers["Access-Control-Allow-Headers"].lower()
     assert "Access-Control-Allow-Credentials" not in preflight.headers
+    unusual = {"Access-Control-Request-Method": "BREW", "Access-Control-Request-Private-Network": "true"}
+    assert (await client.options(AUDITS, headers=PREFLIGHT | unusual)).status_code == 200
     response = await client.get(AUDITS, headers={"Origin": "https://app.example", "Cookie": "a=b"})
     assert response.headers["Access-Control-Allow-Origin"] == "*"
     assert "Access-Control-Allow-Credentials" not in response.headers

@@ -14,6 +14,9 @@ from scripts.postgres import Cluster
 from src.config import PROJECT_ROOT, DatabaseSettings
 from src.migrations import load_revisions
 from src.models import metadata
+from tests.application import run_application
+from tests.audits.factories import AUDITS, audit_body, create_audit
+from tests.audits.test_verify import find_disagreements
 from tests.conftest import driver_url, execute, migrate, settings_for
 
 ALEMBIC = [sys.executable, "-m", "alembic"]
@@ -57,6 +60,20 @@ async def test_down_to_base_and_up_again_keeps_every_row(
     assert await connection.fetch("SELECT * FROM audit ORDER BY id") == before
     assert await connection.fetchval("SELECT count(*) FROM somebody_elses") == 1
     assert await connection.fetchval("SELECT to_regnamespace('rolled_back')") is None
+
+
+async def test_history_and_keys_survive_a_rollback_and_agree_afterwards(
+    database_settings: DatabaseSettings, connection: asyncpg.Connection
+) -> None:
+    async with run_application(database_settings) as client:
+        response = await client.post(AUDITS, json=audit_body(), headers={"Idempotency-Key": "1"})
+        await client.patch(response.headers["Location"], json={"status": "failure"})
+        await client.delete(f"{AUDITS}/{(await create_audit(client))['id']}")
+    before = [await connection.fetch(f"SELECT * FROM {table} ORDER BY 1, 2") for table in metadata.tables]
+    await migrate(database_settings, command.downgrade, "base")
+    await migrate(database_settings, command.upgrade, "head")
+    assert [await connection.fetch(f"SELECT * FROM {table} ORDER BY 1, 2") for table in metadata.tables] == before
+    assert await find_disagreements(database_settings) == []
 
 
 async def test_up_and_down_without_rows_leaves_nothing_but_alembics_own_table(

@@ -64,6 +64,7 @@ async def test_an_unknown_path_is_404(client: httpx2.AsyncClient) -> None:
         ("POST", f"{AUDITS}/01a202e4-1742-76d7-9e81-3d827693f0c3", "DELETE, GET, HEAD, PATCH, PUT"),
         ("POST", "/", "GET, HEAD"),
         ("OPTIONS", "/health", "GET, HEAD"),
+        ("POST", "/docs/assets/swagger-ui.css", "GET, HEAD"),
     ],
 )
 async def test_a_wrong_method_is_405_and_names_every_allowed_one(
@@ -89,6 +90,14 @@ async def test_an_invalid_value_is_422_and_not_echoed(client: httpx2.AsyncClient
     problem = assert_problem(response, 422, "validation-error")
     assert problem["errors"][0].keys() == {"loc", "msg", "type"}
     assert SECRET not in response.text
+
+
+async def test_what_is_wrong_is_listed_up_to_a_limit_and_cut_to_size(client: httpx2.AsyncClient) -> None:
+    response = await client.post(AUDITS, json={f"{number}{'x' * 1000}": 1 for number in range(500)}, headers=ORIGIN)
+    problem = assert_problem(response, 422, "validation-error")
+    assert len(problem["errors"]) == 20
+    assert problem["detail"].startswith("504 values are not valid")
+    assert len(response.content) < 10_000
 
 
 async def test_an_unforeseen_exception_is_500_logged_and_not_shown(

@@ -16,6 +16,8 @@ PROMPT_VERSION = "responses-1"
 
 # Seconds: what a caller is told to wait who is over the rate, where the provider does not say it.
 DEFAULT_RETRY_AFTER = 5
+# Seconds: a date far ahead is no wait that anybody means.
+MAX_RETRY_AFTER = 86_400
 # Seconds before a second attempt, where the provider does not say it: a range, so that callers do not return as one.
 RETRY_DELAY = (0.05, 0.15)
 

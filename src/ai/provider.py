@@ -23,6 +23,7 @@ from pydantic import (
     ValidationError,
 )
 
+from src.ai.constants import MAX_RETRY_AFTER
 from src.ai.exceptions import (
     AIContentRejected,
     AIError,
@@ -262,4 +263,4 @@ def _seconds_until(date: str) -> float | None:
 
 
 def _whole(wait: float | None) -> int | None:
-    return None if wait is None else max(1, math.ceil(wait))
+    return None if wait is None else min(max(1, math.ceil(wait)), MAX_RETRY_AFTER)

@@ -40,12 +40,17 @@ class ResponseCreate(CustomModel):
     )
     max_output_tokens: int = Field(
         DEFAULT_OUTPUT_TOKENS,
+        strict=True,
         ge=MIN_OUTPUT_TOKENS,
         le=MAX_OUTPUT_TOKENS,
         description="Where the answer is cut, what the model only thinks included.",
     )
     temperature: float | None = Field(
-        None, ge=0, le=MAX_TEMPERATURE, description="Not every model takes one; the model's own if left out."
+        None,
+        strict=True,
+        ge=0,
+        le=MAX_TEMPERATURE,
+        description="Not every model takes one; the model's own if left out.",
     )
     reasoning_effort: ReasoningEffort | None = Field(
         None, description="Not every model takes each; the model's own if left out."
@@ -77,6 +82,34 @@ class Meta(CustomModel):
 
 
 class AIResponse(CustomModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "resp_0a1b2c",
+                    "model": "gpt-5.4-mini",
+                    "status": "completed",
+                    "finish_reason": "stop",
+                    "output": {"type": "text", "text": "It shows who did what, and when.", "data": None},
+                    "usage": {
+                        "input_tokens": 24,
+                        "cached_input_tokens": 0,
+                        "output_tokens": 11,
+                        "reasoning_tokens": 0,
+                        "total_tokens": 35,
+                    },
+                    "meta": {
+                        "request_id": "019c1400-7c3d-7e4f-8a5b-6c7d8e9f0a1b",
+                        "provider_request_id": "req_3d4e5f",
+                        "latency_ms": 812.5,
+                        "attempts": 1,
+                        "prompt_version": "responses-1",
+                    },
+                }
+            ]
+        }
+    )
+
     id: str = Field(description="The provider's id of the answer.")
     model: str = Field(description="The model that answered, as the provider names it.")
     status: CompletionStatus = Field(description="`incomplete`: the answer was cut; `finish_reason` says why.")
@@ -87,6 +120,12 @@ class AIResponse(CustomModel):
 
 
 class AIStatus(CustomModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"configured": True, "default_model": "gpt-5.4-mini", "allowed_models": ["gpt-5.4-mini"]}]
+        }
+    )
+
     configured: bool = Field(description="Whether there is a key; whether the provider takes it, only a call can tell.")
     default_model: str
     allowed_models: list[str]

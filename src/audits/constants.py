@@ -14,6 +14,9 @@ MAX_CORRELATION_ID_LENGTH = 128
 MAX_DETAILS_DEPTH = 32
 MAX_DETAILS_BYTES = 64 * 1024
 MAX_MINUTES_AHEAD = 5
+MAX_REASON_LENGTH = 512
+MAX_BATCH_ITEMS = 1_000
+MAX_IDEMPOTENCY_KEY_LENGTH = 255
 
 
 class ActorType(StrEnum):
@@ -27,3 +30,20 @@ class AuditStatus(StrEnum):
     SUCCESS = "success"
     FAILURE = "failure"
     PENDING = "pending"
+
+
+class Operation(StrEnum):
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+
+
+class ExportFormat(StrEnum):
+    NDJSON = "ndjson"
+    CSV = "csv"
+
+
+MEDIA_TYPES = {
+    ExportFormat.NDJSON: "application/x-ndjson",
+    ExportFormat.CSV: "text/csv",
+}

@@ -1,11 +1,19 @@
-"""What the paths of the audits domain name, looked up once."""
+"""What the paths and headers of the audits domain say, understood once."""
 
-from typing import Annotated
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+from urllib.parse import unquote_to_bytes
 from uuid import UUID
 
-from fastapi import Depends, Path
+from fastapi import Depends, Header, Path, Request
+from pydantic import BeforeValidator, StringConstraints
 
+from src import clock
 from src.audits import service
+from src.audits.constants import MAX_IDEMPOTENCY_KEY_LENGTH, MAX_REASON_LENGTH, MAX_TEXT_LENGTH, TEXT_PATTERN
+from src.audits.idempotency import IdempotentRequest, hash_payload
+from src.audits.revisions import Change
 from src.audits.schemas import Audit
 from src.dependencies import StatementDep
 
@@ -18,3 +26,73 @@ async def valid_audit(audit_id: AuditId, connection: StatementDep) -> Audit:
 
 ValidAudit = Annotated[Audit, Depends(valid_audit)]
 """The record that the path names; 404 where there is none. For reads: a write decides that in its own statement."""
+
+# RFC 3986, 2.1: visible ASCII, in which a percent sign begins an octet.
+_PERCENT_ENCODED = re.compile(r"(?:[\x20-\x24\x26-\x7e]|%[0-9A-Fa-f]{2})*")
+
+
+def _percent_decode(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if not _PERCENT_ENCODED.fullmatch(value):
+        raise ValueError("must be percent-encoded UTF-8: a percent sign is %25")
+    try:
+        return unquote_to_bytes(value).decode()
+    except UnicodeDecodeError:
+        raise ValueError("must be percent-encoded UTF-8") from None
+
+
+async def get_change(
+    x_actor_id: Annotated[
+        str | None,
+        BeforeValidator(_percent_decode),
+        StringConstraints(min_length=1, max_length=MAX_TEXT_LENGTH, pattern=TEXT_PATTERN),
+        Header(
+            alias="X-Actor-Id",
+            description="Who makes this change, percent-encoded UTF-8; kept in the history.",
+            examples=["u-17"],
+        ),
+    ] = None,
+    x_change_reason: Annotated[
+        str | None,
+        BeforeValidator(_percent_decode),
+        StringConstraints(min_length=1, max_length=MAX_REASON_LENGTH, pattern=TEXT_PATTERN),
+        Header(
+            alias="X-Change-Reason",
+            description="Why, percent-encoded UTF-8; kept in the history.",
+            examples=["typing%20error"],
+        ),
+    ] = None,
+) -> Change:
+    return Change(x_actor_id, x_change_reason)
+
+
+ChangeDep = Annotated[Change, Depends(get_change)]
+"""Who changes a record and why, as the caller says it."""
+
+
+async def get_idempotent_request(
+    request: Request,
+    idempotency_key: Annotated[
+        str | None,
+        StringConstraints(min_length=1, max_length=MAX_IDEMPOTENCY_KEY_LENGTH, pattern=r"^[\x20-\x7e]+$"),
+        Header(
+            alias="Idempotency-Key",
+            description="A request sent again with the same key and body gets the first answer; nothing is done twice.",
+            examples=["5e0ed2c6-8c0b-4a3e-a7a5-2f1f5a0e4c1d"],
+        ),
+    ] = None,
+) -> IdempotentRequest | None:
+    if idempotency_key is None:
+        return None
+    lifetime = timedelta(hours=request.app.state.audit_settings.idempotency_key_hours)
+    return IdempotentRequest(
+        endpoint=f"{request.method} {request.scope['route'].path_format}",
+        key=idempotency_key,
+        payload_hash=hash_payload(await request.json()),
+        expires_at=clock.now() + lifetime,
+    )
+
+
+IdempotencyDep = Annotated[IdempotentRequest | None, Depends(get_idempotent_request)]
+"""What the caller calls this request, so that it can be sent again; None where the caller does not say."""

@@ -1,14 +1,28 @@
 """What can be wrong with a request about audit records."""
 
+from collections.abc import Iterable
+
 from src.audits.constants import MAX_DETAILS_BYTES
-from src.exceptions import NotFound, ValidationFailed
+from src.exceptions import AppError, NotFound, ValidationFailed
 
 
 class AuditNotFound(NotFound):
     code, title = "audit-not-found", "There is no such audit record"
 
+    def __init__(self) -> None:
+        super().__init__("No record has this id, or it was removed: then its history is still there.")
+
+
+class IdempotencyKeyReused(AppError):
+    status, code, title = 422, "idempotency-key-reused", "The idempotency key belongs to another request"
+
 
 class DetailsTooLarge(ValidationFailed):
-    def __init__(self) -> None:
+    def __init__(self, locations: Iterable[tuple[str | int, ...]]) -> None:
         message = f"Must take at most {MAX_DETAILS_BYTES} bytes as PostgreSQL prints it"
-        super().__init__([{"loc": ["body", "details"], "msg": message, "type": "details_too_large"}])
+        super().__init__([{"loc": [*where], "msg": message, "type": "details_too_large"} for where in locations])
+
+
+class InvalidCursor(ValidationFailed):
+    def __init__(self, reason: str) -> None:
+        super().__init__([{"loc": ["query", "cursor"], "msg": reason, "type": "invalid_cursor"}])

@@ -1,26 +1,38 @@
 """The endpoints of the audits domain: HTTP on one side, one call of the service on the other."""
 
-from typing import Annotated
+import json
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
+from starlette.responses import StreamingResponse
 
 from src import problems
 from src.audits import service
-from src.audits.dependencies import AuditId, ValidAudit
-from src.audits.exceptions import AuditNotFound
+from src.audits.constants import MEDIA_TYPES, ExportFormat
+from src.audits.dependencies import AuditId, ChangeDep, IdempotencyDep, ValidAudit
+from src.audits.exceptions import AuditNotFound, IdempotencyKeyReused
 from src.audits.schemas import (
+    EXAMPLE_RECORD,
     Audit,
+    AuditBatch,
+    AuditBatchCreated,
     AuditCreate,
     AuditDeleted,
+    AuditHistory,
     AuditPage,
     AuditPatch,
     AuditQuery,
     AuditReplace,
+    ExportQuery,
+    HistoryQuery,
 )
+from src.audits.service import Created
+from src.conditional import etag, matches_none
 from src.config import API_PREFIX
-from src.dependencies import StatementDep, StrictQuery
-from src.exceptions import ValidationFailed
-from src.strict_json import StrictJSONRoute
+from src.dependencies import IfMatchDep, IfNoneMatchDep, StatementDep, StreamDep, StrictQuery, TransactionDep
+from src.exceptions import AppError, ValidationFailed, VersionMismatch
+from src.pagination import link_header, link_targets
+from src.strict_json import BatchJSONRoute, StrictJSONRoute
 
 router = APIRouter(
     prefix=f"{API_PREFIX}/audits",
@@ -31,55 +43,170 @@ router = APIRouter(
 )
 
 
-@router.post(
-    "",
-    status_code=201,
-    summary="Record who did what to which entity",
-    response_description="The record as it was stored.",
-    responses=problems.documented(*problems.BODY_ERRORS),
+def _header(name: str, description: str) -> dict[str, Any]:
+    return {name: {"description": description, "schema": {"type": "string"}}}
+
+
+def _answers(
+    *errors: type[AppError], status: int = 200, headers: dict[str, Any] | None = None
+) -> dict[int | str, dict[str, Any]]:
+    """The documented answers of an operation. Every one of them can refuse what it is given."""
+    return {status: {"headers": headers or {}}, **problems.documented(*errors, ValidationFailed)}
+
+
+_ETAG = _header("ETag", 'The version, e.g. `"3"`.')
+_LINK = _header("Link", "The pages around this one (RFC 8288): `first`, `prev`, `next`.")
+_LOCATION = _header("Location", "Where the record is.")
+_REPLAYED = _header("Idempotency-Replayed", "`true`: this is the answer to an earlier request with the same key.")
+_CREATED = _answers(*problems.BODY_ERRORS, IdempotencyKeyReused, status=201, headers=_LOCATION | _ETAG | _REPLAYED)
+_CREATED_BATCH = _answers(*problems.BODY_ERRORS, IdempotencyKeyReused, status=201, headers=_REPLAYED)
+_CHANGED = _answers(AuditNotFound, VersionMismatch, *problems.BODY_ERRORS, headers=_ETAG)
+_READ = {304: {"description": "It still has a version of `If-None-Match`.", "headers": _ETAG}} | _answers(
+    AuditNotFound, headers=_ETAG
 )
-async def create_audit(record: AuditCreate, connection: StatementDep, response: Response) -> Audit:
+_EXPORTED = _answers(headers=_header("Content-Disposition", "`attachment`, with the name of the file."))
+_EXPORTED[200]["content"] = {
+    MEDIA_TYPES[ExportFormat.NDJSON]: {"schema": {"type": "string"}, "example": f"{json.dumps(EXAMPLE_RECORD)}\n"},
+    MEDIA_TYPES[ExportFormat.CSV]: {"schema": {"type": "string"}, "example": f"{','.join(Audit.model_fields)}\r\n"},
+}
+
+
+@router.post("", status_code=201, summary="Record who did what to which entity", responses=_CREATED)
+async def create_audit(
+    record: AuditCreate, connection: StatementDep, change: ChangeDep, request: IdempotencyDep, response: Response
+) -> Audit:
     """`occurred_at` is now where it is left out; `id`, `recorded_at`, `updated_at` and `version` are the service's."""
-    audit = await service.create(connection, record)
+    created = await service.create(connection, record, change, request)
+    audit = created.audits[0]
     response.headers["Location"] = f"{router.prefix}/{audit.id}"
+    response.headers["ETag"] = etag(audit.version)
+    _note_replay(created, response)
     return audit
 
 
-@router.get("", summary="List records", responses=problems.documented(ValidationFailed))
-async def list_audits(query: Annotated[AuditQuery, Query()], connection: StatementDep) -> AuditPage:
-    """Newest first, 20 by default and 50 at most. Filters are combined with AND, the values of one filter with OR."""
-    return await service.find(connection, query)
+async def create_audit_batch(
+    batch: AuditBatch, connection: StatementDep, change: ChangeDep, request: IdempotencyDep, response: Response
+) -> AuditBatchCreated:
+    """Up to 1,000 records, all of them or none. Each that is refused is named by its index."""
+    created = await service.create_batch(connection, batch.items, change, request)
+    _note_replay(created, response)
+    return AuditBatchCreated(items=created.audits, count=len(created.audits))
 
 
-@router.get("/{audit_id:uuid}", summary="Read a record", responses=problems.documented(AuditNotFound, ValidationFailed))
-async def read_audit(audit: ValidAudit) -> Audit:
+router.add_api_route(
+    "/batch",
+    create_audit_batch,
+    methods=["POST"],
+    status_code=201,
+    summary="Record many at once",
+    responses=_CREATED_BATCH,
+    route_class_override=BatchJSONRoute,
+)
+
+
+def _note_replay(created: Created, response: Response) -> None:
+    if created.replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+
+
+@router.get("", summary="List records", responses=_answers(headers=_LINK))
+async def list_audits(
+    query: Annotated[AuditQuery, Query()], connection: StatementDep, request: Request, response: Response
+) -> AuditPage:
+    """Newest first, 20 by default and 50 at most. Filters are combined with AND, the values of one filter with OR.
+
+    Follow `next_cursor`, or the link `next`, to read them all: no record that is there throughout is skipped or
+    repeated, whatever is recorded or removed meanwhile.
+    """
+    page = await service.find(connection, query)
+    response.headers["Link"] = _links(request, query, page.next_cursor)
+    return page
+
+
+def _links(request: Request, query: AuditQuery | HistoryQuery, next_cursor: str | None) -> str:
+    return link_header(link_targets(request.url.path, query.model_dump(mode="json", exclude_unset=True), next_cursor))
+
+
+@router.get(
+    "/export", summary="Export records", response_class=StreamingResponse, responses=_EXPORTED, response_model=None
+)
+async def export_audits(query: Annotated[ExportQuery, Query()], connection: StreamDep) -> StreamingResponse:
+    """Every record that matches, of one moment, as a stream: NDJSON, or CSV that is safe to open in a spreadsheet.
+
+    A stream that breaks off was not complete: its last chunk is missing.
+    """
+    return StreamingResponse(
+        await service.export(connection, query),
+        media_type=MEDIA_TYPES[query.format],
+        headers={"Content-Disposition": f'attachment; filename="audits.{query.format}"'},
+    )
+
+
+@router.get("/{audit_id:uuid}", summary="Read a record", response_model=Audit, responses=_READ)
+async def read_audit(audit: ValidAudit, if_none_match: IfNoneMatchDep, response: Response) -> Audit | Response:
     """The record as it stands."""
+    tag = {"ETag": etag(audit.version)}
+    if if_none_match is not None and not matches_none(if_none_match, audit.version):
+        return Response(status_code=304, headers=tag)
+    response.headers.update(tag)
     return audit
 
 
-@router.put(
-    "/{audit_id:uuid}",
-    summary="Replace a record",
-    responses=problems.documented(AuditNotFound, *problems.BODY_ERRORS),
+@router.put("/{audit_id:uuid}", summary="Replace a record", responses=_CHANGED)
+async def replace_audit(
+    audit_id: AuditId,
+    record: AuditReplace,
+    connection: TransactionDep,
+    change: ChangeDep,
+    if_match: IfMatchDep,
+    response: Response,
+) -> Audit:
+    """The whole record is replaced: what is left out takes its default, and `occurred_at` is required.
+
+    Without `If-Match` the last writer wins.
+    """
+    audit = await service.replace(connection, audit_id, record, change, if_match)
+    response.headers["ETag"] = etag(audit.version)
+    return audit
+
+
+@router.patch("/{audit_id:uuid}", summary="Change some fields of a record", responses=_CHANGED)
+async def patch_audit(
+    audit_id: AuditId,
+    changes: AuditPatch,
+    connection: TransactionDep,
+    change: ChangeDep,
+    if_match: IfMatchDep,
+    response: Response,
+) -> Audit:
+    """Each given field is replaced as a whole, the others stay as they are.
+
+    Without `If-Match` the last writer wins, field by field.
+    """
+    audit = await service.patch(connection, audit_id, changes, change, if_match)
+    response.headers["ETag"] = etag(audit.version)
+    return audit
+
+
+@router.delete("/{audit_id:uuid}", summary="Remove a record", responses=_answers(AuditNotFound, VersionMismatch))
+async def delete_audit(
+    audit_id: AuditId, connection: TransactionDep, change: ChangeDep, if_match: IfMatchDep
+) -> AuditDeleted:
+    """Afterwards the record is 404; its history stays."""
+    return await service.remove(connection, audit_id, change, if_match)
+
+
+@router.get(
+    "/{audit_id:uuid}/history", summary="Read a record's history", responses=_answers(AuditNotFound, headers=_LINK)
 )
-async def replace_audit(audit_id: AuditId, record: AuditReplace, connection: StatementDep) -> Audit:
-    """The whole record is replaced: what is left out takes its default, and `occurred_at` is required."""
-    return await service.replace(connection, audit_id, record)
-
-
-@router.patch(
-    "/{audit_id:uuid}",
-    summary="Change some fields of a record",
-    responses=problems.documented(AuditNotFound, *problems.BODY_ERRORS),
-)
-async def patch_audit(audit_id: AuditId, changes: AuditPatch, connection: StatementDep) -> Audit:
-    """Each given field is replaced as a whole, the others stay as they are."""
-    return await service.patch(connection, audit_id, changes)
-
-
-@router.delete(
-    "/{audit_id:uuid}", summary="Remove a record", responses=problems.documented(AuditNotFound, ValidationFailed)
-)
-async def delete_audit(audit_id: AuditId, connection: StatementDep) -> AuditDeleted:
-    """Afterwards the record is 404."""
-    return await service.remove(connection, audit_id)
+async def list_audit_history(
+    audit_id: AuditId,
+    query: Annotated[HistoryQuery, Query()],
+    connection: StatementDep,
+    request: Request,
+    response: Response,
+) -> AuditHistory:
+    """Every version of the record, newest first; of a record that was removed, too."""
+    page = await service.get_history(connection, audit_id, query)
+    response.headers["Link"] = _links(request, query, page.next_cursor)
+    return page

@@ -8,13 +8,16 @@ from pydantic import (
     MISSING,
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
     StringConstraints,
+    WithJsonSchema,
     model_validator,
 )
 
-from src import json_parser
+from src import clock, json_parser
 from src.audits.constants import (
+    MAX_BATCH_ITEMS,
     MAX_CORRELATION_ID_LENGTH,
     MAX_DETAILS_BYTES,
     MAX_DETAILS_DEPTH,
@@ -26,9 +29,11 @@ from src.audits.constants import (
     TEXT_PATTERN,
     ActorType,
     AuditStatus,
+    ExportFormat,
+    Operation,
 )
 from src.exceptions import AppError
-from src.pagination import COUNT_CAP, DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, Count, Order
+from src.pagination import COUNT_CAP, DEFAULT_LIMIT, MAX_CURSOR_LENGTH, MAX_LIMIT, MAX_OFFSET, Count, Order
 from src.schemas import CustomModel, Page, UTCDateTime
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH, pattern=NAME_PATTERN)]
@@ -42,7 +47,7 @@ CorrelationId = Annotated[
 def _recordable_time(value: datetime) -> datetime:
     if value < datetime(1970, 1, 1, tzinfo=UTC):
         raise ValueError("must not be before 1970")
-    if value > datetime.now(UTC) + timedelta(minutes=MAX_MINUTES_AHEAD):
+    if value > clock.now() + timedelta(minutes=MAX_MINUTES_AHEAD):
         raise ValueError(f"must be at most {MAX_MINUTES_AHEAD} minutes ahead")
     return value
 
@@ -74,7 +79,45 @@ def _parse_object(value: Any) -> Any:
 
 
 Details = Annotated[dict[str, Any], AfterValidator(_within_depth)]
-DetailsFilter = Annotated[Details, BeforeValidator(_parse_object)]
+DetailsFilter = Annotated[
+    Details,
+    BeforeValidator(_parse_object),
+    WithJsonSchema({"type": "string", "contentMediaType": "application/json", "examples": ['{"tenant": "t-1"}']}),
+]
+
+
+_WRITTEN = {
+    "action": "invoice.update",
+    "entity_type": "invoice",
+    "entity_id": "INV-2026-0042",
+    "actor_type": "user",
+    "actor_id": "u-17",
+    "status": "success",
+    "details": {"amount": {"from": 100, "to": 120}},
+    "correlation_id": "req-7f3a",
+    "occurred_at": "2026-01-31T12:00:00Z",
+}
+EXAMPLE_RECORD = _WRITTEN | {
+    "id": "019c1400-7c3d-7e4f-8a5b-6c7d8e9f0a1b",
+    "recorded_at": "2026-01-31T12:00:00.250000Z",
+    "updated_at": "2026-01-31T12:00:00.250000Z",
+    "version": 1,
+}
+_REVISION = {
+    "version": 1,
+    "operation": "create",
+    "changed_at": "2026-01-31T12:00:00.250000Z",
+    "changed_by": "u-17",
+    "reason": None,
+    "record": EXAMPLE_RECORD,
+    "previous_hash": None,
+    "hash": "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef",
+}
+_PAGE = {"limit": 20, "offset": 0, "total": 1, "total_relation": "eq", "next_cursor": None}
+
+
+def _example(example: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [example]})
 
 
 class _AuditFields(CustomModel):
@@ -95,6 +138,8 @@ class _AuditFields(CustomModel):
 
 
 class AuditCreate(_AuditFields):
+    model_config = _example(_WRITTEN)
+
     occurred_at: OccurredAt | MISSING = Field(
         MISSING, description="When it was done; now, if left out.", examples=["2026-01-31T12:00:00Z"]
     )
@@ -103,11 +148,15 @@ class AuditCreate(_AuditFields):
 class AuditReplace(_AuditFields):
     """The whole record: what is left out takes its default."""
 
+    model_config = _example(_WRITTEN)
+
     occurred_at: OccurredAt = Field(description="When it was done.", examples=["2026-01-31T12:00:00Z"])
 
 
 class AuditPatch(CustomModel):
     """The fields to change, each as a whole: `details` is replaced, not merged."""
+
+    model_config = _example({"status": "failure"})
 
     occurred_at: OccurredAt | MISSING = MISSING
     action: Name | MISSING = MISSING
@@ -129,6 +178,8 @@ class AuditPatch(CustomModel):
 class Audit(CustomModel):
     """A record as it stands."""
 
+    model_config = _example(EXAMPLE_RECORD)
+
     id: UUID
     occurred_at: datetime
     recorded_at: datetime = Field(description="When the service recorded it.")
@@ -145,6 +196,8 @@ class Audit(CustomModel):
 
 
 class AuditDeleted(CustomModel):
+    model_config = _example({"id": EXAMPLE_RECORD["id"], "version": 2, "deleted_at": "2026-02-01T08:00:00Z"})
+
     id: UUID
     version: int = Field(description="The version that the deletion made.")
     deleted_at: datetime
@@ -165,11 +218,69 @@ class AuditFilter(CustomModel):
     details: DetailsFilter | None = Field(None, description="A JSON object that the record's details contain.")
 
 
-class AuditQuery(AuditFilter):
-    order: Order = Field(Order.DESC, description="By `occurred_at`, then `id`.")
+class PageQuery(CustomModel):
+    """Which page: by `offset`, or by the `cursor` that the page before gave out."""
+
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
     offset: int = Field(0, ge=0, le=MAX_OFFSET)
+    cursor: str | None = Field(
+        None,
+        max_length=MAX_CURSOR_LENGTH,
+        description="`next_cursor` of the page before, with the same filters and order; without `offset`.",
+    )
+
+    @model_validator(mode="after")
+    def either_offset_or_cursor(self) -> Self:
+        if self.cursor is not None and "offset" in self.model_fields_set:
+            raise ValueError("either offset or cursor can be given, not both")
+        return self
+
+
+class AuditQuery(AuditFilter, PageQuery):
+    order: Order = Field(Order.DESC, description="By `occurred_at`, then `id`.")
     count: Count = Field(Count.CAPPED, description=f"`capped` counts to {COUNT_CAP}; `none` does not count.")
 
 
-AuditPage = Page[Audit]
+class HistoryQuery(PageQuery):
+    """Which revisions of a record."""
+
+
+class ExportQuery(AuditFilter):
+    format: ExportFormat = Field(ExportFormat.NDJSON, description="What to write the records as.")
+    order: Order = Field(Order.DESC, description="By `occurred_at`, then `id`.")
+
+
+class AuditPage(Page[Audit]):
+    model_config = _example({"items": [EXAMPLE_RECORD], **_PAGE})
+
+
+class AuditBatch(CustomModel):
+    model_config = _example({"items": [_WRITTEN]})
+
+    items: list[AuditCreate] = Field(min_length=1, max_length=MAX_BATCH_ITEMS, description="All of them or none.")
+
+
+class AuditBatchCreated(CustomModel):
+    model_config = _example({"items": [EXAMPLE_RECORD], "count": 1})
+
+    items: list[Audit] = Field(description="In the order in which they were sent.")
+    count: int
+
+
+class AuditRevision(CustomModel):
+    """A version of a record, and the change that made it."""
+
+    model_config = _example(_REVISION)
+
+    version: int
+    operation: Operation
+    changed_at: datetime
+    changed_by: str | None = Field(description="`X-Actor-Id` of the change.")
+    reason: str | None = Field(description="`X-Change-Reason` of the change.")
+    record: Audit = Field(description="The record after the change; of a deletion, its last state.")
+    previous_hash: str | None = Field(description="`hash` of the version before; null for the first.")
+    hash: str = Field(description="SHA-256, in hexadecimal digits, over this revision and `previous_hash`.")
+
+
+class AuditHistory(Page[AuditRevision]):
+    model_config = _example({"items": [_REVISION], **_PAGE})

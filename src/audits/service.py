@@ -1,194 +1,228 @@
-"""Everything that is asked of the tables of the audits domain. No function here commits.
+"""What can be done with audit records. No function here commits.
 
-The database hands over each record as finished JSON, which its model then validates in one step.
+A write decides in its own locking statement whether the record is there, and of which version.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import chain
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import (
-    ColumnElement,
-    DateTime,
-    Select,
-    Subquery,
-    Text,
-    and_,
-    bindparam,
-    cast,
-    delete,
-    func,
-    insert,
-    literal_column,
-    null,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import exists, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from src import pagination
+from src import clock, pagination
+from src.audits import idempotency, listing, statements
+from src.audits.constants import Operation
 from src.audits.exceptions import AuditNotFound, DetailsTooLarge
-from src.audits.models import audit
+from src.audits.export import open_export
+from src.audits.idempotency import IdempotentRequest
+from src.audits.revisions import Change, Revision, seal
 from src.audits.schemas import (
     Audit,
     AuditCreate,
     AuditDeleted,
-    AuditFilter,
+    AuditHistory,
     AuditPage,
     AuditPatch,
     AuditQuery,
     AuditReplace,
+    AuditRevision,
+    ExportQuery,
+    HistoryQuery,
 )
+from src.conditional import IfMatch
 from src.identifiers import new_id
-from src.pagination import Count, Order
+
+Location = tuple[str | int, ...]
 
 _audits = TypeAdapter(list[Audit])
-
-_AS_OBJECT: ColumnElement[Any] = func.json_build_object(
-    *chain.from_iterable((literal_column(f"'{column.name}'"), column) for column in audit.c)
-)
-_AS_JSON = cast(_AS_OBJECT, Text)
-
-_CREATE = (
-    insert(audit)
-    .values(occurred_at=func.coalesce(bindparam("occurred_at", type_=DateTime(timezone=True)), func.now()))
-    .returning(_AS_JSON)
-)
-_GET = select(_AS_JSON).where(audit.c.id == bindparam("audit_id"))
-_DELETE = (
-    delete(audit)
-    .where(audit.c.id == bindparam("audit_id"))
-    .returning(audit.c.id, (audit.c.version + 1).label("version"), func.clock_timestamp().label("deleted_at"))
-)
+_revisions = TypeAdapter(list[AuditRevision])
 
 
-async def create(connection: AsyncConnection, record: AuditCreate) -> Audit:
-    """Raises `DetailsTooLarge`."""
-    with _details_within_limit():
-        result = await connection.execute(_CREATE, {"id": new_id(), "occurred_at": None} | record.model_dump())
-    return Audit.model_validate_json(result.scalar_one())
+@dataclass(frozen=True)
+class Created:
+    """`replayed`: these are the records that an earlier request with the same key has created."""
+
+    audits: list[Audit]
+    replayed: bool = False
+
+
+@dataclass(frozen=True)
+class _Locked:
+    audit: Audit
+    hash: bytes | None
+
+
+async def create(
+    connection: AsyncConnection, record: AuditCreate, change: Change, request: IdempotentRequest | None = None
+) -> Created:
+    """Raises `DetailsTooLarge`, `IdempotencyKeyReused`."""
+    async with _details_within_limit(connection, {("body", "details"): record.details}):
+        return await _create(connection, [record], change, request)
+
+
+async def create_batch(
+    connection: AsyncConnection, records: Sequence[AuditCreate], change: Change, request: IdempotentRequest | None
+) -> Created:
+    """All of them or none. Raises `DetailsTooLarge`, `IdempotencyKeyReused`."""
+    details: dict[Location, dict[str, Any]] = {
+        ("body", "items", index, "details"): record.details for index, record in enumerate(records)
+    }
+    async with _details_within_limit(connection, details):
+        return await _create(connection, records, change, request)
+
+
+async def _create(
+    connection: AsyncConnection, records: Sequence[AuditCreate], change: Change, request: IdempotentRequest | None
+) -> Created:
+    revisions = _first_revisions(records, change)
+    parameters = statements.parameters(revisions)
+    if request is None:
+        return _created(revisions, (await connection.scalars(statements.CREATE, parameters)).all())
+    while True:
+        claim = idempotency.claim(request, [revision.audit_id for revision in revisions])
+        statement = statements.create(exists(select(claim.c.claimed))).add_cte(idempotency.clear_expired(request))
+        if created := (await connection.scalars(statement, parameters)).all():
+            return _created(revisions, created)
+        # The key is taken, unless it expires at this very moment.
+        if first := await idempotency.first_answer(connection, request):
+            return Created([Audit.model_validate_json(record) for record in first], replayed=True)
+
+
+def _first_revisions(records: Sequence[AuditCreate], change: Change) -> list[Revision]:
+    now = clock.now()
+    return [seal(_new_record(record, now), Operation.CREATE, change, now, None) for record in records]
+
+
+def _new_record(record: AuditCreate, now: datetime) -> dict[str, Any]:
+    times = {"occurred_at": now, "recorded_at": now, "updated_at": now}
+    return Audit.model_validate(times | record.model_dump() | {"id": new_id(), "version": 1}).model_dump(mode="json")
+
+
+def _created(revisions: Sequence[Revision], records: Sequence[str]) -> Created:
+    """In the order in which they were sent, which RETURNING does not promise."""
+    audits = {audit.id: audit for audit in map(Audit.model_validate_json, records)}
+    return Created([audits[revision.audit_id] for revision in revisions])
 
 
 async def get(connection: AsyncConnection, audit_id: UUID) -> Audit:
     """Raises `AuditNotFound`."""
-    found = await connection.scalar(_GET, {"audit_id": audit_id})
+    found = await connection.scalar(statements.GET, {"audit_id": audit_id})
     if found is None:
         raise AuditNotFound
     return Audit.model_validate_json(found)
 
 
-async def replace(connection: AsyncConnection, audit_id: UUID, record: AuditReplace) -> Audit:
-    """Raises `AuditNotFound`, `DetailsTooLarge`."""
-    return await _update(connection, audit_id, record.model_dump())
-
-
-async def patch(connection: AsyncConnection, audit_id: UUID, changes: AuditPatch) -> Audit:
-    """Write the given fields only: of two patches at once to different fields, both survive.
-
-    Raises `AuditNotFound`, `DetailsTooLarge`.
-    """
-    return await _update(connection, audit_id, changes.model_dump())
-
-
-async def _update(connection: AsyncConnection, audit_id: UUID, values: dict[str, Any]) -> Audit:
-    # clock_timestamp(), not now(): behind a lock, now() would be older than the change that was waited for.
-    statement = (
-        update(audit)
-        .where(audit.c.id == audit_id)
-        .values(**values, version=audit.c.version + 1, updated_at=func.clock_timestamp())
-        .returning(_AS_JSON)
-    )
-    with _details_within_limit():
-        updated = await connection.scalar(statement)
-    if updated is None:
-        raise AuditNotFound
-    return Audit.model_validate_json(updated)
-
-
-async def remove(connection: AsyncConnection, audit_id: UUID) -> AuditDeleted:
-    """Raises `AuditNotFound`."""
-    deleted = (await connection.execute(_DELETE, {"audit_id": audit_id})).mappings().one_or_none()
-    if deleted is None:
-        raise AuditNotFound
-    return AuditDeleted.model_validate(deleted)
-
-
 async def find(connection: AsyncConnection, query: AuditQuery) -> AuditPage:
-    """One page and its total, in one statement, so that both are of one moment."""
-    conditions = _conditions(query)
-    page = _page(query, conditions)
-    items = select(cast(func.coalesce(func.json_agg(page.c.record), literal_column("'[]'::json")), Text))
-    statement = select(items.scalar_subquery(), _counted(query, conditions).scalar_subquery())
-    records, counted = (await connection.execute(statement)).one()
+    """One page and its total, in one statement, so that both are of one moment. Raises `InvalidCursor`."""
+    position = listing.decode_position(query)
+    records, counted = (await connection.execute(listing.page(query, position))).one()
+    items = _audits.validate_json(records)
     total, relation = pagination.relate_total(counted, query.count)
     return AuditPage(
-        items=_audits.validate_json(records),
+        items=items[: query.limit],
         limit=query.limit,
-        offset=query.offset,
+        offset=None if query.cursor else query.offset,
         total=total,
         total_relation=relation,
+        next_cursor=listing.encode_position(query, items[query.limit - 1]) if len(items) > query.limit else None,
     )
 
 
-def _page(query: AuditQuery, conditions: list[ColumnElement[bool]]) -> Subquery:
-    keys = (audit.c.occurred_at, audit.c.id)
-    return (
-        select(_AS_OBJECT.label("record"))
-        .where(*conditions)
-        .order_by(*(key.desc() if query.order is Order.DESC else key.asc() for key in keys))
-        .limit(query.limit)
-        .offset(query.offset)
-        .subquery()
+async def get_history(connection: AsyncConnection, audit_id: UUID, query: HistoryQuery) -> AuditHistory:
+    """Newest first; of a deleted record too. Raises `AuditNotFound`, `InvalidCursor`."""
+    before = listing.decode_version(audit_id, query)
+    revisions, counted = (await connection.execute(listing.history(audit_id, query, before))).one()
+    if not counted:
+        raise AuditNotFound
+    items = _revisions.validate_json(revisions)
+    last = items[query.limit - 1].version if len(items) > query.limit else None
+    return AuditHistory(
+        items=items[: query.limit],
+        limit=query.limit,
+        offset=None if query.cursor else query.offset,
+        total=counted,
+        total_relation="eq",
+        next_cursor=last and listing.encode_version(audit_id, last),
     )
 
 
-def _counted(query: AuditQuery, conditions: list[ColumnElement[bool]]) -> Select[Any]:
-    """How many match; a capped count stops looking one past its cap, and none is looked for where none is wanted."""
-    if query.count is Count.NONE:
-        return select(null())
-    matches: Select[Any] = select(literal_column("1")).select_from(audit).where(*conditions)
-    return select(func.count()).select_from(matches.limit(pagination.count_limit(query.count)).subquery())
+async def replace(
+    connection: AsyncConnection, audit_id: UUID, record: AuditReplace, change: Change, if_match: IfMatch | None
+) -> Audit:
+    """Raises `AuditNotFound`, `VersionMismatch`, `DetailsTooLarge`."""
+    return await _rewrite(connection, audit_id, record.model_dump(), change, if_match)
 
 
-def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:
-    """A predicate for each filter that is set; one that is not set would keep the others from their indexes."""
-    conditions: list[ColumnElement[bool]] = [
-        audit.c[name] == value
-        for name in ("entity_type", "entity_id", "actor_type", "actor_id", "correlation_id")
-        if (value := getattr(wanted, name)) is not None
-    ]
-    if wanted.action:
-        conditions.append(or_(*map(_action_matches, wanted.action)))
-    if wanted.status:
-        conditions.append(audit.c.status.in_(wanted.status))
-    if wanted.occurred_from is not None:
-        conditions.append(audit.c.occurred_at >= wanted.occurred_from)
-    if wanted.occurred_to is not None:
-        conditions.append(audit.c.occurred_at < wanted.occurred_to)
-    if wanted.details is not None:
-        conditions.append(audit.c.details.contains(wanted.details))
-    return conditions
+async def patch(
+    connection: AsyncConnection, audit_id: UUID, changes: AuditPatch, change: Change, if_match: IfMatch | None
+) -> Audit:
+    """Of two patches at once to different fields, both survive.
+
+    Raises `AuditNotFound`, `VersionMismatch`, `DetailsTooLarge`.
+    """
+    return await _rewrite(connection, audit_id, changes.model_dump(), change, if_match)
 
 
-def _action_matches(action: str) -> ColumnElement[bool]:
-    if not action.endswith(".*"):
-        return audit.c.action == action
-    # A range, which an index serves also where LIKE with a parameter cannot: "/" is the character after ".".
-    prefix = action.removesuffix("*")
-    return and_(audit.c.action >= prefix, audit.c.action < prefix.removesuffix(".") + "/")
+async def _rewrite(
+    connection: AsyncConnection, audit_id: UUID, fields: dict[str, Any], change: Change, if_match: IfMatch | None
+) -> Audit:
+    current = await _lock(connection, audit_id, if_match)
+    now = _later(current.audit.updated_at)
+    changed = current.audit.model_copy(update=fields | {"version": current.audit.version + 1, "updated_at": now})
+    revision = seal(changed.model_dump(mode="json"), Operation.UPDATE, change, now, current.hash)
+    async with _details_within_limit(connection, {("body", "details"): changed.details}):
+        updated = await connection.execute(statements.UPDATE, statements.parameters([revision]))
+    return Audit.model_validate_json(updated.scalar_one())
 
 
-@contextmanager
-def _details_within_limit() -> Iterator[None]:
+async def remove(connection: AsyncConnection, audit_id: UUID, change: Change, if_match: IfMatch | None) -> AuditDeleted:
+    """Its history stays. Raises `AuditNotFound`, `VersionMismatch`."""
+    current = await _lock(connection, audit_id, if_match)
+    now = _later(current.audit.updated_at)
+    revision = seal(current.audit.model_dump(mode="json"), Operation.DELETE, change, now, current.hash)
+    await connection.execute(statements.DELETE, statements.parameters([revision]))
+    return AuditDeleted(id=audit_id, version=revision.version, deleted_at=now)
+
+
+async def _lock(connection: AsyncConnection, audit_id: UUID, if_match: IfMatch | None) -> _Locked:
+    """The record as it stands until the transaction ends. Raises `AuditNotFound`, `VersionMismatch`."""
+    row = (await connection.execute(statements.LOCK, {"audit_id": audit_id})).one_or_none()
+    if row is None:
+        raise AuditNotFound
+    locked = _Locked(Audit.model_validate_json(row[0]), row[1])
+    if if_match:
+        if_match.check(locked.audit.version)
+    return locked
+
+
+def _later(than: datetime) -> datetime:
+    """Now; never before the last change, which a host with another clock may have made."""
+    return max(clock.now(), than)
+
+
+async def export(connection: AsyncConnection, query: ExportQuery) -> AsyncIterator[bytes]:
+    """Every record that matches, written in the query's format."""
+    return await open_export(connection, query)
+
+
+@asynccontextmanager
+async def _details_within_limit(
+    connection: AsyncConnection, details: Mapping[Location, dict[str, Any]]
+) -> AsyncIterator[None]:
     """Only PostgreSQL knows how long it prints a value: 1e308 grows to 309 digits."""
     try:
         yield
     except IntegrityError as error:
-        if getattr(error.driver_exception, "constraint_name", None) == "audit_details_size_check":
-            raise DetailsTooLarge from None
-        raise
+        if getattr(error.driver_exception, "constraint_name", None) != "audit_details_size_check":
+            raise
+        locations = list(details)
+        if len(locations) > 1:
+            positions = await connection.scalars(statements.TOO_LARGE, {"details": list(details.values())})
+            locations = [locations[position - 1] for position in positions]
+        raise DetailsTooLarge(locations) from None

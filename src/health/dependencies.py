@@ -10,7 +10,7 @@ from src.health.schemas import Health
 
 async def run_checks(request: Request) -> Health:
     state = request.app.state
-    return await service.check(state.health_engine, state.revisions, ai_configured=state.ai_client.configured)
+    return await service.check(state.database_probe, state.revisions, ai_configured=state.ai_client.configured)
 
 
 ChecksDep = Annotated[Health, Depends(run_checks)]

@@ -1,10 +1,14 @@
 """What the health endpoints answer, with 200 as with 503."""
 
+from pydantic import ConfigDict
+
 from src.health.constants import AIState, MigrationState, State
 from src.schemas import CustomModel
 
 
 class Live(CustomModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok"}]})
+
     status: State
 
 
@@ -30,6 +34,22 @@ class Checks(CustomModel):
 
 
 class Health(CustomModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "status": "ok",
+                    "version": "0.1.0",
+                    "checks": {
+                        "database": {"status": "ok", "latency_ms": 0.6},
+                        "migrations": {"status": "ok", "current": "8d41e6b7a2c5", "expected": "8d41e6b7a2c5"},
+                        "ai": {"status": "not_configured"},
+                    },
+                }
+            ]
+        }
+    )
+
     status: State
     version: str
     checks: Checks

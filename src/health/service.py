@@ -24,11 +24,41 @@ class Probe:
     revision: str | None
 
 
-async def check(engine: AsyncEngine, revisions: Revisions, *, ai_configured: bool) -> Health:
+class DatabaseProbe:
+    """Asks the database how it is: once for all who want to know at the same time, however many they are."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._running: asyncio.Task[Probe] | None = None
+
+    async def result(self) -> Probe:
+        """Raises `CheckFailed`. What hangs is left to end by itself: giving it up politely can take seconds."""
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(_probe(self._engine))
+            self._running.add_done_callback(_retrieve_exception)
+        probe = self._running
+        await asyncio.wait({probe}, timeout=DEADLINE)
+        if not probe.done() or probe.cancelled():
+            probe.cancel()
+            self._running = None
+            raise CheckFailed("no answer in time")
+        try:
+            return probe.result()
+        except (DBAPIError, PoolTimeoutError, OSError) as error:
+            raise CheckFailed(type(error).__name__) from error
+
+
+def _retrieve_exception(probe: asyncio.Task[Probe]) -> None:
+    """Asyncio complains of an exception that nobody has looked at."""
+    if not probe.cancelled():
+        probe.exception()
+
+
+async def check(database_probe: DatabaseProbe, revisions: Revisions, *, ai_configured: bool) -> Health:
     """Answers within `DEADLINE` seconds, whatever the database does."""
     ai = AICheck(status=AIState.CONFIGURED if ai_configured else AIState.NOT_CONFIGURED)
     try:
-        probe = await _within_deadline(engine)
+        probe = await database_probe.result()
     except CheckFailed:
         database = DatabaseCheck(status=State.UNAVAILABLE, latency_ms=None)
         migrations = MigrationCheck(status=MigrationState.UNKNOWN, current=None, expected=revisions.head)
@@ -51,26 +81,6 @@ def _migration_state(current: str | None, revisions: Revisions) -> MigrationStat
     if current is None:
         return MigrationState.MISSING
     return MigrationState.BEHIND if current in revisions.known else MigrationState.AHEAD
-
-
-async def _within_deadline(engine: AsyncEngine) -> Probe:
-    """Raises `CheckFailed`. A probe that hangs is left to end by itself: giving it up politely can take seconds."""
-    probe = asyncio.create_task(_probe(engine))
-    probe.add_done_callback(_retrieve_exception)
-    done, _ = await asyncio.wait({probe}, timeout=DEADLINE)
-    if not done:
-        probe.cancel()
-        raise CheckFailed("no answer in time")
-    try:
-        return probe.result()
-    except (DBAPIError, PoolTimeoutError, OSError) as error:
-        raise CheckFailed(type(error).__name__) from error
-
-
-def _retrieve_exception(probe: asyncio.Task[Probe]) -> None:
-    """Asyncio complains of an exception that nobody has looked at."""
-    if not probe.cancelled():
-        probe.exception()
 
 
 async def _probe(engine: AsyncEngine) -> Probe:

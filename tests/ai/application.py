@@ -35,7 +35,7 @@ def ai_settings(provider: Provider | None = None, **changes: Any) -> AISettings:
 
 @asynccontextmanager
 async def run_ai(provider: Provider | None = None, **changes: Any) -> AsyncIterator[httpx2.AsyncClient]:
-    async with run_application(NO_DATABASE, ai_settings=ai_settings(provider, **changes)) as client:
+    async with run_application(NO_DATABASE, ai_settings(provider, **changes)) as client:
         yield client
 
 

@@ -184,12 +184,20 @@ async def test_a_missing_body_is_422(client: httpx2.AsyncClient, headers: dict[s
     assert (response.status_code, response.json()["errors"][0]["loc"]) == (422, ["body"])
 
 
+@pytest.mark.parametrize("content_type", ["application/problem+json", 'Application/JSON; charset="UTF-8"'])
+async def test_every_name_of_json_is_accepted(client: httpx2.AsyncClient, content_type: str) -> None:
+    response = await client.post(AUDITS, content=b"{}", headers={"Content-Type": content_type})
+    assert response.status_code == 422
+
+
 @pytest.mark.parametrize(
     "headers",
     [
         {"Content-Type": "text/plain"},
         {"Content-Type": "application/x-www-form-urlencoded"},
         {"Content-Type": "application/jsonp"},
+        {"Content-Type": "application/+json"},
+        {"Content-Type": "application/json; charset=latin-1"},
         {},
         JSON | {"Content-Encoding": "gzip"},
     ],

@@ -1,5 +1,6 @@
 """Live says that the process serves, ready whether the service can; each in time, whatever the database does."""
 
+import asyncio
 import time
 
 import asyncpg
@@ -37,7 +38,7 @@ async def test_health_is_200_with_every_check(client: httpx2.AsyncClient, path: 
 
 
 async def test_a_configured_ai_is_reported(database_settings: DatabaseSettings) -> None:
-    async with run_application(database_settings, ai_settings=AISettings(openai_api_key="key")) as client:
+    async with run_application(database_settings, AISettings(openai_api_key="key")) as client:
         assert (await client.get("/health")).json()["checks"]["ai"] == {"status": "configured"}
 
 
@@ -57,11 +58,18 @@ async def test_a_stopped_database_is_503_within_a_second_live_stays_200_and_it_r
         response = await mortal_client.request(method, AUDITS, json=audit_body() if method == "POST" else None)
         assert (response.status_code, response.json()["code"]) == (503, "database-unavailable")
         assert int(response.headers["Retry-After"]) >= 1
+    assert (await mortal_client.get(AUDITS, params={"limit": 51})).status_code == 422
+    assert (await mortal_client.post(AUDITS, json={})).status_code == 422
     assert (await mortal_client.get("/health/live")).status_code == 200
     assert time.monotonic() - started < 2
     own_cluster.start()
     assert (await mortal_client.get("/health/ready")).status_code == 200
     assert (await mortal_client.get(AUDITS)).status_code == 200
+
+
+async def test_a_crowd_of_probes_is_no_outage(client: httpx2.AsyncClient) -> None:
+    answers = await asyncio.gather(*(client.get("/health/ready") for _ in range(100)))
+    assert {answer.status_code for answer in answers} == {200}
 
 
 async def test_a_frozen_database_is_503_within_a_second(

@@ -1,0 +1,9 @@
+"""Settings of the audits domain."""
+
+from pydantic import Field
+
+from src.config import Settings
+
+
+class AuditSettings(Settings):
+    idempotency_key_hours: int = Field(24, ge=24)

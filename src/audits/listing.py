@@ -1,0 +1,116 @@
+"""Pages of records and of a record's history, as SQL, and what their cursors hold."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Subquery,
+    Text,
+    cast,
+    func,
+    literal_column,
+    null,
+    select,
+)
+
+from src import pagination
+from src.audits import filters
+from src.audits.exceptions import InvalidCursor
+from src.audits.models import audit, audit_revision
+from src.audits.schemas import Audit, AuditFilter, AuditQuery, HistoryQuery
+from src.audits.statements import AS_OBJECT
+from src.pagination import Count
+
+Position = tuple[datetime, UUID]
+
+
+def page(query: AuditQuery, position: Position | None) -> Select[Any]:
+    """One row: the records as a JSON array, one more than the limit where there are more, and how many match."""
+    conditions = filters.conditions(query)
+    reached = [*conditions, filters.behind(position, query.order)] if position else conditions
+    records = (
+        select(AS_OBJECT.label("item"))
+        .where(*reached)
+        .order_by(*filters.ordering(query.order))
+        .limit(query.limit + 1)
+        .offset(0 if position else query.offset)
+        .subquery()
+    )
+    return select(_as_array(records), _count(query.count, conditions).scalar_subquery())
+
+
+def _as_array(items: Subquery) -> ColumnElement[str]:
+    array = func.coalesce(func.json_agg(items.c.item), literal_column("'[]'::json"))
+    return select(cast(array, Text)).scalar_subquery()
+
+
+def _count(count: Count, conditions: list[ColumnElement[bool]]) -> Select[Any]:
+    """How many match; a capped count stops looking one past its cap, and none is looked for where none is wanted."""
+    if count is Count.NONE:
+        return select(null())
+    matches: Select[Any] = select(literal_column("1")).select_from(audit).where(*conditions)
+    return select(func.count()).select_from(matches.limit(pagination.count_limit(count)).subquery())
+
+
+def encode_position(query: AuditQuery, last: Audit) -> str:
+    return pagination.encode_cursor([last.occurred_at.isoformat(), str(last.id)], _list_of(query))
+
+
+def decode_position(query: AuditQuery) -> Position | None:
+    """Raises `InvalidCursor`."""
+    if query.cursor is None:
+        return None
+    try:
+        occurred_at, audit_id = pagination.decode_cursor(query.cursor, _list_of(query))
+        return datetime.fromisoformat(str(occurred_at)), UUID(str(audit_id))
+    except ValueError as error:
+        raise InvalidCursor(str(error)) from None
+
+
+def _list_of(query: AuditQuery) -> dict[str, Any]:
+    """What a cursor is bound to: the filters and the order; `limit` and `count` may change between pages."""
+    return query.model_dump(mode="json", include={*AuditFilter.model_fields, "order"})
+
+
+_REVISION = func.json_build_object(
+    *(literal_column("'version'"), audit_revision.c.version),
+    *(literal_column("'operation'"), audit_revision.c.operation),
+    *(literal_column("'changed_at'"), audit_revision.c.changed_at),
+    *(literal_column("'changed_by'"), audit_revision.c.changed_by),
+    *(literal_column("'reason'"), audit_revision.c.reason),
+    *(literal_column("'record'"), audit_revision.c.record),
+    *(literal_column("'previous_hash'"), func.encode(audit_revision.c.previous_hash, "hex")),
+    *(literal_column("'hash'"), func.encode(audit_revision.c.hash, "hex")),
+)
+
+
+def history(audit_id: UUID, query: HistoryQuery, before: int | None) -> Select[Any]:
+    """One row: the revisions as a JSON array, newest first, one more than the limit where there are more; and all."""
+    of_record = audit_revision.c.audit_id == audit_id
+    revisions = (
+        select(_REVISION.label("item"))
+        .where(of_record, *([audit_revision.c.version < before] if before else []))
+        .order_by(audit_revision.c.version.desc())
+        .limit(query.limit + 1)
+        .offset(0 if before else query.offset)
+        .subquery()
+    )
+    return select(_as_array(revisions), select(func.count()).where(of_record).scalar_subquery())
+
+
+def encode_version(audit_id: UUID, version: int) -> str:
+    return pagination.encode_cursor([version], str(audit_id))
+
+
+def decode_version(audit_id: UUID, query: HistoryQuery) -> int | None:
+    """Raises `InvalidCursor`."""
+    if query.cursor is None:
+        return None
+    try:
+        (version,) = pagination.decode_cursor(query.cursor, str(audit_id))
+        return int(version)
+    except (ValueError, TypeError) as error:
+        raise InvalidCursor(str(error)) from None

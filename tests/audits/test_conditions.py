@@ -1,0 +1,119 @@
+"""Conditional requests: ETag, If-None-Match and If-Match."""
+
+import asyncio
+
+import httpx2
+import pytest
+
+from tests.audits.factories import AUDITS, audit_body, create_audit
+
+MISSING = f"{AUDITS}/01a202e4-1742-76d7-9e81-3d827693f0c3"
+
+
+async def test_every_answer_with_a_record_carries_its_version_as_a_strong_etag(client: httpx2.AsyncClient) -> None:
+    created = await client.post(AUDITS, json=audit_body())
+    url = created.headers["Location"]
+    patched = await client.patch(url, json={"status": "failure"})
+    replaced = await client.put(url, json=audit_body(occurred_at="2026-01-01T00:00:00Z"))
+    read = await client.get(url)
+    assert [answer.headers["ETag"] for answer in (created, patched, replaced, read)] == ['"1"', '"2"', '"3"', '"3"']
+
+
+@pytest.mark.parametrize(
+    ("if_none_match", "status"),
+    [('"1"', 304), ('W/"1"', 304), ('"7", "1"', 304), ("*", 304), ('"2"', 200), ('"a,b", W/"2"', 200), ("1", 200)],
+)
+async def test_if_none_match_is_304_for_the_version_that_it_names(
+    client: httpx2.AsyncClient, if_none_match: str, status: int
+) -> None:
+    record = await create_audit(client)
+    response = await client.get(f"{AUDITS}/{record['id']}", headers={"If-None-Match": if_none_match})
+    assert (response.status_code, response.headers["ETag"]) == (status, '"1"')
+    assert bool(response.content) == (status == 200)
+
+
+async def change(client: httpx2.AsyncClient, method: str, url: str, if_match: str) -> httpx2.Response:
+    body = {"PUT": audit_body(occurred_at="2026-01-01T00:00:00Z"), "PATCH": {"status": "failure"}}.get(method)
+    return await client.request(method, url, json=body, headers={"If-Match": if_match})
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize(
+    ("if_match", "status"),
+    [
+        ('"1"', 200),
+        ('"7", "1"', 200),
+        (', "1" ,', 200),
+        ("*", 200),
+        ('"2"', 412),
+        ('W/"1"', 412),
+        ('"1,2"', 412),
+        ('"01"', 412),
+        ("1", 422),
+        ('"1', 422),
+        ('"1" "2"', 422),
+        ("", 422),
+        ("*, *", 422),
+        ('w/"1"', 422),
+    ],
+)
+async def test_if_match_decides_whether_a_change_is_made(
+    client: httpx2.AsyncClient, method: str, if_match: str, status: int
+) -> None:
+    record = await create_audit(client)
+    url = f"{AUDITS}/{record['id']}"
+    response = await change(client, method, url, if_match)
+    assert response.status_code == status, response.text
+    if status == 412:
+        assert response.json()["code"] == "version-mismatch"
+    if status == 422:
+        assert response.json()["errors"][0]["loc"] == ["header", "If-Match"]
+    if status != 200:
+        assert (await client.get(url)).json() == record
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+async def test_a_record_that_is_gone_is_404_before_it_is_412(client: httpx2.AsyncClient, method: str) -> None:
+    assert (await change(client, method, MISSING, '"1"')).status_code == 404
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+async def test_of_two_writers_with_one_version_exactly_one_wins(client: httpx2.AsyncClient, method: str) -> None:
+    for _ in range(5):
+        record = await create_audit(client)
+        url = f"{AUDITS}/{record['id']}"
+        answers = await asyncio.gather(*(change(client, method, url, '"1"') for _ in range(4)))
+        loser = 404 if method == "DELETE" else 412
+        assert sorted(answer.status_code for answer in answers) == [200, loser, loser, loser]
+
+
+async def test_50_read_modify_writes_with_retry_end_at_exactly_50(client: httpx2.AsyncClient) -> None:
+    record = await create_audit(client, details={"n": 0})
+    url = f"{AUDITS}/{record['id']}"
+
+    clients = asyncio.Semaphore(20)
+
+    async def increment() -> None:
+        async with clients:
+            await increment_once()
+
+    async def increment_once() -> None:
+        while True:
+            read = await client.get(url)
+            body = {"details": {"n": read.json()["details"]["n"] + 1}}
+            answer = await client.patch(url, json=body, headers={"If-Match": read.headers["ETag"]})
+            if answer.status_code == 200:
+                return
+            assert answer.status_code == 412
+
+    await asyncio.gather(*(increment() for _ in range(50)))
+    final = (await client.get(url)).json()
+    assert (final["details"], final["version"]) == ({"n": 50}, 51)
+
+
+async def test_patch_against_delete_at_once_never_gives_a_5xx(client: httpx2.AsyncClient) -> None:
+    for _ in range(10):
+        record = await create_audit(client)
+        url = f"{AUDITS}/{record['id']}"
+        patched, deleted = await asyncio.gather(client.patch(url, json={"status": "failure"}), client.delete(url))
+        assert (patched.status_code in (200, 404), deleted.status_code) == (True, 200)

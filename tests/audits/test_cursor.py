@@ -1,0 +1,132 @@
+"""Pages by cursor, and the links around a page."""
+
+import asyncio
+import re
+from typing import Any
+
+import asyncpg
+import httpx2
+import pytest
+
+from tests.audits.factories import AUDITS, create_audit
+from tests.audits.test_list import INSERT_MANY
+
+
+async def walk(client: httpx2.AsyncClient, path: str, **query: Any) -> list[dict[str, Any]]:
+    """Every item, page after page, by the link `next`."""
+    items: list[dict[str, Any]] = []
+    response = await client.get(path, params=query)
+    while True:
+        assert response.status_code == 200, response.text
+        page = response.json()
+        items += page["items"]
+        link = re.search(r'<([^>]+)>; rel="next"', response.headers["Link"])
+        assert (link is None) == (page["next_cursor"] is None)
+        if link is None:
+            return items
+        response = await client.get(link[1])
+        assert response.json()["offset"] is None
+
+
+@pytest.mark.parametrize("order", ["desc", "asc"])
+async def test_a_walk_by_cursor_reads_every_record_once_also_with_equal_times(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection, order: str
+) -> None:
+    await connection.execute(INSERT_MANY, 60)
+    await connection.execute("UPDATE audit SET occurred_at = '2026-01-01Z' WHERE entity_id::int % 3 > 0")
+    records = await walk(client, AUDITS, limit=7, order=order)
+    keys = [(record["occurred_at"], record["id"]) for record in records]
+    assert len(keys) == 60
+    assert keys == sorted(set(keys), reverse=order == "desc")
+
+
+async def test_a_walk_while_others_insert_and_delete_skips_and_repeats_nothing(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(INSERT_MANY, 100)
+    stays = {row["id"] for row in await connection.fetch("SELECT id::text FROM audit WHERE entity_id::int % 2 = 0")}
+    reached = asyncio.Event()
+
+    async def disturb() -> None:
+        for number in range(1, 100, 2):
+            await connection.execute("DELETE FROM audit WHERE entity_id = $1", str(number))
+            await create_audit(client, entity_id=f"new {number}", occurred_at="2026-01-01T00:00:50Z")
+        reached.set()
+
+    disturbing = asyncio.create_task(disturb())
+    records = await walk(client, AUDITS, limit=3)
+    await disturbing
+    ids = [record["id"] for record in records]
+    assert len(ids) == len(set(ids))
+    assert stays <= set(ids)
+    assert reached.is_set()
+
+
+async def test_filters_stay_in_force_from_page_to_page(client: httpx2.AsyncClient) -> None:
+    for number in range(6):
+        status = "failure" if number % 2 else "success"
+        await create_audit(client, entity_id=str(number), status=status, details={"a": [1, {"b": "&"}]})
+    await create_audit(client, status="failure")
+    details = '{"a": [{"b": "&"}]}'
+    records = await walk(client, AUDITS, limit=1, status=["failure", "pending"], details=details, action="invoice.*")
+    assert [record["entity_id"] for record in records] == ["5", "3", "1"]
+
+
+async def test_limit_and_count_may_change_between_pages(client: httpx2.AsyncClient) -> None:
+    for _ in range(4):
+        await create_audit(client)
+    cursor = (await client.get(AUDITS, params={"limit": 1})).json()["next_cursor"]
+    page = (await client.get(AUDITS, params={"limit": 50, "count": "none", "cursor": cursor})).json()
+    assert (len(page["items"]), page["total"], page["next_cursor"]) == (3, None, None)
+
+
+async def test_a_total_counts_all_matches_and_not_what_is_left(client: httpx2.AsyncClient) -> None:
+    for _ in range(3):
+        await create_audit(client)
+    cursor = (await client.get(AUDITS, params={"limit": 2})).json()["next_cursor"]
+    assert (await client.get(AUDITS, params={"cursor": cursor})).json()["total"] == 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"order": "asc"}, {"action": "invoice.*"}, {"status": ["success", "failure"]}, {"entity_id": "INV-1"},
+        {"details": '{"a": 1}'}, {"occurred_from": "2020-01-01T00:00:00Z"},
+    ],
+)  # fmt: skip
+async def test_a_cursor_with_other_filters_is_422(client: httpx2.AsyncClient, change: dict[str, Any]) -> None:
+    for _ in range(2):
+        await create_audit(client)
+    cursor = (await client.get(AUDITS, params={"limit": 1})).json()["next_cursor"]
+    response = await client.get(AUDITS, params={"cursor": cursor} | change)
+    assert (response.status_code, response.json()["errors"][0]["loc"]) == (422, ["query", "cursor"])
+
+
+@pytest.mark.parametrize(
+    "cursor", ["", "x", "é", "W10", "e30", "bnVsbA", "WyIiLDEsMl0", "MQ", "A" * 600, "%00", "WyJhIiwiYiIsImMiXQ=="]
+)
+async def test_what_is_no_cursor_is_422(client: httpx2.AsyncClient, cursor: str) -> None:
+    history = f"{AUDITS}/{(await create_audit(client))['id']}/history"
+    for path in (AUDITS, history):
+        response = await client.get(path, params={"cursor": cursor})
+        assert (response.status_code, response.json()["errors"][0]["loc"]) == (422, ["query", "cursor"])
+
+
+@pytest.mark.parametrize("offset", [0, 1])
+async def test_cursor_and_offset_together_are_422(client: httpx2.AsyncClient, offset: int) -> None:
+    for _ in range(2):
+        await create_audit(client)
+    cursor = (await client.get(AUDITS, params={"limit": 1})).json()["next_cursor"]
+    response = await client.get(AUDITS, params={"cursor": cursor, "offset": offset})
+    assert (response.status_code, response.json()["code"]) == (422, "validation-error")
+
+
+async def test_links_lead_to_the_first_the_previous_and_the_next_page(client: httpx2.AsyncClient) -> None:
+    for number in range(5):
+        await create_audit(client, entity_id=str(number))
+    response = await client.get(AUDITS, params={"limit": 2, "offset": 2, "action": ["invoice.*", "b"]})
+    links = {name: target for target, name in re.findall(r'<([^>]+)>; rel="(\w+)"', response.headers["Link"])}
+    assert links.keys() == {"first", "prev", "next"}
+    for name, expected in (("first", ["4", "3"]), ("prev", ["4", "3"]), ("next", ["0"])):
+        page = (await client.get(links[name])).json()
+        assert [record["entity_id"] for record in page["items"]] == expected

@@ -1,0 +1,161 @@
+"""Exports: complete, consistent, in constant memory, and safe to open."""
+
+import asyncio
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx2
+import pytest
+
+from src.config import DatabaseSettings
+from tests.application import run_application, run_server
+from tests.audits.factories import AUDITS, create_audit
+from tests.audits.test_list import INSERT_MANY
+from tests.outages import wait_until_blocked
+
+EXPORT = f"{AUDITS}/export"
+
+
+async def export_ndjson(client: httpx2.AsyncClient, **query: Any) -> list[dict[str, Any]]:
+    response = await client.get(EXPORT, params=query)
+    assert response.status_code == 200, response.text
+    return [json.loads(line) for line in response.text.splitlines()]
+
+
+async def test_ndjson_holds_every_record_as_the_list_shows_it(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(INSERT_MANY, 700)
+    record = await create_audit(client, details={"a": "line\nbreak", "b": 1e308})
+    response = await client.get(EXPORT)
+    assert response.headers["Content-Type"] == "application/x-ndjson"
+    assert response.headers["Content-Disposition"] == 'attachment; filename="audits.ndjson"'
+    lines = response.text.splitlines()
+    assert len(lines) == 701
+    assert json.loads(lines[0]) == record
+    assert [json.loads(line)["entity_id"] for line in lines[1:]] == [str(number) for number in range(700, 0, -1)]
+
+
+async def test_an_export_takes_the_filters_of_the_list(client: httpx2.AsyncClient) -> None:
+    for number in range(4):
+        await create_audit(client, entity_id=str(number), status="failure" if number % 2 else "success")
+    found = await export_ndjson(client, status="failure", order="asc", format="ndjson", details="{}")
+    assert [record["entity_id"] for record in found] == ["1", "3"]
+    assert await export_ndjson(client, action="none.*") == []
+
+
+@pytest.mark.parametrize("query", [{"format": "xml"}, {"limit": 5}, {"action": "*"}, {"count": "none"}])
+async def test_a_query_that_an_export_does_not_take_is_422(client: httpx2.AsyncClient, query: dict[str, Any]) -> None:
+    assert (await client.get(EXPORT, params=query)).status_code == 422
+
+
+async def test_csv_is_read_back_by_a_reader_of_rfc_4180(client: httpx2.AsyncClient) -> None:
+    awkward = 'comma, "quote" and ; é \u2028'
+    record = await create_audit(client, entity_id=awkward, details={"a": 'x,"y"\n'}, correlation_id="c-1")
+    response = await client.get(EXPORT, params={"format": "csv"})
+    assert response.headers["Content-Type"].startswith("text/csv")
+    assert response.headers["Content-Disposition"] == 'attachment; filename="audits.csv"'
+    assert response.text.count("\r\n") == 2
+    header, row = csv.reader(io.StringIO(response.text, newline=""), strict=True)
+    assert header == list(record)
+    cells = dict(zip(header, row, strict=True))
+    assert json.loads(cells.pop("details")) == record["details"]
+    assert cells == {name: str(value) for name, value in record.items() if name != "details"}
+
+
+async def test_an_empty_csv_has_its_header(client: httpx2.AsyncClient) -> None:
+    response = await client.get(EXPORT, params={"format": "csv"})
+    assert response.text.startswith("id,occurred_at,")
+    assert response.text.count("\r\n") == 1
+
+
+@pytest.mark.parametrize("formula", ["=1+1", "+1", "-1", "@SUM(A1)", "=cmd|' /C calc'!A0", "-"])
+async def test_a_cell_that_a_spreadsheet_would_run_is_defused(client: httpx2.AsyncClient, formula: str) -> None:
+    await create_audit(client, entity_id=formula, actor_id=formula, correlation_id=formula)
+    response = await client.get(EXPORT, params={"format": "csv"})
+    (row,) = csv.DictReader(io.StringIO(response.text, newline=""))
+    assert (row["entity_id"], row["actor_id"], row["correlation_id"]) == (f"'{formula}",) * 3
+
+
+async def test_an_export_is_of_one_moment(database_settings: DatabaseSettings, connection: asyncpg.Connection) -> None:
+    await connection.execute(INSERT_MANY, 20_000)
+    url = database_settings.database_url.get_secret_value()
+    async with (
+        run_server(url) as server,
+        httpx2.AsyncClient(base_url=server.url) as client,
+        client.stream("GET", EXPORT) as response,
+    ):
+        lines = response.aiter_lines()
+        first = json.loads(await anext(lines))
+        await connection.execute("DELETE FROM audit WHERE entity_id::int % 2 = 0")
+        await connection.execute("UPDATE audit SET actor_id = 'changed'")
+        others = [json.loads(line) async for line in lines]
+    assert len({record["id"] for record in [first, *others]}) == 20_000
+    assert {record["actor_id"] for record in others} == {"u"}
+
+
+def resident_bytes(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+@pytest.mark.parametrize("kind", ["ndjson", "csv"])
+async def test_an_export_of_100_000_records_grows_the_process_by_less_than_20_mb(
+    database_settings: DatabaseSettings, connection: asyncpg.Connection, kind: str
+) -> None:
+    await connection.execute(INSERT_MANY, 100_000)
+    url = database_settings.database_url.get_secret_value()
+    async with run_server(url) as server, httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
+        await client.get(EXPORT, params={"format": kind, "entity_id": "1"})
+        before, most, lines = resident_bytes(server.process.pid), 0, 0
+        async with client.stream("GET", EXPORT, params={"format": kind}) as response:
+            async for chunk in response.aiter_bytes():
+                lines += chunk.count(b"\n")
+                most = max(most, resident_bytes(server.process.pid))
+    assert lines == 100_000 + (kind == "csv")
+    assert most - before < 20_000_000
+
+
+async def test_a_reader_who_leaves_ends_the_export_and_frees_its_connection(
+    database_settings: DatabaseSettings, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(INSERT_MANY, 50_000)
+    url = database_settings.database_url.get_secret_value()
+    async with run_server(url) as server, httpx2.AsyncClient(base_url=server.url) as client:
+        for _ in range(6):
+            async with client.stream("GET", EXPORT) as response:
+                await anext(response.aiter_bytes())
+        assert (await client.get(EXPORT, params={"entity_id": "1"})).status_code == 200
+        assert (await client.get(AUDITS)).status_code == 200
+
+
+async def test_exports_that_are_not_read_starve_nobody(
+    database_settings: DatabaseSettings, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(INSERT_MANY, 50_000)
+    url = database_settings.database_url.get_secret_value()
+    async with (
+        run_server(url) as server,
+        httpx2.AsyncClient(base_url=server.url) as client,
+        client.stream("GET", EXPORT),
+        client.stream("GET", EXPORT),
+    ):
+        response = await client.get(EXPORT)
+        assert (response.status_code, response.json()["code"]) == (503, "database-busy")
+        assert {(await client.get(AUDITS)).status_code for _ in range(5)} == {200}
+
+
+async def test_what_fails_before_the_first_record_is_a_problem(
+    database_settings: DatabaseSettings, connection: asyncpg.Connection
+) -> None:
+    settings = database_settings.model_copy(update={"database_lock_timeout": 0.2})
+    async with run_application(settings) as client, connection.transaction():
+        await connection.execute("LOCK TABLE audit IN ACCESS EXCLUSIVE MODE")
+        request = asyncio.create_task(client.get(EXPORT))
+        await wait_until_blocked(connection)
+        response = await request
+    assert (response.status_code, response.json()["code"]) == (503, "database-timeout")

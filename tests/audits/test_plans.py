@@ -1,0 +1,70 @@
+"""Which index serves which filter: each is found through its own, the newest first, without sorting."""
+
+import re
+from typing import Any
+
+import asyncpg
+
+from src.audits import listing
+from src.audits.schemas import AuditQuery
+from src.config import DatabaseSettings
+from src.database import create_engine
+
+# Each value is rare, so that reading everything in order would take long.
+SERVED_BY: dict[str, tuple[dict[str, Any], str]] = {
+    "nothing": ({}, "audit_occurred_at_id_idx"),
+    "occurred_from": ({"occurred_from": "2026-01-01T05:00:00Z"}, "audit_occurred_at_id_idx"),
+    "occurred_to": ({"occurred_to": "2026-01-01T00:01:00Z"}, "audit_occurred_at_id_idx"),
+    "action": ({"action": ["rare.7"]}, "audit_action_idx"),
+    "action, prefix": ({"action": ["rare.*"]}, "audit_action_idx"),
+    "entity_type": ({"entity_type": "rare"}, "audit_entity_type_idx"),
+    "entity_id": ({"entity_id": "7"}, "audit_entity_id_idx"),
+    "entity_type and entity_id": ({"entity_type": "e", "entity_id": "7"}, "audit_entity_id_idx"),
+    "actor_type": ({"actor_type": "system"}, "audit_actor_type_idx"),
+    "actor_id": ({"actor_id": "u-7"}, "audit_actor_id_idx"),
+    "status": ({"status": ["pending"]}, "audit_status_idx"),
+    "correlation_id": ({"correlation_id": "c-7"}, "audit_correlation_id_idx"),
+    "details": ({"details": {"n": 7}}, "audit_details_idx"),
+}
+SEED = """
+    INSERT INTO audit (
+        id, action, entity_type, entity_id, actor_type, actor_id, status, correlation_id, details, occurred_at
+    )
+    SELECT gen_random_uuid(), CASE n % 2000 WHEN 7 THEN 'rare.' || n ELSE 'common' END,
+        CASE n % 2000 WHEN 7 THEN 'rare' ELSE 'e' END, n::text, CASE n % 2000 WHEN 7 THEN 'system' ELSE 'user' END,
+        'u-' || n % 5000, CASE n % 2000 WHEN 7 THEN 'pending' ELSE 'success' END,
+        CASE WHEN n % 3 = 1 THEN 'c-' || n END, jsonb_build_object('n', n),
+        timestamptz '2026-01-01Z' + n * interval '1 second'
+    FROM generate_series(1, 20000) AS n
+"""
+
+
+EXPLAIN_ALL = (
+    "LOAD 'auto_explain'",
+    "SET auto_explain.log_min_duration = 0",
+    "SET client_min_messages = log",
+)
+
+
+async def test_each_filter_is_served_by_its_index(
+    database_settings: DatabaseSettings, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(SEED)
+    await connection.execute("VACUUM ANALYZE audit")
+    plans: list[str] = []
+    served = {}
+    engine = create_engine(database_settings)
+    async with engine.connect() as application:
+        driver_connection = (await application.get_raw_connection()).driver_connection
+        assert driver_connection
+        driver_connection.add_log_listener(lambda _, message: plans.append(message.message))
+        for statement in EXPLAIN_ALL:
+            await application.exec_driver_sql(statement)
+        for name, (query, _) in SERVED_BY.items():
+            await application.execute(listing.page(AuditQuery.model_validate(query | {"count": "none"}), None))
+            # A plan is logged when the next statement takes its place.
+            await application.exec_driver_sql("SELECT 1")
+            served[name] = set(re.findall(r"(audit_\w+_idx)", " ".join(plans)))
+            plans.clear()
+    await engine.dispose()
+    assert served == {name: {index} for name, (_, index) in SERVED_BY.items()}

@@ -1,0 +1,165 @@
+"""`make verify` finds whatever was changed past the service."""
+
+import os
+import subprocess
+import sys
+
+import asyncpg
+import httpx2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from src.audits.revisions import canonicalize
+from src.audits.verify import verify
+from src.config import PROJECT_ROOT, DatabaseSettings
+from src.database import create_stream_engine
+from tests.audits.factories import AUDITS, create_audit
+
+PERMIT = "ALTER TABLE audit_revision DISABLE TRIGGER USER"
+
+
+async def find_disagreements(settings: DatabaseSettings) -> list[tuple[str, str]]:
+    engine = create_stream_engine(settings)
+    async with engine.connect() as connection:
+        found = [(str(audit_id), finding) async for audit_id, finding in verify(connection)]
+    await engine.dispose()
+    return found
+
+
+@pytest.fixture
+async def record(client: httpx2.AsyncClient) -> str:
+    """The id of a record with four versions, among others: one untouched, one deleted."""
+    await create_audit(client, details={"a": [1.5, {"ä": None}], "b": 6.677e16, "c": -0.0})
+    deleted = await create_audit(client)
+    await client.delete(f"{AUDITS}/{deleted['id']}")
+    created = await create_audit(client, details={"n": 1})
+    for number in range(3):
+        await client.patch(f"{AUDITS}/{created['id']}", json={"details": {"n": number / 3}})
+    return str(created["id"])
+
+
+async def test_an_untouched_trail_agrees(record: str, database_settings: DatabaseSettings) -> None:
+    assert record
+    assert await find_disagreements(database_settings) == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit_revision SET record = jsonb_set(record, '{action}', '\"x\"') WHERE audit_id = $1 AND version = 2",
+        "UPDATE audit_revision SET record = record - 'status' WHERE audit_id = $1 AND version = 4",
+        "UPDATE audit_revision SET changed_by = 'x' WHERE audit_id = $1 AND version = 1",
+        "UPDATE audit_revision SET reason = 'x' WHERE audit_id = $1 AND version = 3",
+        "UPDATE audit_revision SET changed_at = changed_at + interval '1 us' WHERE audit_id = $1 AND version = 3",
+        "UPDATE audit_revision SET salt = '\\x00' WHERE audit_id = $1 AND version = 3",
+        "UPDATE audit_revision SET hash = '\\x00' WHERE audit_id = $1 AND version = 3",
+        "UPDATE audit_revision SET previous_hash = NULL WHERE audit_id = $1 AND version = 3",
+        "UPDATE audit_revision SET operation = 'delete' WHERE audit_id = $1 AND version = 4",
+        "DELETE FROM audit_revision WHERE audit_id = $1 AND version = 1",
+        "DELETE FROM audit_revision WHERE audit_id = $1 AND version = 2",
+        "DELETE FROM audit_revision WHERE audit_id = $1 AND version = 4",
+        "DELETE FROM audit_revision WHERE audit_id = $1",
+        "UPDATE audit_revision SET version = 5 - version + 10 WHERE audit_id = $1 AND version IN (2, 3)",
+        "UPDATE audit SET status = 'failure' WHERE id = $1",
+        "UPDATE audit SET details = '{\"n\": 0.66}' WHERE id = $1",
+        "UPDATE audit SET occurred_at = occurred_at + interval '1 us' WHERE id = $1",
+        "UPDATE audit SET version = 9 WHERE id = $1",
+        "UPDATE audit SET hash = NULL WHERE id = $1",
+        "DELETE FROM audit WHERE id = $1",
+    ],
+)
+async def test_whatever_is_changed_past_the_service_is_found_and_only_that(
+    record: str, database_settings: DatabaseSettings, connection: asyncpg.Connection, statement: str
+) -> None:
+    await connection.execute(PERMIT)
+    await connection.execute(statement, record)
+    found = await find_disagreements(database_settings)
+    assert {audit_id for audit_id, _ in found} == {record}
+
+
+async def test_a_swapped_order_is_found(
+    record: str, database_settings: DatabaseSettings, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(PERMIT)
+    for old, new in ((2, 20), (3, 2), (20, 3)):
+        await connection.execute(
+            "UPDATE audit_revision SET version = $3 WHERE audit_id = $1 AND version = $2", record, old, new
+        )
+    assert {audit_id for audit_id, _ in await find_disagreements(database_settings)} == {record}
+
+
+async def test_a_deletion_that_is_hidden_is_found(
+    client: httpx2.AsyncClient, database_settings: DatabaseSettings, connection: asyncpg.Connection
+) -> None:
+    record = await create_audit(client)
+    await client.delete(f"{AUDITS}/{record['id']}")
+    await connection.execute(PERMIT)
+    await connection.execute("DELETE FROM audit_revision WHERE operation = 'delete'")
+    assert [audit_id for audit_id, _ in await find_disagreements(database_settings)] == [record["id"]]
+
+
+async def test_a_record_written_past_the_service_is_found(
+    database_settings: DatabaseSettings, connection: asyncpg.Connection
+) -> None:
+    audit_id = await connection.fetchval(
+        "INSERT INTO audit (id, action, entity_type, entity_id, actor_id)"
+        " VALUES (gen_random_uuid(), 'a', 'b', 'c', 'd') RETURNING id::text"
+    )
+    assert await find_disagreements(database_settings) == [(audit_id, "the record has no revision")]
+
+
+def run_verify(settings: DatabaseSettings) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "src.audits.verify"],
+        cwd=PROJECT_ROOT,
+        env=os.environ | {"DATABASE_URL": settings.database_url.get_secret_value()},
+        capture_output=True,
+        text=True,
+    )
+
+
+async def test_the_command_names_each_record_and_exits_with_1(
+    record: str, database_settings: DatabaseSettings, connection: asyncpg.Connection
+) -> None:
+    result = run_verify(database_settings)
+    assert (result.returncode, result.stdout) == (0, "")
+    assert "7 revisions read" in result.stderr
+    await connection.execute("UPDATE audit SET action = 'x' WHERE id = $1", record)
+    result = run_verify(database_settings)
+    assert (result.returncode, result.stdout) == (1, f"{record}: the record is not what version 4 says\n")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner),
+)
+
+
+@given(JSON)
+def test_the_fast_way_to_canonical_json_writes_what_the_library_writes(value: object) -> None:
+    assert canonicalize(value) == canonicalize([value, 0.5])[1:-5]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        # RFC 8785, appendix B, and what PostgreSQL makes of a number.
+        (1e21, b"1e+21"),
+        (10**21, b"1e+21"),
+        (6.677e16, b"66770000000000000"),
+        (66770000000000000, b"66770000000000000"),
+        (-0.0, b"0"),
+        (5e-324, b"5e-324"),
+        (1.0, b"1"),
+        (333333333.33333329, b"333333333.3333333"),
+        (0.000001, b"0.000001"),
+        (1e-7, b"1e-7"),
+        (
+            {"\u20ac": 1, "\r": 2, "\U0001f600": 3, "\ufb33": 4, "1": 5},
+            '{"\\r":2,"1":5,"\u20ac":1,"\U0001f600":3,"\ufb33":4}'.encode(),
+        ),
+    ],
+)
+def test_canonical_json_is_that_of_rfc_8785(value: object, expected: bytes) -> None:
+    assert canonicalize(value) == expected
