@@ -46,7 +46,7 @@ verify: setup ## recompute every hash and chain of the audit trail
 	@$(WITH_POSTGRES) $(BIN)/python -m src.audits.verify
 
 test: setup ## run the tests on a database of their own; T=tests/audits picks some
-	@$(BIN)/python -m pytest $(T)
+	@$(BIN)/python -m pytest --numprocesses=auto $(T)
 
 coverage: setup ## run the tests and say which lines of src they do not reach
 	@$(BIN)/coverage run -m pytest $(T)

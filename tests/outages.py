@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import asyncpg
@@ -30,9 +30,14 @@ async def frozen(cluster: Cluster) -> AsyncIterator[None]:
     assert postmaster
     processes = [postmaster, *children(postmaster)]
     try:
-        for pid in processes:
-            os.kill(pid, signal.SIGSTOP)
+        send(signal.SIGSTOP, processes)
         yield
     finally:
-        for pid in processes:
-            os.kill(pid, signal.SIGCONT)
+        send(signal.SIGCONT, processes)
+
+
+def send(number: signal.Signals, processes: list[int]) -> None:
+    for pid in processes:
+        # A backend may have ended meanwhile.
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)

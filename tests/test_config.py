@@ -12,21 +12,10 @@ from src.ai.config import AISettings
 from src.audits.config import AuditSettings
 from src.config import PROJECT_ROOT, AppSettings, DatabaseSettings, Settings
 from src.database import database_url
+from src.main import create_app
 
 SECRET = "s3cr3t-pa55"
 GOOD_URL = f"postgresql://app:{SECRET}@127.0.0.1:1/app"
-
-
-def start(**environment: str) -> subprocess.CompletedProcess[str]:
-    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    return subprocess.run(
-        [sys.executable, "-m", "src"],
-        cwd=PROJECT_ROOT,
-        env=inherited | environment,
-        capture_output=True,
-        text=True,
-        timeout=20,
-    )
 
 
 @pytest.mark.parametrize(
@@ -52,14 +41,32 @@ def start(**environment: str) -> subprocess.CompletedProcess[str]:
         ({"DATABASE_URL": GOOD_URL, "OPENAI_BASE_URL": SECRET, "OPENAI_API_KEY": SECRET}, "OPENAI_BASE_URL"),
     ],
 )
-def test_a_missing_or_malformed_variable_stops_the_start_with_one_line_that_names_it(
-    environment: dict[str, str], named: str
+def test_a_missing_or_malformed_variable_is_told_in_one_line_that_names_it(
+    environment: dict[str, str], named: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = start(**environment)
-    assert result.returncode == 1
-    assert result.stdout == ""
-    assert len(result.stderr.splitlines()) == 1, result.stderr
-    assert named in result.stderr
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as stopped:
+        create_app()
+    assert isinstance(stopped.value.code, str)
+    assert len(stopped.value.code.splitlines()) == 1
+    assert named in stopped.value.code
+    assert SECRET not in stopped.value.code
+
+
+def test_it_stops_the_start_and_is_all_that_is_written() -> None:
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    result = subprocess.run(
+        [sys.executable, "-m", "src"],
+        cwd=PROJECT_ROOT,
+        env=inherited | {"DATABASE_URL": f"mysql://app:{SECRET}@host/app"},
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith("configuration: DATABASE_URL: must look like")
+    assert len(result.stderr.splitlines()) == 1
     assert SECRET not in result.stderr
 
 

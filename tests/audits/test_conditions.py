@@ -91,7 +91,7 @@ async def test_50_read_modify_writes_with_retry_end_at_exactly_50(client: httpx2
     record = await create_audit(client, details={"n": 0})
     url = f"{AUDITS}/{record['id']}"
 
-    clients = asyncio.Semaphore(20)
+    clients = asyncio.Semaphore(10)
 
     async def increment() -> None:
         async with clients:

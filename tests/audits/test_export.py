@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,31 @@ import asyncpg
 import httpx2
 import pytest
 
+from scripts.postgres import Cluster
 from src.config import DatabaseSettings
-from tests.application import run_application, run_server
+from tests.application import Server, run_application, run_server
 from tests.audits.factories import AUDITS, create_audit
 from tests.audits.test_list import INSERT_MANY
+from tests.conftest import driver_url, execute, settings_for
 from tests.outages import wait_until_blocked
 
 EXPORT = f"{AUDITS}/export"
+
+
+RECORDS = 100_000
+
+
+@pytest.fixture(scope="module")
+async def busy_server(cluster: Cluster, template: str) -> AsyncIterator[Server]:
+    """A server with 100,000 records, which the tests only read."""
+    await execute(cluster, f"CREATE DATABASE exports TEMPLATE {template} STRATEGY file_copy")
+    settings = settings_for(cluster, "exports")
+    connection = await asyncpg.connect(driver_url(settings))
+    await connection.execute(INSERT_MANY, RECORDS)
+    await connection.close()
+    async with run_server(settings.database_url.get_secret_value()) as server:
+        yield server
+    await execute(cluster, "DROP DATABASE exports WITH (FORCE)")
 
 
 async def export_ndjson(client: httpx2.AsyncClient, **query: Any) -> list[dict[str, Any]]:
@@ -105,27 +124,22 @@ def resident_bytes(pid: int) -> int:
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
 @pytest.mark.parametrize("kind", ["ndjson", "csv"])
 async def test_an_export_of_100_000_records_grows_the_process_by_less_than_20_mb(
-    database_settings: DatabaseSettings, connection: asyncpg.Connection, kind: str
+    busy_server: Server, kind: str
 ) -> None:
-    await connection.execute(INSERT_MANY, 100_000)
-    url = database_settings.database_url.get_secret_value()
-    async with run_server(url) as server, httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
+    async with httpx2.AsyncClient(base_url=busy_server.url, timeout=60) as client:
         await client.get(EXPORT, params={"format": kind, "entity_id": "1"})
-        before, most, lines = resident_bytes(server.process.pid), 0, 0
+        pid = busy_server.process.pid
+        before, most, lines = resident_bytes(pid), 0, 0
         async with client.stream("GET", EXPORT, params={"format": kind}) as response:
             async for chunk in response.aiter_bytes():
                 lines += chunk.count(b"\n")
-                most = max(most, resident_bytes(server.process.pid))
-    assert lines == 100_000 + (kind == "csv")
+                most = max(most, resident_bytes(pid))
+    assert lines == RECORDS + (kind == "csv")
     assert most - before < 20_000_000
 
 
-async def test_a_reader_who_leaves_ends_the_export_and_frees_its_connection(
-    database_settings: DatabaseSettings, connection: asyncpg.Connection
-) -> None:
-    await connection.execute(INSERT_MANY, 50_000)
-    url = database_settings.database_url.get_secret_value()
-    async with run_server(url) as server, httpx2.AsyncClient(base_url=server.url) as client:
+async def test_a_reader_who_leaves_ends_the_export_and_frees_its_connection(busy_server: Server) -> None:
+    async with httpx2.AsyncClient(base_url=busy_server.url) as client:
         for _ in range(6):
             async with client.stream("GET", EXPORT) as response:
                 await anext(response.aiter_bytes())
@@ -133,14 +147,9 @@ async def test_a_reader_who_leaves_ends_the_export_and_frees_its_connection(
         assert (await client.get(AUDITS)).status_code == 200
 
 
-async def test_exports_that_are_not_read_starve_nobody(
-    database_settings: DatabaseSettings, connection: asyncpg.Connection
-) -> None:
-    await connection.execute(INSERT_MANY, 50_000)
-    url = database_settings.database_url.get_secret_value()
+async def test_exports_that_are_not_read_starve_nobody(busy_server: Server) -> None:
     async with (
-        run_server(url) as server,
-        httpx2.AsyncClient(base_url=server.url) as client,
+        httpx2.AsyncClient(base_url=busy_server.url) as client,
         client.stream("GET", EXPORT),
         client.stream("GET", EXPORT),
     ):
