@@ -30,7 +30,7 @@ from src.audits.service import Created
 from src.conditional import etag, matches_none
 from src.config import API_PREFIX
 from src.dependencies import IfMatchDep, IfNoneMatchDep, StatementDep, StreamDep, StrictQuery, TransactionDep
-from src.exceptions import AppError, ValidationFailed, VersionMismatch
+from src.exceptions import AppError, Conflict, ValidationFailed, VersionMismatch
 from src.pagination import link_header, link_targets
 from src.strict_json import BatchJSONRoute, StrictJSONRoute
 
@@ -58,8 +58,10 @@ _ETAG = _header("ETag", 'The version, e.g. `"3"`.')
 _LINK = _header("Link", "The pages around this one (RFC 8288): `first`, `prev`, `next`.")
 _LOCATION = _header("Location", "Where the record is.")
 _REPLAYED = _header("Idempotency-Replayed", "`true`: this is the answer to an earlier request with the same key.")
-_CREATED = _answers(*problems.BODY_ERRORS, IdempotencyKeyReused, status=201, headers=_LOCATION | _ETAG | _REPLAYED)
-_CREATED_BATCH = _answers(*problems.BODY_ERRORS, IdempotencyKeyReused, status=201, headers=_REPLAYED)
+_CREATED = _answers(
+    *problems.BODY_ERRORS, Conflict, IdempotencyKeyReused, status=201, headers=_LOCATION | _ETAG | _REPLAYED
+)
+_CREATED_BATCH = _answers(*problems.BODY_ERRORS, Conflict, IdempotencyKeyReused, status=201, headers=_REPLAYED)
 _CHANGED = _answers(AuditNotFound, VersionMismatch, *problems.BODY_ERRORS, headers=_ETAG)
 _READ = {304: {"description": "It still has a version of `If-None-Match`.", "headers": _ETAG}} | _answers(
     AuditNotFound, headers=_ETAG

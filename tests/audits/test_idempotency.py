@@ -138,6 +138,16 @@ async def test_an_expired_key_can_be_used_anew_and_others_that_expired_are_clear
     assert await count(connection) == 6
 
 
+async def test_a_key_whose_first_answer_was_destroyed_is_409(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    await client.post(AUDITS, json=audit_body(), headers=KEY)
+    await connection.execute("ALTER TABLE audit_revision DISABLE TRIGGER USER; DELETE FROM audit_revision")
+    response = await client.post(AUDITS, json=audit_body(), headers=KEY)
+    assert (response.status_code, response.json()["code"]) == (409, "conflict")
+    assert await count(connection) == 1
+
+
 @pytest.mark.parametrize("key", ["", "a" * 256, "é", "a\tb", "\x7f"])
 async def test_a_key_that_is_no_printable_ascii_is_422(client: httpx2.AsyncClient, key: str) -> None:
     response = await client.post(AUDITS, json=audit_body(), headers={b"Idempotency-Key": key.encode()})
