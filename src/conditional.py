@@ -6,8 +6,8 @@ from typing import Self
 
 from src.exceptions import VersionMismatch
 
-# RFC 9110, 8.8.3.
-_TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
+# RFC 9110, 8.8.3, as a member of a list, in which empty members are passed over (5.6.1.2).
+_MEMBER = re.compile(r'[ \t,]*((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?:,|$)')
 
 
 def etag(version: int) -> str:
@@ -46,13 +46,10 @@ def matches_none(header: str, version: int) -> bool:
 
 
 def _parse_tags(header: str) -> list[str]:
-    # RFC 9110, 5.6.1.2: empty members of a list are passed over.
-    members = [member for member in (part.strip(" \t") for part in _split(header)) if member]
-    if not members or not all(map(_TAG.fullmatch, members)):
+    tags, end = [], 0
+    while member := _MEMBER.match(header, end):
+        tags.append(member[1])
+        end = member.end()
+    if not tags or header[end:].strip(" \t,"):
         raise ValueError('must be * or entity tags such as "3", separated by commas')
-    return members
-
-
-def _split(header: str) -> list[str]:
-    """At the commas outside of tags, which may hold commas themselves."""
-    return re.split(r',(?=(?:[^"]*"[^"]*")*[^"]*$)', header)
+    return tags

@@ -82,7 +82,7 @@ class ValidationFailed(AppError):
     def __init__(self, errors: list[dict[str, Any]], count: int | None = None) -> None:
         """`count`: how many there are, where not all of them are listed."""
         count = count or len(errors)
-        listed = "see errors" if count == len(errors) else f"errors lists the first {len(errors)}"
+        listed = "see errors" if count == len(errors) else f"errors lists {len(errors)} of them"
         super().__init__(f"{count} {'value is' if count == 1 else 'values are'} not valid; {listed}.", errors=errors)
 
 

@@ -15,7 +15,8 @@ from src.exceptions import MalformedJSON, ValidationFailed
 
 Location = tuple[str | int, ...]
 
-_MOST_ERRORS = 20
+# More than a batch has items, so that each that is bad is named.
+_MOST_ERRORS = 1_000
 _BEYOND_DOUBLE = "beyond_double"
 # Only a text in which this is found can hold a NUL, an infinity or an integer beyond 2^53: the walk through every value
 # in Python is spared for all others.

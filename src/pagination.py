@@ -15,6 +15,8 @@ MAX_OFFSET = 10_000
 COUNT_CAP = 10_000
 MAX_CURSOR_LENGTH = 512
 
+NOT_A_CURSOR = "is not a cursor that this service has given out"
+
 _FINGERPRINT_BYTES = 8
 
 
@@ -48,12 +50,13 @@ def encode_cursor(position: Sequence[str | int], bound_to: Any) -> str:
     return urlsafe_b64encode(to_json([_fingerprint(bound_to), *position])).rstrip(b"=").decode()
 
 
-def decode_cursor(cursor: str, bound_to: Any) -> list[str | int]:
+def decode_cursor(cursor: str, bound_to: Any) -> list[Any]:
     """The position in a cursor. Raises `ValueError` for one that was not made here, or for another list."""
     try:
-        fingerprint, *position = from_json(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        text = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        fingerprint, *position = from_json(text, allow_inf_nan=False)
     except (ValueError, TypeError):
-        raise ValueError("is not a cursor that this service has given out") from None
+        raise ValueError(NOT_A_CURSOR) from None
     if fingerprint != _fingerprint(bound_to):
         raise ValueError("belongs to a list with other filters, or in another order; begin again without it")
     return list(position)

@@ -1,7 +1,8 @@
 """Exceptions become RFC 9457 problem documents here and nowhere else."""
 
 import logging
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -25,7 +26,7 @@ MEDIA_TYPE = "application/problem+json"
 
 _METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
-_MOST_ERRORS = 20
+_MOST_ERRORS = 20  # of one item
 _LONGEST_NAME = 128
 
 # SQLSTATE (PostgreSQL documentation, appendix A): the whole code first, then its class.
@@ -135,7 +136,17 @@ def _classify(error: Exception, scope: Scope) -> AppError:
 def _from_validation(error: RequestValidationError) -> AppError:
     """Only where and what: the input can be secret, can be what no JSON can hold, and can be a mebibyte of it."""
     errors = error.errors()
-    return exceptions.ValidationFailed([_without_input(item) for item in errors[:_MOST_ERRORS]], count=len(errors))
+    return exceptions.ValidationFailed([_without_input(item) for item in _first_of_each(errors)], count=len(errors))
+
+
+def _first_of_each(errors: Sequence[Any]) -> Iterator[Any]:
+    """Up to a limit of them, for each item of a batch: all that are bad are named."""
+    seen: Counter[Any] = Counter()
+    for error in errors:
+        item = next((part for part in error["loc"] if isinstance(part, int)), None)
+        seen[item] += 1
+        if seen[item] <= _MOST_ERRORS:
+            yield error
 
 
 def _without_input(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def test_an_integer_that_a_double_would_round_is_refused(number: int) -> None:
         json_parser.parse(json.dumps({"a": number}).encode())
 
 
-def test_at_most_20_errors_are_listed() -> None:
+def test_the_list_of_errors_is_bounded() -> None:
     with pytest.raises(ValidationFailed) as raised:
-        json_parser.parse(json.dumps(["\0"] * 1000).encode())
-    assert len(raised.value.extensions["errors"]) == 20
+        json_parser.parse(json.dumps(["\0"] * 5000).encode())
+    assert len(raised.value.extensions["errors"]) == 1000

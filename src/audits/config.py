@@ -6,4 +6,4 @@ from src.config import Settings
 
 
 class AuditSettings(Settings):
-    idempotency_key_hours: int = Field(24, ge=24)
+    idempotency_key_hours: int = Field(24, ge=24, le=24 * 365)

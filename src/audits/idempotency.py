@@ -19,6 +19,7 @@ from src.audits.exceptions import IdempotencyKeyReused
 from src.audits.models import audit_idempotency_key as keys
 from src.audits.models import audit_revision
 from src.audits.revisions import canonicalize
+from src.exceptions import Conflict
 
 # With each new key, so that no job has to: more than one, so that they cannot pile up.
 _CLEARED_AT_ONCE = 10
@@ -73,18 +74,22 @@ def clear_expired(request: IdempotentRequest) -> CTE:
 
 
 async def first_answer(connection: AsyncConnection, request: IdempotentRequest) -> Sequence[str]:
-    """The records as the first request made them, each as JSON. Raises `IdempotencyKeyReused`."""
-    unnested = func.unnest(keys.c.audit_ids).table_valued(column("id", Uuid), with_ordinality="position")
-    ids = unnested.render_derived()
+    """The records as the first request made them, each as JSON; none where the key has expired by now.
+
+    Raises `IdempotencyKeyReused`, and `Conflict` where a record cannot be read any more.
+    """
+    ids = func.unnest(keys.c.audit_ids).table_valued(column("id", Uuid), with_ordinality="position").render_derived()
     statement = (
         select(keys.c.payload_hash, cast(audit_revision.c.record, Text))
         .select_from(keys)
         .join(ids, literal(True))
-        .join(audit_revision, and_(audit_revision.c.audit_id == ids.c.id, audit_revision.c.version == 1))
+        .outerjoin(audit_revision, and_(audit_revision.c.audit_id == ids.c.id, audit_revision.c.version == 1))
         .where(keys.c.endpoint == request.endpoint, keys.c.key == request.key)
         .order_by(ids.c.position)
     )
     answers = (await connection.execute(statement)).all()
     if any(payload_hash != request.payload_hash for payload_hash, _ in answers):
         raise IdempotencyKeyReused("The key was used with another payload; use a new key for a new request.")
+    if any(record is None for _, record in answers):
+        raise Conflict("What was recorded with this key cannot be read any more; use a new key.")
     return [record for _, record in answers]

@@ -1,9 +1,9 @@
 """Pages of records and of a record's history, as SQL, and what their cursors hold."""
 
-from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
+from pydantic import Field, TypeAdapter, ValidationError
 from sqlalchemy import (
     ColumnElement,
     Select,
@@ -23,8 +23,14 @@ from src.audits.models import audit, audit_revision
 from src.audits.schemas import Audit, AuditFilter, AuditQuery, HistoryQuery
 from src.audits.statements import AS_OBJECT
 from src.pagination import Count
+from src.schemas import UTCDateTime
 
-Position = tuple[datetime, UUID]
+T = TypeVar("T")
+Position = tuple[UTCDateTime, UUID]
+Version = tuple[Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]]
+
+_position: TypeAdapter[Position] = TypeAdapter(Position)
+_version: TypeAdapter[Version] = TypeAdapter(Version)
 
 
 def page(query: AuditQuery, position: Position | None) -> Select[Any]:
@@ -61,11 +67,14 @@ def encode_position(query: AuditQuery, last: Audit) -> str:
 
 def decode_position(query: AuditQuery) -> Position | None:
     """Raises `InvalidCursor`."""
-    if query.cursor is None:
-        return None
+    return None if query.cursor is None else _decode(_position, query.cursor, _list_of(query))
+
+
+def _decode(adapter: TypeAdapter[T], cursor: str, bound_to: Any) -> T:
     try:
-        occurred_at, audit_id = pagination.decode_cursor(query.cursor, _list_of(query))
-        return datetime.fromisoformat(str(occurred_at)), UUID(str(audit_id))
+        return adapter.validate_python(pagination.decode_cursor(cursor, bound_to))
+    except ValidationError:
+        raise InvalidCursor(pagination.NOT_A_CURSOR) from None
     except ValueError as error:
         raise InvalidCursor(str(error)) from None
 
@@ -107,10 +116,4 @@ def encode_version(audit_id: UUID, version: int) -> str:
 
 def decode_version(audit_id: UUID, query: HistoryQuery) -> int | None:
     """Raises `InvalidCursor`."""
-    if query.cursor is None:
-        return None
-    try:
-        (version,) = pagination.decode_cursor(query.cursor, str(audit_id))
-        return int(version)
-    except (ValueError, TypeError) as error:
-        raise InvalidCursor(str(error)) from None
+    return None if query.cursor is None else _decode(_version, query.cursor, str(audit_id))[0]

@@ -36,7 +36,6 @@ from src.audits.schemas import (
     HistoryQuery,
 )
 from src.conditional import IfMatch
-from src.exceptions import Conflict
 from src.identifiers import new_id
 
 Location = tuple[str | int, ...]
@@ -85,15 +84,14 @@ async def _create(
     parameters = statements.parameters(revisions)
     if request is None:
         return _created(revisions, (await connection.scalars(statements.CREATE, parameters)).all())
-    # Once more where the key has expired between the two statements.
-    for _ in range(2):
+    while True:
         claim = idempotency.claim(request, [revision.audit_id for revision in revisions])
         statement = statements.create(exists(select(claim.c.claimed))).add_cte(idempotency.clear_expired(request))
         if created := (await connection.scalars(statement, parameters)).all():
             return _created(revisions, created)
+        # Taken; or it has expired since, and can be claimed.
         if first := await idempotency.first_answer(connection, request):
             return Created([Audit.model_validate_json(record) for record in first], replayed=True)
-    raise Conflict("What was recorded with this key cannot be read any more; use a new key.")
 
 
 def _first_revisions(records: Sequence[AuditCreate], change: Change) -> list[Revision]:

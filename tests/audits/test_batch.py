@@ -59,6 +59,14 @@ async def test_each_bad_record_is_named_by_its_index_and_field_and_nothing_is_wr
     assert await total(connection) == (0, 0)
 
 
+async def test_all_that_are_bad_are_named_however_many(client: httpx2.AsyncClient) -> None:
+    items = batch(1000)
+    for index in range(0, 1000, 5):
+        items[index]["status"] = "nope"
+    response = await client.post(BATCH, json={"items": items})
+    assert [error["loc"][2] for error in response.json()["errors"]] == list(range(0, 1000, 5))
+
+
 async def test_details_that_are_too_large_are_named_by_their_index(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:

@@ -1,13 +1,17 @@
 """Pages by cursor, and the links around a page."""
 
 import asyncio
+import json
 import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any
 
 import asyncpg
 import httpx2
 import pytest
 
+from src import pagination
+from src.audits.schemas import AuditFilter, AuditQuery
 from tests.audits.factories import AUDITS, create_audit
 from tests.audits.test_list import INSERT_MANY
 
@@ -110,6 +114,29 @@ async def test_what_is_no_cursor_is_422(client: httpx2.AsyncClient, cursor: str)
     for path in (AUDITS, history):
         response = await client.get(path, params={"cursor": cursor})
         assert (response.status_code, response.json()["errors"][0]["loc"]) == (422, ["query", "cursor"])
+
+
+def forge(bound_to: object, *position: object) -> str:
+    """A cursor with the right fingerprint: it is no secret."""
+    fingerprint = json.loads(urlsafe_b64decode(f"{pagination.encode_cursor([], bound_to)}=="))[0]
+    return urlsafe_b64encode(json.dumps([fingerprint, *position]).encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize("version", [float("inf"), float("nan"), 1.5, True, "1", -1, 0, 2**31, 10**400, None, [1]])
+async def test_a_forged_cursor_of_a_history_is_422(client: httpx2.AsyncClient, version: object) -> None:
+    audit_id = (await create_audit(client))["id"]
+    response = await client.get(f"{AUDITS}/{audit_id}/history", params={"cursor": forge(audit_id, version)})
+    assert (response.status_code, response.json()["errors"][0]["loc"]) == (422, ["query", "cursor"])
+
+
+@pytest.mark.parametrize(
+    "occurred_at", ["2026-01-01", "2026-01-01T00:00:00", "0001-01-01T00:00:00+23:59", 1, None, float("inf")]
+)
+async def test_a_forged_cursor_of_a_list_is_422(client: httpx2.AsyncClient, occurred_at: object) -> None:
+    bound_to = AuditQuery().model_dump(mode="json", include={*AuditFilter.model_fields, "order"})
+    cursor = forge(bound_to, occurred_at, "01a202e4-1742-76d7-9e81-3d827693f0c3")
+    response = await client.get(AUDITS, params={"cursor": cursor})
+    assert (response.status_code, response.json()["errors"][0]["loc"]) == (422, ["query", "cursor"])
 
 
 @pytest.mark.parametrize("offset", [0, 1])

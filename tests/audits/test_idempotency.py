@@ -141,11 +141,13 @@ async def test_an_expired_key_can_be_used_anew_and_others_that_expired_are_clear
 async def test_a_key_whose_first_answer_was_destroyed_is_409(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:
-    await client.post(AUDITS, json=audit_body(), headers=KEY)
-    await connection.execute("ALTER TABLE audit_revision DISABLE TRIGGER USER; DELETE FROM audit_revision")
-    response = await client.post(AUDITS, json=audit_body(), headers=KEY)
+    await client.post(BATCH, json=batch_body(), headers=KEY)
+    await connection.execute(
+        "ALTER TABLE audit_revision DISABLE TRIGGER USER;DELETE FROM audit_revision WHERE record ->> 'entity_id' = '1'"
+    )
+    response = await client.post(BATCH, json=batch_body(), headers=KEY)
     assert (response.status_code, response.json()["code"]) == (409, "conflict")
-    assert await count(connection) == 1
+    assert await count(connection) == 3
 
 
 @pytest.mark.parametrize("key", ["", "a" * 256, "é", "a\tb", "\x7f"])
