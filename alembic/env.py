@@ -6,11 +6,9 @@ from typing import Any
 
 from alembic import context
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
 from src.config import AppSettings, DatabaseSettings
-from src.database import database_url
+from src.database import create_job_engine
 from src.models import metadata
 from src.observability import logging_config
 
@@ -35,9 +33,7 @@ def migrate(connection: Connection) -> None:
 
 async def main() -> None:
     settings = context.config.attributes.get("database_settings") or DatabaseSettings.load()
-    engine = create_async_engine(
-        database_url(settings), poolclass=NullPool, connect_args={"timeout": settings.database_connect_timeout}
-    )
+    engine = create_job_engine(settings)
     async with engine.connect() as connection:
         await connection.run_sync(migrate)
     await engine.dispose()

@@ -109,8 +109,8 @@ class DatabaseSettings(Settings):
 
     A caller waits at most `pool_timeout` for a connection; a statement ends in the server after `statement_timeout`,
     waits at most `lock_timeout` for a row, and is given up here after `command_timeout`, should the server not answer
-    at all. Each fits into the next. A stream (an export) has connections of its own: it may take
-    `stream_statement_timeout` for each of its pieces, and its reader `stream_idle_timeout` to take one.
+    at all. Each fits into the next. A stream (an export) has connections of its own, where these limits
+    hold for each piece, and its reader has `stream_idle_timeout` to take one.
     """
 
     database_url: SecretStr
@@ -124,7 +124,6 @@ class DatabaseSettings(Settings):
     database_idle_timeout: float = Field(5, ge=0.001)
 
     database_stream_pool_size: int = Field(2, ge=1)
-    database_stream_statement_timeout: float = Field(30, ge=0.001)
     database_stream_idle_timeout: float = Field(30, ge=0.001)
 
     @field_validator("database_url")

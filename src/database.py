@@ -33,15 +33,20 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
 
 
 def create_stream_engine(settings: DatabaseSettings) -> AsyncEngine:
-    """A few connections for long reads, with limits of their own."""
-    limits = settings.model_copy(
-        update={
-            "database_statement_timeout": settings.database_stream_statement_timeout,
-            "database_command_timeout": settings.database_stream_statement_timeout + 1,
-            "database_idle_timeout": settings.database_stream_idle_timeout,
-        }
+    """A few connections for long reads: the limits hold for each piece, and the reader has longer to take one."""
+    patient = settings.model_copy(update={"database_idle_timeout": settings.database_stream_idle_timeout})
+    return _create_pooled_engine(patient, settings.database_stream_pool_size, 0)
+
+
+def create_job_engine(settings: DatabaseSettings) -> AsyncEngine:
+    """For what people run and wait for, such as a migration: one connection, without limits of time."""
+    return create_async_engine(
+        database_url(settings),
+        poolclass=NullPool,
+        hide_parameters=True,
+        json_deserializer=from_json,
+        connect_args={"timeout": settings.database_connect_timeout, "server_settings": {"timezone": "UTC"}},
     )
-    return _create_pooled_engine(limits, settings.database_stream_pool_size, 0)
 
 
 def create_probe_engine(settings: DatabaseSettings) -> AsyncEngine:

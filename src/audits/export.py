@@ -5,52 +5,53 @@ import io
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
-from pydantic import TypeAdapter
 from pydantic_core import to_json
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncScalarResult
 
 from src.audits import filters
 from src.audits.constants import ExportFormat
 from src.audits.schemas import Audit, ExportQuery
 from src.audits.statements import AS_JSON
 
-# Each can take 64 KiB and more.
-_ROWS_AT_ONCE = 250
-
-_audits = TypeAdapter(list[Audit])
+# A row can take 64 KiB and more: so many are fetched at once, and one after another is parsed and written, which takes
+# several times its size. A piece is sent when it has this many bytes.
+_ROWS_AT_ONCE = 100
+_PIECE_BYTES = 64 * 1024
 
 
 async def open_export(connection: AsyncConnection, query: ExportQuery) -> AsyncIterator[bytes]:
     """The first rows are fetched here, so that what fails can still be answered with a problem."""
     statement = select(AS_JSON).where(*filters.conditions(query)).order_by(*filters.ordering(query.order))
     rows = await connection.stream_scalars(statement, execution_options={"yield_per": _ROWS_AT_ONCE})
-    first = await rows.fetchmany(_ROWS_AT_ONCE)
-
-    async def write() -> AsyncIterator[bytes]:
-        encode = _ENCODERS[query.format]
-        if query.format is ExportFormat.CSV:
-            yield _encode_rows([list(Audit.model_fields)])
-        chunk = first
-        while chunk:
-            yield encode(_audits.validate_json(f"[{','.join(chunk)}]"))
-            chunk = await rows.fetchmany(_ROWS_AT_ONCE)
-
-    return write()
+    return _write(rows, await rows.fetchmany(_ROWS_AT_ONCE), query.format)
 
 
-def _encode_ndjson(audits: list[Audit]) -> bytes:
-    return b"".join(to_json(audit) + b"\n" for audit in audits)
+async def _write(rows: AsyncScalarResult[str], first: Sequence[str], form: ExportFormat) -> AsyncIterator[bytes]:
+    encode = _ENCODERS[form]
+    piece, fetched = bytearray(_HEADERS[form]), first
+    while fetched:
+        for row in fetched:
+            piece += encode(Audit.model_validate_json(row))
+            if len(piece) >= _PIECE_BYTES:
+                yield bytes(piece)
+                piece.clear()
+        fetched = await rows.fetchmany(_ROWS_AT_ONCE)
+    yield bytes(piece)
 
 
-def _encode_csv(audits: list[Audit]) -> bytes:
-    return _encode_rows([[_cell(value) for value in audit.model_dump(mode="json").values()] for audit in audits])
+def _encode_ndjson(audit: Audit) -> bytes:
+    return to_json(audit) + b"\n"
 
 
-def _encode_rows(rows: Sequence[Sequence[Any]]) -> bytes:
-    """RFC 4180: lines end with CRLF, and a cell that holds a comma, a quote or a line break is quoted."""
+def _encode_csv(audit: Audit) -> bytes:
+    return _encode_row([_cell(value) for value in audit.model_dump(mode="json").values()])
+
+
+def _encode_row(cells: Sequence[Any]) -> bytes:
+    """RFC 4180: a line ends with CRLF, and a cell that holds a comma, a quote or a line break is quoted."""
     text = io.StringIO()
-    csv.writer(text).writerows(rows)
+    csv.writer(text).writerow(cells)
     return text.getvalue().encode()
 
 
@@ -64,7 +65,8 @@ def _cell(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
-_ENCODERS: dict[ExportFormat, Callable[[list[Audit]], bytes]] = {
+_HEADERS = {ExportFormat.NDJSON: b"", ExportFormat.CSV: _encode_row(list(Audit.model_fields))}
+_ENCODERS: dict[ExportFormat, Callable[[Audit], bytes]] = {
     ExportFormat.NDJSON: _encode_ndjson,
     ExportFormat.CSV: _encode_csv,
 }

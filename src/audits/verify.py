@@ -3,16 +3,18 @@
 Each finding is a line on stdout that names the record; progress goes to stderr. The exit status is 1 where there are
 findings. Memory stays constant: revisions are read in the order of their chains, from one snapshot.
 
-What this cannot show is a whole chain rewritten, or removed together with its record, by someone who owns the database.
+What this cannot show is written in README.md.
 """
 
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
-from pydantic import ValidationError
-from sqlalchemy import case, select
+from pydantic_core import from_json
+from sqlalchemy import Text, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from src.audits.constants import Operation
@@ -21,15 +23,24 @@ from src.audits.revisions import Revision, canonicalize, compute_hash
 from src.audits.schemas import Audit
 from src.audits.statements import AS_JSON
 from src.config import DatabaseSettings
-from src.database import create_stream_engine
+from src.database import create_job_engine
 
 _STREAMED = {"yield_per": 500}
 _PROGRESS_EVERY = 100_000
 
-_COLUMNS = [column.name for column in audit_revision.c]
+# What was tampered with can be anything: times and JSON arrive as text, and are read row by row.
 _REVISIONS = (
     select(
-        *audit_revision.c,
+        audit_revision.c.audit_id,
+        audit_revision.c.version,
+        audit_revision.c.operation,
+        func.to_json(audit_revision.c.changed_at).cast(Text).label("changed_at"),
+        audit_revision.c.changed_by,
+        audit_revision.c.reason,
+        audit_revision.c.record.cast(Text).label("record"),
+        audit_revision.c.salt,
+        audit_revision.c.previous_hash,
+        audit_revision.c.hash,
         # json_build_object makes an object of nulls where the join finds nothing.
         case((audit.c.id.is_not(None), AS_JSON)).label("present"),
         audit.c.hash.label("present_hash"),
@@ -37,55 +48,74 @@ _REVISIONS = (
     .select_from(audit_revision.outerjoin(audit, audit.c.id == audit_revision.c.audit_id))
     .order_by(audit_revision.c.audit_id, audit_revision.c.version)
 )
+# What reading it can raise: a year that Python has not, a number beyond a double, nesting without end.
+_UNREADABLE = (ValueError, OverflowError, RecursionError)
 _WITHOUT_REVISION = select(audit.c.id).where(
     ~select(audit_revision.c.audit_id).where(audit_revision.c.audit_id == audit.c.id).exists()
 )
 
 
+@dataclass(frozen=True)
+class Row:
+    """A revision as it is stored, and the record as it is present, if it is."""
+
+    audit_id: UUID
+    version: int
+    operation: str
+    changed_at: str
+    changed_by: str | None
+    reason: str | None
+    record: str
+    salt: bytes
+    previous_hash: bytes | None
+    hash: bytes
+    present: str | None
+    present_hash: bytes | None
+
+
 class Chain:
     """The revisions of one record, taken one by one, and what does not agree among them."""
 
-    def __init__(self, audit_id: UUID, present: str | None, present_hash: bytes | None) -> None:
-        self.audit_id = audit_id
+    def __init__(self, first: Row) -> None:
+        self.audit_id = first.audit_id
         self.findings: list[str] = []
-        self._present = present
-        self._present_hash = present_hash
-        self._last: Revision | None = None
+        self._last: Row | None = None
 
-    def add(self, revision: Revision) -> None:
-        last, self._last = self._last, revision
-        self.findings += _judge(revision, last)
+    def add(self, row: Row) -> None:
+        last, self._last = self._last, row
+        self.findings += _judge(row, last)
 
     def end(self) -> None:
         """Compare what the chain says last with the record that is there, or is not."""
-        if self._last is None:
-            return
-        deleted = self._last.operation is Operation.DELETE
-        if self._present is None and not deleted:
-            self.findings.append("the record is gone, and no revision says that it was deleted")
-        if self._present is not None and deleted:
-            self.findings.append("the record is there, although its last revision deleted it")
-        if self._present is not None and not deleted:
-            self.findings += _compare(self._last, self._present, self._present_hash)
+        if self._last:
+            self.findings += _compare(self._last)
 
 
-def _judge(revision: Revision, last: Revision | None) -> Iterator[str]:
-    if compute_hash(revision) != revision.hash:
-        yield f"version {revision.version} is not what was recorded: its hash does not agree"
-    if revision.previous_hash != (last.hash if last else None):
-        yield f"version {revision.version} does not follow the one before: its previous hash does not agree"
-    if last and revision.version != last.version + 1:
-        yield f"{_between(last.version, revision.version)} is missing"
-    if last and last.operation is Operation.DELETE:
-        yield f"version {revision.version} comes after the deletion"
-    if (last is None) != (revision.operation is Operation.CREATE):
-        yield f"version {revision.version} is a {revision.operation}" + ("" if last else ": the first is missing")
+def _judge(row: Row, last: Row | None) -> Iterator[str]:
+    if _recomputed_hash(row) != row.hash:
+        yield f"version {row.version} is not what was recorded: its hash does not agree"
+    if row.previous_hash != (last.hash if last else None):
+        yield f"version {row.version} does not follow the one before: its previous hash does not agree"
+    if last and row.version != last.version + 1:
+        yield f"{_between(last.version, row.version)} is missing"
+    if last and last.operation == Operation.DELETE:
+        yield f"version {row.version} comes after the deletion"
+    if (last is None) != (row.operation == Operation.CREATE):
+        yield f"version {row.version} is a {row.operation}" + ("" if last else ": the first is missing")
 
 
-def _compare(last: Revision, present: str, present_hash: bytes | None) -> Iterator[str]:
-    if present_hash != last.hash:
+def _compare(last: Row) -> Iterator[str]:
+    deleted = last.operation == Operation.DELETE
+    if last.present is None:
+        if not deleted:
+            yield "the record is gone, and no revision says that it was deleted"
+        return
+    if deleted:
+        yield "the record is there, although its last revision deleted it"
+        return
+    if last.present_hash != last.hash:
         yield f"the record does not point to version {last.version}: a later revision is missing, or it was changed"
-    if _normalize(Audit.model_validate_json(present)) != _snapshot(last):
+    if _normalized(last.present) != _normalized(last.record):
         yield f"the record is not what version {last.version} says"
 
 
@@ -93,15 +123,33 @@ def _between(before: int, after: int) -> str:
     return f"version {before + 1}" if after == before + 2 else f"a version between {before} and {after}"
 
 
-def _normalize(record: Audit) -> bytes:
-    return canonicalize(record.model_dump(mode="json"))
-
-
-def _snapshot(revision: Revision) -> bytes | None:
+def _recomputed_hash(row: Row) -> bytes | None:
+    """None for what cannot even be read, which is not what was recorded."""
     try:
-        return _normalize(Audit.model_validate(revision.record))
-    except ValidationError:
+        return compute_hash(
+            Revision(
+                audit_id=row.audit_id,
+                version=row.version,
+                operation=Operation(row.operation),
+                changed_at=datetime.fromisoformat(from_json(row.changed_at)),
+                changed_by=row.changed_by,
+                reason=row.reason,
+                record=from_json(row.record),
+                salt=row.salt,
+                previous_hash=row.previous_hash,
+                hash=row.hash,
+            )
+        )
+    except _UNREADABLE:
         return None
+
+
+def _normalized(record: str) -> bytes | str:
+    """A record and its snapshot are written in different forms of one value; what is no record stays as it is."""
+    try:
+        return canonicalize(Audit.model_validate_json(record).model_dump(mode="json"))
+    except _UNREADABLE:
+        return record
 
 
 async def verify(connection: AsyncConnection) -> AsyncIterator[tuple[UUID, str]]:
@@ -115,13 +163,14 @@ async def verify(connection: AsyncConnection) -> AsyncIterator[tuple[UUID, str]]
 
 async def _chains(connection: AsyncConnection) -> AsyncIterator[Chain]:
     chain, count = None, 0
-    async for row in (await connection.stream(_REVISIONS, execution_options=_STREAMED)).mappings():
-        if chain is None or chain.audit_id != row["audit_id"]:
+    async for values in await connection.stream(_REVISIONS, execution_options=_STREAMED):
+        row = Row(*values)
+        if chain is None or chain.audit_id != row.audit_id:
             if chain:
                 chain.end()
                 yield chain
-            chain = Chain(row["audit_id"], row["present"], row["present_hash"])
-        chain.add(Revision(**{name: row[name] for name in _COLUMNS} | {"operation": Operation(row["operation"])}))
+            chain = Chain(row)
+        chain.add(row)
         count += 1
         if count % _PROGRESS_EVERY == 0:
             _report(f"{count} revisions read")
@@ -136,7 +185,7 @@ def _report(progress: str) -> None:
 
 
 async def main() -> int:
-    engine = create_stream_engine(DatabaseSettings.load())
+    engine = create_job_engine(DatabaseSettings.load())
     findings = 0
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)

@@ -138,6 +138,26 @@ async def test_an_export_of_100_000_records_grows_the_process_by_less_than_20_mb
     assert most - before < 20_000_000
 
 
+async def test_an_export_of_large_records_takes_no_more_memory(
+    database_settings: DatabaseSettings, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(INSERT_MANY, 1_000)
+    await connection.execute(
+        "UPDATE audit SET details = jsonb_build_object('a', (SELECT jsonb_agg(1.5) FROM generate_series(1, 12000)))"
+    )
+    url = database_settings.database_url.get_secret_value()
+    async with run_server(url) as server, httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
+        await client.get(EXPORT, params={"entity_id": "1"})
+        pid = server.process.pid
+        before, most, size = resident_bytes(pid), 0, 0
+        async with client.stream("GET", EXPORT) as response:
+            async for chunk in response.aiter_bytes():
+                size += len(chunk)
+                most = max(most, resident_bytes(pid))
+    assert size > 48_000_000
+    assert most - before < 30_000_000
+
+
 async def test_a_reader_who_leaves_ends_the_export_and_frees_its_connection(busy_server: Server) -> None:
     async with httpx2.AsyncClient(base_url=busy_server.url) as client:
         for _ in range(6):

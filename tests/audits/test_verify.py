@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from src.audits.revisions import canonicalize
 from src.audits.verify import verify
 from src.config import PROJECT_ROOT, DatabaseSettings
-from src.database import create_stream_engine
+from src.database import create_job_engine
 from tests.audits.factories import AUDITS, create_audit
 
 PERMIT = "ALTER TABLE audit_revision DISABLE TRIGGER USER"
 
 
 async def find_disagreements(settings: DatabaseSettings) -> list[tuple[str, str]]:
-    engine = create_stream_engine(settings)
+    engine = create_job_engine(settings)
     async with engine.connect() as connection:
         found = [(str(audit_id), finding) async for audit_id, finding in verify(connection)]
     await engine.dispose()
@@ -67,6 +67,20 @@ async def test_an_untouched_trail_agrees(record: str, database_settings: Databas
         "UPDATE audit SET version = 9 WHERE id = $1",
         "UPDATE audit SET hash = NULL WHERE id = $1",
         "DELETE FROM audit WHERE id = $1",
+        "UPDATE audit_revision SET changed_at = '0044-03-15 BC' WHERE audit_id = $1 AND version = 2",
+        "UPDATE audit_revision SET changed_at = '20000-03-15' WHERE audit_id = $1 AND version = 2",
+        "UPDATE audit_revision SET changed_at = 'infinity' WHERE audit_id = $1 AND version = 2",
+        """UPDATE audit_revision SET record = jsonb_set(record, '{details}', '{"a": 1e400}')
+           WHERE audit_id = $1 AND version = 4""",
+        """UPDATE audit_revision SET record = jsonb_set(record, '{details}',
+               (repeat('{"a":', 400) || '1' || repeat('}', 400))::jsonb)
+           WHERE audit_id = $1 AND version = 4""",
+        "UPDATE audit_revision SET record = '[]' WHERE audit_id = $1 AND version = 4",
+        "UPDATE audit SET occurred_at = '20000-01-01' WHERE id = $1",
+        "UPDATE audit SET updated_at = 'infinity' WHERE id = $1",
+        "UPDATE audit SET recorded_at = '0044-03-15 BC' WHERE id = $1",
+        """UPDATE audit SET details = '{"a": 1e400}' WHERE id = $1""",
+        """UPDATE audit SET details = (repeat('{"a":', 400) || '1' || repeat('}', 400))::jsonb WHERE id = $1""",
     ],
 )
 async def test_whatever_is_changed_past_the_service_is_found_and_only_that(
@@ -76,6 +90,16 @@ async def test_whatever_is_changed_past_the_service_is_found_and_only_that(
     await connection.execute(statement, record)
     found = await find_disagreements(database_settings)
     assert {audit_id for audit_id, _ in found} == {record}
+
+
+@pytest.mark.parametrize("table", ["audit", "audit_revision"])
+async def test_a_word_that_is_none_of_ours_is_found(
+    record: str, database_settings: DatabaseSettings, connection: asyncpg.Connection, table: str
+) -> None:
+    column, key = ("status", "id") if table == "audit" else ("operation", "audit_id")
+    await connection.execute(f"{PERMIT}; ALTER TABLE {table} DROP CONSTRAINT {table}_{column}_check")
+    await connection.execute(f"UPDATE {table} SET {column} = 'zap' WHERE {key} = $1", record)
+    assert {audit_id for audit_id, _ in await find_disagreements(database_settings)} == {record}
 
 
 async def test_a_swapped_order_is_found(
