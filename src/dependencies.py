@@ -64,6 +64,7 @@ These connections are few and apart, so that readers who take their time cannot 
 
 
 async def parse_if_match(
+    request: Request,
     if_match: Annotated[
         str | None,
         Header(
@@ -76,7 +77,7 @@ async def parse_if_match(
     if if_match is None:
         return None
     try:
-        return IfMatch.parse(if_match)
+        return IfMatch.parse(_whole_list(request, "If-Match"))
     except ValueError as error:
         raise RequestValidationError([_error("header", "If-Match", str(error), "if_match")]) from None
 
@@ -86,12 +87,18 @@ IfMatchDep = Annotated[IfMatch | None, Depends(parse_if_match)]
 
 
 async def get_if_none_match(
+    request: Request,
     if_none_match: Annotated[
         str | None,
         Header(alias="If-None-Match", description="Answer 304 if this is still its version.", examples=['"3"']),
     ] = None,
 ) -> str | None:
-    return if_none_match
+    return None if if_none_match is None else _whole_list(request, "If-None-Match")
+
+
+def _whole_list(request: Request, name: str) -> str:
+    """A list may come as several lines (RFC 9110, 5.3)."""
+    return ", ".join(request.headers.getlist(name))
 
 
 IfNoneMatchDep = Annotated[str | None, Depends(get_if_none_match)]

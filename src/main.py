@@ -1,9 +1,10 @@
 """Assembles the application: its middleware, its routers and what they share while it runs."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import TypeVar
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -30,6 +31,7 @@ ROUTERS = (index.router, health_router, audits_router, ai_router)
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
+_DISPOSE_SECONDS = 2
 _EXPOSED_HEADERS = [
     "Content-Disposition",
     "ETag",
@@ -70,8 +72,7 @@ def create_app(*given: Settings) -> FastAPI:
         await _try_database(app.state.engine)
         yield
         await app.state.ai_client.close()
-        for engine in (app.state.stream_engine, probe_engine, app.state.engine):
-            await engine.dispose()
+        await _dispose(app.state.engine, app.state.stream_engine, probe_engine)
 
     app = FastAPI(
         title="Audit trail",
@@ -91,7 +92,7 @@ def create_app(*given: Settings) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     index.install_documentation(app, settings)
-    _document_problem(app)
+    _document_what_all_share(app)
     return app
 
 
@@ -128,14 +129,27 @@ async def _try_database(engine: AsyncEngine) -> None:
         logger.warning("database not reached yet: %s", problems.cause(error))
 
 
-def _document_problem(app: FastAPI) -> None:
-    """Add the problem document to the components, to which every documented error refers."""
+async def _dispose(*engines: AsyncEngine) -> None:
+    """Take leave of the database, but do not wait for one that hangs: each connection would take seconds."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_DISPOSE_SECONDS):
+            await asyncio.gather(*(engine.dispose() for engine in engines))
+
+
+def _document_what_all_share(app: FastAPI) -> None:
+    """Add to the OpenAPI document the problem, to which documented errors refer, and what every answer carries."""
     generate = app.openapi
 
-    def openapi() -> dict[str, object]:
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema:
+            return app.openapi_schema
         document = generate()
         schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         document["components"]["schemas"] |= {**schema.pop("$defs"), "Problem": schema}
+        for operation in (operation for path in document["paths"].values() for operation in path.values()):
+            operation["responses"]["default"] = problems.ANY_OTHER
+            for response in operation["responses"].values():
+                response["headers"] = response.get("headers", {}) | problems.REQUEST_ID_HEADER
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

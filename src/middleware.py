@@ -4,6 +4,7 @@ From the outside in: `RequestContextMiddleware`, `PermissiveCORSMiddleware`, `La
 sits inside CORS, so that a browser can read the problem document of an unforeseen error as well.
 """
 
+import asyncio
 import logging
 import re
 import time
@@ -46,8 +47,8 @@ class RequestContextMiddleware:
         started, status, size = time.perf_counter(), CLIENT_CLOSED_REQUEST, 0
         method = scope["method"]
         if method == "HEAD":
-            # The server in front drops the body (RFC 9110, 9.3.2); no route has to know the method.
-            scope = {**scope, "method": "GET"}
+            # No route has to know the method (RFC 9110, 9.3.2).
+            scope, receive, send = _as_get(scope, receive, send)
 
         async def send_with_id(message: Message) -> None:
             nonlocal status, size
@@ -62,6 +63,30 @@ class RequestContextMiddleware:
             await self.app(scope, receive, send_with_id)
         finally:
             _log_access(scope, method, status, size, time.perf_counter() - started)
+
+
+def _as_get(scope: Scope, receive: Receive, send: Send) -> tuple[Scope, Receive, Send]:
+    """The answer to GET without its body. To the application the client has left by then, so that a stream ends."""
+    answered = asyncio.Event()
+
+    async def receive_until_answered() -> Message:
+        if answered.is_set():
+            return {"type": "http.disconnect"}
+        receiving, leaving = asyncio.ensure_future(receive()), asyncio.ensure_future(answered.wait())
+        await asyncio.wait((receiving, leaving), return_when=asyncio.FIRST_COMPLETED)
+        leaving.cancel()
+        if receiving.done():
+            return receiving.result()
+        receiving.cancel()
+        return {"type": "http.disconnect"}
+
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body", "body": b""})
+            answered.set()
+
+    return {**scope, "method": "GET"}, receive_until_answered, send_head
 
 
 def _request_id(offered: bytes) -> str:

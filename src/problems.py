@@ -44,6 +44,15 @@ _OF_CONNECTING = ("08", "28", "3D", "53", "57P")
 _REFUSED_VALUE = ("22", "23502", "23514")  # data_exception, not_null_violation, check_violation
 
 
+# What every answer of every operation carries, and what every operation can answer besides what it documents.
+REQUEST_ID_HEADER = {
+    "X-Request-ID": {"description": "The id of the request, in every log line of it.", "schema": {"type": "string"}}
+}
+ANY_OTHER = {
+    "description": "Any other error: 405, 414, 431, 500 and the like.",
+    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+
 # What operations can answer with, for `documented`.
 BODY_ERRORS = (
     exceptions.MalformedJSON,

@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Self
 
 import asyncpg
 
@@ -17,6 +18,44 @@ async def wait_until_blocked(connection: asyncpg.Connection) -> None:
     async with asyncio.timeout(5):
         while not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
             await connection.execute("SELECT pg_sleep(0.01)")
+
+
+class LossyProxy:
+    """Stands between the application and a server, and can swallow an answer: what was asked has then been done."""
+
+    def __init__(self, cluster: Cluster, folder: Path) -> None:
+        self.url_host = str(folder)
+        self._target = cluster.socket_directory / ".s.PGSQL.5432"
+        self._path = folder / ".s.PGSQL.5432"
+        self.swallow_next = False
+        self.swallowed = 0
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_unix_server(self._connect, self._path)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server_reader, server_writer = await asyncio.open_unix_connection(self._target)
+        asking = asyncio.create_task(self._forward(reader, server_writer))
+        await self._forward(server_reader, writer, answers=True)
+        asking.cancel()
+        server_writer.close()
+
+    async def _forward(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool = False
+    ) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                if answers and self.swallow_next:
+                    self.swallow_next = False
+                    self.swallowed += 1
+                    break
+                writer.write(data)
+                await writer.drain()
+        writer.close()
 
 
 def children(pid: int) -> list[int]:

@@ -7,7 +7,7 @@ from urllib.parse import unquote_to_bytes
 from uuid import UUID
 
 from fastapi import Depends, Header, Path, Request
-from pydantic import BeforeValidator, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, StringConstraints, TypeAdapter, ValidationError
 
 from src import clock
 from src.audits import service
@@ -42,24 +42,35 @@ def _percent_decode(value: Any) -> Any:
         raise ValueError("must be percent-encoded UTF-8") from None
 
 
+def _text_of(max_length: int) -> AfterValidator:
+    """Limits what a header says, not how long that is percent-encoded: its schema would mislead."""
+    limits = TypeAdapter[str](
+        Annotated[str, StringConstraints(min_length=1, max_length=max_length, pattern=TEXT_PATTERN)]
+    )
+
+    def validate(value: str) -> str:
+        try:
+            return limits.validate_python(value)
+        except ValidationError:
+            raise ValueError(f"must be 1 to {max_length} characters, without control characters") from None
+
+    return AfterValidator(validate)
+
+
 async def get_change(
     x_actor_id: Annotated[
-        str | None,
-        BeforeValidator(_percent_decode),
-        StringConstraints(min_length=1, max_length=MAX_TEXT_LENGTH, pattern=TEXT_PATTERN),
+        Annotated[str, BeforeValidator(_percent_decode), _text_of(MAX_TEXT_LENGTH)] | None,
         Header(
             alias="X-Actor-Id",
-            description="Who makes this change, percent-encoded UTF-8; kept in the history.",
+            description=f"Who makes this change: up to {MAX_TEXT_LENGTH} characters, percent-encoded UTF-8.",
             examples=["u-17"],
         ),
     ] = None,
     x_change_reason: Annotated[
-        str | None,
-        BeforeValidator(_percent_decode),
-        StringConstraints(min_length=1, max_length=MAX_REASON_LENGTH, pattern=TEXT_PATTERN),
+        Annotated[str, BeforeValidator(_percent_decode), _text_of(MAX_REASON_LENGTH)] | None,
         Header(
             alias="X-Change-Reason",
-            description="Why, percent-encoded UTF-8; kept in the history.",
+            description=f"Why: up to {MAX_REASON_LENGTH} characters, percent-encoded UTF-8.",
             examples=["typing%20error"],
         ),
     ] = None,
@@ -74,8 +85,10 @@ ChangeDep = Annotated[Change, Depends(get_change)]
 async def get_idempotent_request(
     request: Request,
     idempotency_key: Annotated[
-        str | None,
-        StringConstraints(min_length=1, max_length=MAX_IDEMPOTENCY_KEY_LENGTH, pattern=r"^[\x20-\x7e]+$"),
+        Annotated[
+            str, StringConstraints(min_length=1, max_length=MAX_IDEMPOTENCY_KEY_LENGTH, pattern=r"^[\x20-\x7e]+$")
+        ]
+        | None,
         Header(
             alias="Idempotency-Key",
             description="A request sent again with the same key and body gets the first answer; nothing is done twice.",

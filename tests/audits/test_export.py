@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,17 @@ async def test_a_reader_who_leaves_ends_the_export_and_frees_its_connection(busy
                 await anext(response.aiter_bytes())
         assert (await client.get(EXPORT, params={"entity_id": "1"})).status_code == 200
         assert (await client.get(AUDITS)).status_code == 200
+
+
+async def test_head_of_an_export_exports_nothing(busy_server: Server) -> None:
+    async with httpx2.AsyncClient(base_url=busy_server.url) as client:
+        started = time.monotonic()
+        for _ in range(5):
+            response = await client.head(EXPORT)
+            assert (response.status_code, response.content) == (200, b"")
+            assert response.headers["Content-Disposition"] == 'attachment; filename="audits.ndjson"'
+        assert time.monotonic() - started < 3
+        assert (await client.get(EXPORT, params={"entity_id": "1"})).status_code == 200
 
 
 async def test_exports_that_are_not_read_starve_nobody(busy_server: Server) -> None:

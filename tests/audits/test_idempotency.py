@@ -2,16 +2,22 @@
 
 import asyncio
 import json
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import httpx2
 import pytest
+from pydantic import SecretStr
 
+from scripts.postgres import Cluster
 from src.config import DatabaseSettings
+from src.database import database_url
 from tests.application import run_application
 from tests.audits.factories import AUDITS, audit_body, create_audit
+from tests.outages import LossyProxy
 
 BATCH = f"{AUDITS}/batch"
 KEY = {"Idempotency-Key": "key 1"}
@@ -102,21 +108,26 @@ async def test_30_requests_with_one_key_at_once_are_carried_out_once_and_each_ge
     assert await count(connection) == rows
 
 
-async def test_a_retry_after_the_answer_was_lost_makes_no_second_record(
-    database_settings: DatabaseSettings, connection: asyncpg.Connection
+async def test_a_retry_after_the_answer_to_the_commit_was_lost_makes_no_second_record(
+    cluster: Cluster, database_settings: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
-    """The connection to the database ends between COMMIT and its answer: a proxy delivers the one, not the other."""
-    async with run_application(database_settings) as client:
-        request = asyncio.create_task(client.post(AUDITS, json=audit_body(), headers=KEY))
-        while not request.done():
-            committed = await connection.fetchval("SELECT count(*) FROM audit")
-            if committed:
-                request.cancel()
-                break
-        await asyncio.gather(request, return_exceptions=True)
-        response = await client.post(AUDITS, json=audit_body(), headers=KEY)
-    assert response.status_code == 201
-    assert await count(connection) == 1
+    database = database_url(database_settings).database
+    with tempfile.TemporaryDirectory() as folder:
+        async with LossyProxy(cluster, Path(folder)) as proxy:
+            url = SecretStr(f"postgresql://app@/{database}?host={proxy.url_host}")
+            settings = DatabaseSettings(database_url=url, database_pool_size=1)
+            async with run_application(settings) as client:
+                for number in range(20):
+                    # The statement is prepared by the first request: what is swallowed is the answer to the insert.
+                    await client.post(AUDITS, json=audit_body(), headers={"Idempotency-Key": f"warm {number}"})
+                    key = {"Idempotency-Key": str(number)}
+                    proxy.swallow_next = True
+                    lost = await client.post(AUDITS, json=audit_body(), headers=key)
+                    assert (lost.status_code, lost.json()["code"]) == (503, "database-unavailable")
+                    retried = await client.post(AUDITS, json=audit_body(), headers=key)
+                    assert (retried.status_code, retried.headers["Idempotency-Replayed"]) == (201, "true")
+    assert proxy.swallowed == 20
+    assert await count(connection) == 40
 
 
 async def test_an_expired_key_can_be_used_anew_and_others_that_expired_are_cleared(
