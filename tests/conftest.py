@@ -44,20 +44,30 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-async def template(cluster: Cluster) -> str:
+async def administrator(cluster: Cluster) -> AsyncIterator[asyncpg.Connection]:
+    """A connection that creates and drops databases."""
+    connection = await asyncpg.connect(driver_url(settings_for(cluster, "postgres")))
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture(scope="session")
+async def template(cluster: Cluster, administrator: asyncpg.Connection) -> str:
     """The name of a database in the state that the migrations lead to."""
-    await execute(cluster, f"CREATE DATABASE {TEMPLATE}")
+    await administrator.execute(f"CREATE DATABASE {TEMPLATE}")
     await migrate(settings_for(cluster, TEMPLATE), command.upgrade, "head")
     return TEMPLATE
 
 
 @pytest.fixture
-async def database_settings(cluster: Cluster, template: str) -> AsyncIterator[DatabaseSettings]:
+async def database_settings(
+    cluster: Cluster, administrator: asyncpg.Connection, template: str
+) -> AsyncIterator[DatabaseSettings]:
     """Settings for a fresh copy of the migrated database: commits, triggers and races are real in it."""
     name = f"test_{next(_numbers)}"
-    await execute(cluster, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    await administrator.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     yield settings_for(cluster, name)
-    await execute(cluster, f"DROP DATABASE {name} WITH (FORCE)")
+    await administrator.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -97,14 +107,6 @@ def settings_for(cluster: Cluster, database: str = "app") -> DatabaseSettings:
 
 def driver_url(settings: DatabaseSettings) -> str:
     return settings.database_url.get_secret_value().replace("+asyncpg", "")
-
-
-async def execute(cluster: Cluster, statement: str) -> None:
-    connection = await asyncpg.connect(cluster.url("postgres").replace("+asyncpg", ""))
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
 
 
 async def migrate(settings: DatabaseSettings, command: Callable[..., None], *arguments: str) -> None:

@@ -17,7 +17,7 @@ from src.models import metadata
 from tests.application import run_application
 from tests.audits.factories import AUDITS, audit_body, create_audit
 from tests.audits.test_verify import find_disagreements
-from tests.conftest import driver_url, execute, migrate, settings_for
+from tests.conftest import driver_url, migrate, settings_for
 
 ALEMBIC = [sys.executable, "-m", "alembic"]
 TABLES = """
@@ -31,11 +31,11 @@ INSERT = """
 
 
 @pytest.fixture
-async def empty_database(cluster: Cluster) -> AsyncIterator[DatabaseSettings]:
+async def empty_database(cluster: Cluster, administrator: asyncpg.Connection) -> AsyncIterator[DatabaseSettings]:
     """A database that no migration has seen."""
-    await execute(cluster, "CREATE DATABASE unmigrated")
+    await administrator.execute("CREATE DATABASE unmigrated")
     yield settings_for(cluster, "unmigrated")
-    await execute(cluster, "DROP DATABASE unmigrated WITH (FORCE)")
+    await administrator.execute("DROP DATABASE unmigrated WITH (FORCE)")
 
 
 async def tables(connection: asyncpg.Connection) -> set[str]:
