@@ -9,11 +9,9 @@ from sqlalchemy import Connection, text
 
 from src.config import AppSettings, DatabaseSettings
 from src.database import create_job_engine
+from src.migrations import MIGRATION_LOCK
 from src.models import metadata
 from src.observability import logging_config
-
-# Any number will do, as long as nobody else's lock has it.
-MIGRATION_LOCK = 7_462_001
 
 
 def of_this_project(name: str | None, kind: str, _parents: Any) -> bool:

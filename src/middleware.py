@@ -4,7 +4,6 @@ From the outside in: `RequestContextMiddleware`, `PermissiveCORSMiddleware`, `La
 sits inside CORS, so that a browser can read the problem document of an unforeseen error as well.
 """
 
-import asyncio
 import logging
 import re
 import time
@@ -48,7 +47,7 @@ class RequestContextMiddleware:
         method = scope["method"]
         if method == "HEAD":
             # No route has to know the method (RFC 9110, 9.3.2).
-            scope, receive, send = _as_get(scope, receive, send)
+            scope, send = {**scope, "method": "GET"}, _head_only(send)
 
         async def send_with_id(message: Message) -> None:
             nonlocal status, size
@@ -65,28 +64,15 @@ class RequestContextMiddleware:
             _log_access(scope, method, status, size, time.perf_counter() - started)
 
 
-def _as_get(scope: Scope, receive: Receive, send: Send) -> tuple[Scope, Receive, Send]:
-    """The answer to GET without its body. To the application the client has left by then, so that a stream ends."""
-    answered = asyncio.Event()
-
-    async def receive_until_answered() -> Message:
-        if answered.is_set():
-            return {"type": "http.disconnect"}
-        receiving, leaving = asyncio.ensure_future(receive()), asyncio.ensure_future(answered.wait())
-        await asyncio.wait((receiving, leaving), return_when=asyncio.FIRST_COMPLETED)
-        leaving.cancel()
-        if receiving.done():
-            return receiving.result()
-        receiving.cancel()
-        return {"type": "http.disconnect"}
+def _head_only(send: Send) -> Send:
+    """Ends the answer after its head. The server then tells the application that the client has left: a stream ends."""
 
     async def send_head(message: Message) -> None:
         if message["type"] == "http.response.start":
             await send(message)
             await send({"type": "http.response.body", "body": b""})
-            answered.set()
 
-    return {**scope, "method": "GET"}, receive_until_answered, send_head
+    return send_head
 
 
 def _request_id(offered: bytes) -> str:

@@ -9,6 +9,9 @@ from sqlalchemy import text
 
 from src.config import PROJECT_ROOT
 
+# Any number will do, as long as nobody else's advisory lock has it.
+MIGRATION_LOCK = 7_462_001
+
 ROLLED_BACK = "rolled_back"
 """The schema that keeps what a downgrade would otherwise have destroyed."""
 

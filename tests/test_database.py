@@ -96,14 +96,25 @@ async def test_a_connection_lost_in_the_middle_of_a_request_is_503_and_writes_no
 async def test_a_failed_commit_is_never_acknowledged(
     client_with_short_timeouts: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:
+    record = await create_audit(client_with_short_timeouts)
     await connection.execute("""
         CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no' USING ERRCODE = '53100'; END $$;
-        CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON audit DEFERRABLE INITIALLY DEFERRED
+        CREATE CONSTRAINT TRIGGER fail AFTER INSERT OR UPDATE OR DELETE ON audit DEFERRABLE INITIALLY DEFERRED
             FOR EACH ROW EXECUTE FUNCTION fail();
     """)
-    response = await client_with_short_timeouts.post(AUDITS, json=audit_body())
-    assert (response.status_code, response.json()["code"]) == (503, "database-busy")
-    assert await connection.fetchval("SELECT count(*) FROM audit") == 0
+    url = f"{AUDITS}/{record['id']}"
+    for method, path, body in (
+        ("POST", AUDITS, audit_body()),
+        ("POST", f"{AUDITS}/batch", {"items": [audit_body()]}),
+        ("PATCH", url, {"status": "failure"}),
+        ("PUT", url, audit_body(occurred_at="2026-01-01T00:00:00Z")),
+        ("DELETE", url, None),
+    ):
+        response = await client_with_short_timeouts.request(method, path, json=body)
+        assert (response.status_code, response.json()["code"]) == (503, "database-busy"), method
+    assert (await client_with_short_timeouts.get(url)).json() == record
+    assert await connection.fetchval("SELECT count(*) FROM audit") == 1
+    assert await connection.fetchval("SELECT count(*) FROM audit_revision") == 1
 
 
 async def test_a_frozen_database_is_503_in_time_and_recovers(

@@ -12,7 +12,7 @@ from alembic import command
 
 from scripts.postgres import Cluster
 from src.config import PROJECT_ROOT, DatabaseSettings
-from src.migrations import load_revisions
+from src.migrations import MIGRATION_LOCK, load_revisions
 from src.models import metadata
 from tests.application import run_application
 from tests.audits.factories import AUDITS, audit_body, create_audit
@@ -96,15 +96,21 @@ async def test_every_revision_can_be_taken_back_and_brought_in_again(empty_datab
     await migrate(empty_database, command.check)
 
 
-async def test_two_migrations_at_once_both_succeed(empty_database: DatabaseSettings) -> None:
+async def test_of_migrations_at_once_each_waits_for_the_one_before(empty_database: DatabaseSettings) -> None:
+    connection = await asyncpg.connect(driver_url(empty_database))
+    await connection.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
     runs = [
         await asyncio.create_subprocess_exec(
             *ALEMBIC, "upgrade", "head", cwd=PROJECT_ROOT, env=os.environ | {"DATABASE_URL": url_of(empty_database)}
         )
         for _ in range(2)
     ]
+    async with asyncio.timeout(20):
+        while await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted") < len(runs):
+            await connection.execute("SELECT pg_sleep(0.01)")
+    assert await tables(connection) == set()
+    await connection.execute("SELECT pg_advisory_unlock($1)", MIGRATION_LOCK)
     assert [await run.wait() for run in runs] == [0, 0]
-    connection = await asyncpg.connect(driver_url(empty_database))
     assert await connection.fetchval("SELECT version_num FROM alembic_version") == load_revisions().head
     await connection.close()
 
