@@ -1,10 +1,10 @@
 """The errors that the service answers with. Nothing here knows HTTP beyond a status number.
 
     AppError
+    ├── MalformedJSON            400
     ├── NotFound                 404   domains derive theirs, e.g. AuditNotFound
     ├── MethodNotAllowed         405
     ├── Conflict                 409
-    ├── MalformedJSON            400
     ├── VersionMismatch          412
     ├── PayloadTooLarge          413
     ├── URITooLong               414

@@ -45,9 +45,6 @@ class RequestContextMiddleware:
         observability.trace_id.set(_trace_id(headers.get(b"traceparent", b"")))
         started, status, size = time.perf_counter(), CLIENT_CLOSED_REQUEST, 0
         method = scope["method"]
-        if method == "HEAD":
-            # No route has to know the method (RFC 9110, 9.3.2).
-            scope, send = {**scope, "method": "GET"}, _head_only(send)
 
         async def send_with_id(message: Message) -> None:
             nonlocal status, size
@@ -58,8 +55,12 @@ class RequestContextMiddleware:
                 size += len(message.get("body", b""))
             await send(message)
 
+        answer: Send = send_with_id
+        if method == "HEAD":
+            # No route has to know the method (RFC 9110, 9.3.2).
+            scope, answer = {**scope, "method": "GET"}, _head_only(send_with_id)
         try:
-            await self.app(scope, receive, send_with_id)
+            await self.app(scope, receive, answer)
         finally:
             _log_access(scope, method, status, size, time.perf_counter() - started)
 

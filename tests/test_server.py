@@ -50,6 +50,7 @@ async def test_every_line_of_the_log_is_one_json_object_with_the_fields_it_must_
         ("POST", 201), ("GET", 200), ("HEAD", 200), ("GET", 404), ("POST", 400),
     ]  # fmt: skip
     assert (headed.content, headed.headers["Content-Length"]) == (b"", str(len(got.content)))
+    assert (lines[1]["bytes"], lines[2]["bytes"]) == (len(got.content), 0)
     assert lines[3]["route"] is None
     assert not any(SECRET in line for line in server.lines)
 
