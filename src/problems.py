@@ -67,10 +67,19 @@ _UNFORESEEN = exceptions.InternalError("It was recorded under this request id.")
 
 def from_exception(error: Exception, scope: Scope) -> Response:
     """The answer to any exception. What is not the caller's doing is logged, with its traceback."""
+    return _respond(_judge(error, scope), scope)
+
+
+def document(error: Exception, scope: Scope) -> bytes:
+    """The problem document alone, for an answer that has begun when the exception comes."""
+    return _document(_judge(error, scope), scope)
+
+
+def _judge(error: Exception, scope: Scope) -> AppError:
     answer = _classify(error, scope)
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log(answer, error)
-    return _respond(answer, scope)
+    return answer
 
 
 def install(app: FastAPI) -> None:
@@ -222,10 +231,14 @@ def _log(answer: AppError, error: Exception) -> None:
 
 
 def _respond(answer: AppError, scope: Scope) -> Response:
-    members = _members(answer, answer.detail, scope["path"], observability.request_id.get())
     headers = {}
     if answer.retry_after is not None:
         headers["Retry-After"] = str(answer.retry_after)
     if isinstance(answer, exceptions.MethodNotAllowed):
         headers["Allow"] = _allowed_methods(scope)
-    return Response(to_json(members | answer.extensions), answer.status, headers, MEDIA_TYPE)
+    return Response(_document(answer, scope), answer.status, headers, MEDIA_TYPE)
+
+
+def _document(answer: AppError, scope: Scope) -> bytes:
+    members = _members(answer, answer.detail, scope["path"], observability.request_id.get())
+    return to_json(members | answer.extensions)

@@ -1,26 +1,24 @@
-"""The only door to the provider: the official SDK, on an HTTP client that bounds what it reads."""
+"""The only door to the provider: the official SDK, within a budget, recorded."""
 
-import asyncio
 import logging
 import re
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing, contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import httpx2
 import openai
-from openai import AsyncOpenAI, omit
+from openai import AsyncOpenAI, AsyncStream
 
 # Named here so that it is imported at the start: left to the SDK it is imported, for 0.1 s, in the first call.
 from openai.resources.responses import AsyncResponsesWithRawResponse
 
-from src.ai import provider
+from src.ai import answers, failures
+from src.ai.answers import Answer, Delta
 from src.ai.budget import Budget
 from src.ai.config import AISettings
-from src.ai.constants import MAX_PROVIDER_BODY_BYTES
 from src.ai.exceptions import (
     AIError,
     AIInvalidProviderResponse,
@@ -29,10 +27,10 @@ from src.ai.exceptions import (
     AIProviderUnavailable,
     FastFailure,
 )
-from src.ai.provider import Answer
-from src.ai.schemas import ResponseCreate
-
-logger = logging.getLogger(__name__)
+from src.ai.failures import Headers
+from src.ai.prompt import OutputFormat, Prompt
+from src.ai.telemetry import Call, recorded
+from src.ai.transport import BoundedClient
 
 # At LOG_LEVEL=DEBUG they print URLs and headers: what those hold is not for a log.
 for _name in ("openai", "httpx2", "httpcore2"):
@@ -43,23 +41,11 @@ _KEY = re.compile(r"[\x21-\x7e]+")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
-@dataclass
-class Call:
-    """What is logged of a call: nothing of what was said in it."""
-
-    model: str
-    input_characters: int
-    outcome: str = "failed"
-    code: str | None = None
-    attempts: int = 0
-    latency_ms: float = 0
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    provider_request_id: str | None = None
-
-
 @dataclass(frozen=True)
 class Completion:
+    """An answer, and what it took: `latency_ms` is with every attempt."""
+
+    prompt: Prompt
     answer: Answer
     attempts: int
     latency_ms: float
@@ -71,6 +57,7 @@ class AIClient:
 
     def __init__(self, settings: AISettings) -> None:
         self.settings = settings
+        self._budget = Budget(settings)
         self._sdk: AsyncOpenAI | None = None
         with suppress(AIError):
             self._sdk = _open(settings)
@@ -83,58 +70,126 @@ class AIClient:
         if self._sdk:
             await self._sdk.close()
 
-    async def create_response(self, model: str, prompt: ResponseCreate) -> Completion:
-        """Raises `AIError`."""
-        sdk = self._sdk or _open(self.settings)
-        call = Call(model=model, input_characters=len(prompt.input) + len(prompt.instructions or ""))
-        budget = Budget(self.settings)
-        with _recorded(call, budget):
-            answer = await budget.spend(partial(_attempt, sdk.responses.with_raw_response, prompt, call))
-            call.outcome = answer.status
-            call.input_tokens, call.output_tokens = answer.usage.input_tokens, answer.usage.output_tokens
-        return Completion(answer, call.attempts, call.latency_ms, call.provider_request_id)
+    async def complete(self, prompt: Prompt) -> Completion:
+        """The whole answer. Raises `AIError`."""
+        with recorded(prompt, self.settings.openai_base_url) as call:
+            responses = self._responses()
+            async with self._budget.admit() as allowance:
+                call.answer = await allowance.spend(partial(_ask, responses, call))
+        return _completion(call, call.answer)
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | Completion]:
+        """An empty piece when the provider has begun, the text in pieces, then the whole answer.
+
+        Raises `AIError`: an answer that breaks off is no answer.
+        """
+        with recorded(prompt, self.settings.openai_base_url) as call:
+            responses = self._responses()
+            async with self._budget.admit() as allowance:
+                begun = await allowance.spend(partial(_begin, responses, call, self.settings))
+                yield Delta()
+                async with aclosing(begun), aclosing(allowance.pace(begun)) as events:
+                    async for event in events:
+                        if isinstance(event, Answer):
+                            call.answer = event
+                        elif event.text:
+                            yield event
+        assert call.answer
+        yield _completion(call, call.answer)
+
+    def _responses(self) -> AsyncResponsesWithRawResponse:
+        """Raises what `_open` raises."""
+        return (self._sdk or _open(self.settings)).responses.with_raw_response
+
+
+async def _ask(responses: AsyncResponsesWithRawResponse, call: Call) -> Answer:
+    """One attempt at the whole answer. Raises `AIError`, `FastFailure`, `TimeoutError`."""
+    call.attempts += 1
+    with _translated(call):
+        response = await responses.create(**_parameters(call.prompt), stream=False)
+    call.provider_request_id = _request_id(response.headers)
+    return answers.read_answer(response.content, response.headers)
+
+
+async def _begin(
+    responses: AsyncResponsesWithRawResponse, call: Call, settings: AISettings
+) -> AsyncGenerator[Delta | Answer]:
+    """One attempt at a stream: its events, of which the first has arrived. Raises what `_ask` raises."""
+    call.attempts += 1
+    with _translated(call):
+        response = await responses.create(
+            **_parameters(call.prompt),
+            stream=True,
+            extra_headers={"Accept-Encoding": "identity"},
+            timeout=httpx2.Timeout(settings.ai_stream_event_timeout, connect=settings.ai_connect_timeout),
+        )
+    call.provider_request_id = _request_id(response.headers)
+    events = _events(response.parse(to=AsyncStream[object]), response.headers, call)
+    await anext(events)
+    return events
+
+
+async def _events(stream: AsyncStream[object], headers: Headers, call: Call) -> AsyncGenerator[Delta | Answer]:
+    """An empty piece when there is a first event, then what the events bring. The last one is the answer."""
+    has_begun = False
+    with _translated(call):
+        async with stream:
+            async for data in stream:
+                event = answers.read_event(data, headers)
+                if event is None:
+                    continue
+                if not has_begun:
+                    has_begun = True
+                    yield Delta()
+                yield event
+                if isinstance(event, Answer):
+                    return
+    raise AIInvalidProviderResponse("The AI provider's answer was cut short.")
+
+
+def _parameters(prompt: Prompt) -> dict[str, Any]:
+    """What is left out is the model's to choose."""
+    chosen = {
+        "instructions": prompt.instructions,
+        "temperature": prompt.temperature,
+        "reasoning": prompt.reasoning_effort and {"effort": prompt.reasoning_effort},
+        "text": prompt.output_format and {"format": _format(prompt.output_format)},
+    }
+    return {
+        "model": prompt.model,
+        "input": prompt.input,
+        "max_output_tokens": prompt.max_output_tokens,
+        "store": False,
+        **{name: value for name, value in chosen.items() if value is not None},
+    }
+
+
+def _format(wanted: OutputFormat) -> dict[str, Any]:
+    return {"type": "json_schema", "name": wanted.name, "schema": wanted.schema, "strict": True}
 
 
 @contextmanager
-def _recorded(call: Call, budget: Budget) -> Iterator[None]:
-    """One line for each call, however it ends."""
-    started = time.perf_counter()
+def _translated(call: Call) -> Iterator[None]:
+    """The SDK's errors become those of the domain: theirs hold the prompt and the key."""
     try:
         yield
-    except AIError as error:
-        call.code = error.code
-        raise
-    except asyncio.CancelledError:
-        call.outcome = "cancelled"
-        raise
-    finally:
-        call.attempts = budget.attempts
-        call.latency_ms = round((time.perf_counter() - started) * 1000, 2)
-        logger.info("ai call", extra=asdict(call))
-
-
-async def _attempt(responses: AsyncResponsesWithRawResponse, prompt: ResponseCreate, call: Call) -> Answer:
-    """Raises `AIError`, `FastFailure`, `TimeoutError`; the SDK's own errors hold the prompt and the key."""
-    try:
-        response = await responses.create(
-            model=call.model,
-            input=prompt.input,
-            instructions=omit if prompt.instructions is None else prompt.instructions,
-            max_output_tokens=prompt.max_output_tokens,
-            temperature=omit if prompt.temperature is None else prompt.temperature,
-            reasoning=omit if prompt.reasoning_effort is None else {"effort": prompt.reasoning_effort},
-            store=False,
-            stream=False,
-        )
     except openai.APIStatusError as error:
         call.provider_request_id = _request_id(error.response.headers)
-        raise provider.failure(error.status_code, error.response.headers, error.body) from None
+        raise failures.failure(error.status_code, error.response.headers, error.body) from None
     except openai.APITimeoutError:
         raise TimeoutError from None
     except openai.APIConnectionError:
         raise FastFailure(AIProviderUnavailable("The AI provider cannot be reached. Try again later.")) from None
-    call.provider_request_id = _request_id(response.headers)
-    return provider.read_answer(response.content, response.headers)
+    except openai.APIError as error:
+        # An event of a stream that is an error.
+        raise failures.late_failure({}, error.body) from None
+    except (ValueError, RecursionError):
+        # An event of a stream that is no JSON, or no text.
+        raise AIInvalidProviderResponse("The AI provider did not answer as its API should.") from None
+
+
+def _completion(call: Call, answer: Answer) -> Completion:
+    return Completion(call.prompt, answer, call.attempts, call.latency_ms, call.provider_request_id)
 
 
 def _request_id(headers: Mapping[str, str]) -> str | None:
@@ -151,7 +206,7 @@ def _open(settings: AISettings) -> AsyncOpenAI:
         raise AIProviderAuthenticationFailed("OPENAI_API_KEY is malformed; the operator has to correct it.")
     timeout = httpx2.Timeout(settings.ai_read_timeout, connect=settings.ai_connect_timeout)
     try:
-        http_client = _BoundedClient(timeout=timeout, follow_redirects=False)
+        http_client = BoundedClient(timeout=timeout, follow_redirects=False)
     except (ImportError, OSError, ValueError):
         # What ALL_PROXY, HTTPS_PROXY, SSL_CERT_FILE or SSL_CERT_DIR of the environment names cannot be used.
         raise AIProviderUnavailable("The operator has to correct this service's proxy or certificates.") from None
@@ -161,40 +216,3 @@ def _open(settings: AISettings) -> AsyncOpenAI:
     # Left out above, they are read from the environment, past the settings.
     sdk.organization = sdk.project = None
     return sdk
-
-
-class _BoundedClient(httpx2.AsyncClient):
-    """Reads each body whole, and at most `MAX_PROVIDER_BODY_BYTES` of it."""
-
-    async def send(self, request: httpx2.Request, *, stream: bool = False, **options: Any) -> httpx2.Response:
-        response = await super().send(request, stream=True, **options)
-        try:
-            content = await _read(response)
-        except AIInvalidProviderResponse:
-            if response.is_success:
-                raise
-            content = b""  # the status says enough
-        finally:
-            await response.aclose()
-        return httpx2.Response(response.status_code, headers=_plain(response), content=content, request=request)
-
-
-async def _read(response: httpx2.Response) -> bytes:
-    """Raises `AIInvalidProviderResponse`."""
-    content = bytearray()
-    try:
-        async for chunk in response.aiter_bytes():
-            content += chunk
-            if len(content) > MAX_PROVIDER_BODY_BYTES:
-                raise AIInvalidProviderResponse("The AI provider's answer is too large.")
-    except httpx2.TimeoutException:
-        raise
-    except httpx2.RequestError:
-        raise AIInvalidProviderResponse("The AI provider's answer was cut short.") from None
-    return bytes(content)
-
-
-def _plain(response: httpx2.Response) -> list[tuple[bytes, bytes]]:
-    """The headers without those of the body: it is decoded, and some charsets that it could claim make httpx2 raise."""
-    of_body = (b"content-encoding", b"content-length", b"content-type", b"transfer-encoding")
-    return [(name, value) for name, value in response.headers.raw if name.lower() not in of_body]

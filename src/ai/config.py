@@ -23,7 +23,11 @@ class AISettings(Settings):
     """How the service reaches the provider. Times are in seconds.
 
     A call ends after `ai_deadline`, whatever happens. Within it an attempt may take `ai_connect_timeout` to connect and
-    `ai_read_timeout` between two pieces of the answer; another attempt is made only where both still fit.
+    `ai_read_timeout` between two pieces of the answer; another attempt is made only where both still fit. A stream
+    begins within `ai_deadline`, goes on within `ai_stream_event_timeout` and ends within `ai_stream_deadline`.
+
+    At most `ai_max_in_flight` calls are made at once in each worker; others wait up to `ai_place_timeout` for a place.
+    After `ai_breaker_failures` failures in a row within `ai_breaker_window`, none is made for `ai_breaker_pause`.
     """
 
     openai_api_key: SecretStr | None = None
@@ -36,6 +40,13 @@ class AISettings(Settings):
     ai_connect_timeout: float = Field(1, gt=0)
     ai_read_timeout: float = Field(5, gt=0)
     ai_max_attempts: int = Field(2, ge=1, le=5)
+    ai_stream_event_timeout: float = Field(10, gt=0)
+    ai_stream_deadline: float = Field(60, gt=0)
+    ai_max_in_flight: int = Field(20, ge=1)
+    ai_place_timeout: float = Field(0.5, gt=0)
+    ai_breaker_failures: int = Field(5, ge=1)
+    ai_breaker_window: float = Field(30, gt=0)
+    ai_breaker_pause: float = Field(5, gt=0)
 
     @field_validator("openai_api_key")
     @classmethod
@@ -60,9 +71,11 @@ class AISettings(Settings):
         return value
 
     @model_validator(mode="after")
-    def an_attempt_fits(self) -> Self:
+    def times_fit_together(self) -> Self:
         if self.ai_connect_timeout + self.ai_read_timeout > self.ai_deadline:
             raise ValueError(
                 "AI_CONNECT_TIMEOUT + AI_READ_TIMEOUT <= AI_DEADLINE must hold, so that one attempt fits the deadline"
             )
+        if self.ai_deadline > self.ai_stream_deadline:
+            raise ValueError("AI_DEADLINE <= AI_STREAM_DEADLINE must hold, so that a stream can begin before it ends")
         return self

@@ -8,11 +8,20 @@ MAX_INSTRUCTIONS_LENGTH = 4_000
 MIN_OUTPUT_TOKENS, DEFAULT_OUTPUT_TOKENS, MAX_OUTPUT_TOKENS = 16, 1_024, 2_048
 MAX_TEMPERATURE = 2.0
 
-# An answer of MAX_OUTPUT_TOKENS takes some 20 KiB.
+# An answer of MAX_OUTPUT_TOKENS takes some 20 KiB; as a stream, some 600 KiB: an event for each token.
 MAX_PROVIDER_BODY_BYTES = 1024 * 1024
+MAX_PROVIDER_STREAM_BYTES = 4 * MAX_PROVIDER_BODY_BYTES
 
 # Which wording made an answer: to be raised whenever what is sent along with the caller's words changes.
 PROMPT_VERSION = "responses-1"
+QUERY_PROMPT_VERSION = "audit-query-1"
+SUMMARY_PROMPT_VERSION = "audit-summary-1"
+
+MAX_QUESTION_LENGTH = 2_000
+MAX_FOCUS_LENGTH = 500
+DEFAULT_SUMMARY_RECORDS, MAX_SUMMARY_RECORDS = 50, 100
+# Characters of a record's details, as JSON, that leave for the provider.
+MAX_SHOWN_DETAILS = 500
 
 # Seconds: what a caller is told to wait who is over the rate, where the provider does not say it.
 DEFAULT_RETRY_AFTER = 5

@@ -1,7 +1,8 @@
 """The client of the AI domain, and what ends its work when the caller leaves."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
@@ -18,6 +19,15 @@ async def get_client(request: Request) -> AIClient:
 
 
 AIClientDep = Annotated[AIClient, Depends(get_client)]
+
+
+async def exit_stack() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+ExitStackDep = Annotated[AsyncExitStack, Depends(exit_stack)]
+"""What is entered there ends with the request: after the answer has been sent, or when the caller has left."""
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:

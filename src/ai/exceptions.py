@@ -12,7 +12,10 @@
     ├── AIContentRejected                 422
     ├── AIProviderRejectedRequest         502
     ├── AIProviderUnavailable             503
+    ├── AICircuitOpen                     503   the provider failed too often just now
+    ├── AISaturated                       503   too many calls are in flight
     ├── AITimeout                         504
+    │   └── AIProviderGaveUp                    its 408
     └── AIInvalidProviderResponse         502
 
 What the provider says of an error can hold the prompt and the key: none of it goes into a `detail`, and these are
@@ -26,9 +29,13 @@ from src.exceptions import AppError, ValidationFailed
 
 
 class AIError(AppError):
-    """Its document says whether the same request may succeed later: `retryable`, and `retry_after_seconds` if known."""
+    """Its document says whether the same request may succeed later: `retryable`, and `retry_after_seconds` if known.
+
+    `is_outage`: it shows that the provider is away or too slow for everyone.
+    """
 
     retryable = False
+    is_outage = False
 
     def __init__(self, detail: str = "", retry_after: int | None = None) -> None:
         super().__init__(detail, retry_after=retry_after)
@@ -80,10 +87,26 @@ class AIProviderRejectedRequest(AIError):
 
 class AIProviderUnavailable(AIError):
     status, code, title, retryable = 503, "ai-provider-unavailable", "The AI provider is unavailable", True
+    is_outage = True
+
+
+class AICircuitOpen(AIError):
+    status, code, title, retryable = 503, "ai-circuit-open", "The AI provider failed too often just now", True
+    retry_after = 1
+
+
+class AISaturated(AIError):
+    status, code, title, retryable = 503, "ai-saturated", "Too many calls of the AI provider are in flight", True
+    retry_after = 1
 
 
 class AITimeout(AIError):
     status, code, title, retryable = 504, "ai-timeout", "The AI provider took too long", True
+    is_outage = True
+
+
+class AIProviderGaveUp(AITimeout):
+    is_outage = False
 
 
 class AIInvalidProviderResponse(AIError):

@@ -1,13 +1,19 @@
 """The endpoints of the AI domain: HTTP on one side, one call of the service on the other."""
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
 from fastapi import APIRouter, Request
+from fastapi.sse import EventSourceResponse, format_sse_event
+from starlette.types import Scope
 
 from src import problems
-from src.ai import exceptions, service
-from src.ai.dependencies import AIClientDep, while_connected
-from src.ai.schemas import AIResponse, AIStatus, ResponseCreate
+from src.ai import audit_queries, audit_summaries, exceptions, service
+from src.ai.audit_schemas import AuditQuestion, AuditQuestionAnswer, Summary, SummaryRequest
+from src.ai.dependencies import AIClientDep, ExitStackDep, while_connected
+from src.ai.schemas import EXAMPLE_STREAM, AIResponse, AIStatus, ResponseCreate, StreamDelta, StreamStart
 from src.config import API_PREFIX
-from src.dependencies import StrictQuery
+from src.dependencies import EngineDep, StrictQuery
 from src.exceptions import ValidationFailed
 from src.strict_json import StrictJSONRoute
 
@@ -27,8 +33,21 @@ _PROVIDER_ERRORS = (
     exceptions.AINotConfigured,
     exceptions.AIQuotaExhausted,
     exceptions.AIProviderUnavailable,
+    exceptions.AICircuitOpen,
+    exceptions.AISaturated,
     exceptions.AITimeout,
 )
+
+_STREAMED = problems.documented(*problems.BODY_ERRORS, *_PROVIDER_ERRORS)
+_STREAMED[200] = {
+    "description": "The answer as it is written.",
+    "content": {EventSourceResponse.media_type: {"schema": {"type": "string"}, "example": EXAMPLE_STREAM}},
+}
+
+StreamEvent = StreamStart | StreamDelta | AIResponse
+_EVENTS = {StreamStart: "start", StreamDelta: "delta", AIResponse: "done"}
+# As FastAPI sets them for its own streams: nothing on the way may keep events back.
+_STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 @router.post(
@@ -44,6 +63,72 @@ async def create_response(prompt: ResponseCreate, client: AIClientDep, request: 
     may succeed later: `retryable`, and `retry_after_seconds` where that is known.
     """
     return await while_connected(request, service.respond(client, prompt))
+
+
+@router.post(
+    "/responses/stream",
+    summary="Ask a model, and read its answer as it is written",
+    response_class=EventSourceResponse,
+    response_model=None,
+    responses=_STREAMED,
+)
+async def stream_response(
+    prompt: ResponseCreate, client: AIClientDep, request: Request, stack: ExitStackDep
+) -> EventSourceResponse:
+    """Server-sent events: `start`, `delta` for each piece of text, then exactly one `done` or `error`.
+
+    `done` holds what `POST /responses` answers, `error` a problem document; only with `done` the answer is complete.
+    What fails before `start` is an ordinary problem. A stream begins within 8 seconds and ends within 60.
+    """
+    events = await stack.enter_async_context(aclosing(service.stream(client, prompt)))
+    first = await while_connected(request, _next(events))
+    return EventSourceResponse(_written(first, events, request.scope), headers=_STREAM_HEADERS)
+
+
+async def _next(events: AsyncGenerator[StreamEvent]) -> StreamEvent:
+    return await anext(events)
+
+
+async def _written(first: StreamEvent, events: AsyncGenerator[StreamEvent], scope: Scope) -> AsyncGenerator[bytes]:
+    yield _write(first)
+    try:
+        async for event in events:
+            yield _write(event)
+    except Exception as error:
+        yield format_sse_event(event="error", data_str=problems.document(error, scope).decode())
+
+
+def _write(event: StreamEvent) -> bytes:
+    return format_sse_event(event=_EVENTS[type(event)], data_str=event.model_dump_json())
+
+
+@router.post(
+    "/audits/query",
+    summary="Ask for records in words",
+    responses=problems.documented(*problems.BODY_ERRORS, *_PROVIDER_ERRORS, *problems.DATABASE_ERRORS),
+)
+async def query_audits(
+    question: AuditQuestion, client: AIClientDep, engine: EngineDep, request: Request
+) -> AuditQuestionAnswer:
+    """A model turns the question into a filter of `GET /audits`, which is shown with the records that it finds.
+
+    What no filter can express is in `unsupported`, and was not looked for. The model sees the question, and no record.
+    """
+    return await while_connected(request, audit_queries.answer(client, engine, question))
+
+
+@router.post(
+    "/audits/summary",
+    summary="Summarise records",
+    responses=problems.documented(*problems.BODY_ERRORS, *_PROVIDER_ERRORS, *problems.DATABASE_ERRORS),
+)
+async def summarize_audits(wanted: SummaryRequest, client: AIClientDep, engine: EngineDep, request: Request) -> Summary:
+    """A model reads the newest records that match, and says what it sees in them; each finding cites its records.
+
+    The records leave for the provider without what looks like a secret, and with their details cut. `total` and
+    `counts` are the database's. Nothing is recorded.
+    """
+    return await while_connected(request, audit_summaries.summarize(client, engine, wanted))
 
 
 @router.get(

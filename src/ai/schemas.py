@@ -1,5 +1,6 @@
 """What may be asked of a model, and how its answer looks from outside."""
 
+import json
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
@@ -16,6 +17,41 @@ from src.ai.constants import (
     ReasoningEffort,
 )
 from src.schemas import CustomModel
+
+EXAMPLE_USAGE: dict[str, Any] = {
+    "input_tokens": 24,
+    "cached_input_tokens": 0,
+    "output_tokens": 11,
+    "reasoning_tokens": 0,
+    "total_tokens": 35,
+}
+EXAMPLE_META: dict[str, Any] = {
+    "request_id": "019c1400-7c3d-7e4f-8a5b-6c7d8e9f0a1b",
+    "provider_request_id": "req_3d4e5f",
+    "latency_ms": 812.5,
+    "attempts": 1,
+    "prompt_version": "responses-1",
+}
+EXAMPLE_RESPONSE: dict[str, Any] = {
+    "id": "resp_0a1b2c",
+    "model": "gpt-5.4-mini",
+    "status": "completed",
+    "finish_reason": "stop",
+    "output": {"type": "text", "text": "It shows who did what, and when.", "data": None},
+    "usage": EXAMPLE_USAGE,
+    "meta": EXAMPLE_META,
+}
+EXAMPLE_STREAM = f"""\
+event: start
+data: {{"model":"gpt-5.4-mini","request_id":"{EXAMPLE_META["request_id"]}"}}
+
+event: delta
+data: {{"seq":0,"text":"It shows who did what, and when."}}
+
+event: done
+data: {json.dumps(EXAMPLE_RESPONSE)}
+
+"""
 
 
 class ResponseCreate(CustomModel):
@@ -82,33 +118,7 @@ class Meta(CustomModel):
 
 
 class AIResponse(CustomModel):
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "resp_0a1b2c",
-                    "model": "gpt-5.4-mini",
-                    "status": "completed",
-                    "finish_reason": "stop",
-                    "output": {"type": "text", "text": "It shows who did what, and when.", "data": None},
-                    "usage": {
-                        "input_tokens": 24,
-                        "cached_input_tokens": 0,
-                        "output_tokens": 11,
-                        "reasoning_tokens": 0,
-                        "total_tokens": 35,
-                    },
-                    "meta": {
-                        "request_id": "019c1400-7c3d-7e4f-8a5b-6c7d8e9f0a1b",
-                        "provider_request_id": "req_3d4e5f",
-                        "latency_ms": 812.5,
-                        "attempts": 1,
-                        "prompt_version": "responses-1",
-                    },
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_RESPONSE]})
 
     id: str = Field(description="The provider's id of the answer.")
     model: str = Field(description="The model that answered, as the provider names it.")
@@ -117,6 +127,20 @@ class AIResponse(CustomModel):
     output: Output
     usage: Usage
     meta: Meta
+
+
+class StreamStart(CustomModel):
+    """The provider has begun."""
+
+    model: str = Field(description="The model that was asked.")
+    request_id: str | None = Field(description="As in `X-Request-ID`.")
+
+
+class StreamDelta(CustomModel):
+    """The next piece of the answer's text."""
+
+    seq: int = Field(description="Counts from 0.")
+    text: str
 
 
 class AIStatus(CustomModel):

@@ -1,30 +1,42 @@
-"""What is asked of the provider, and what its answer means."""
+"""What can be asked of a model."""
+
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
 
 from src import observability
-from src.ai.client import AIClient, Completion
-from src.ai.constants import PROMPT_VERSION, CompletionStatus, FinishReason
+from src.ai import envelope
+from src.ai.answers import Delta
+from src.ai.client import AIClient
+from src.ai.constants import PROMPT_VERSION
 from src.ai.exceptions import AIModelUnavailable, AINamedModelUnavailable, ModelNotAllowed
-from src.ai.provider import Answer, TokenUsage
-from src.ai.schemas import AIResponse, AIStatus, Meta, Output, ResponseCreate, Usage
-
-_FINISH_REASONS = {
-    "max_output_tokens": FinishReason.MAX_OUTPUT_TOKENS,
-    "content_filter": FinishReason.CONTENT_FILTER,
-}
+from src.ai.prompt import Prompt
+from src.ai.schemas import AIResponse, AIStatus, ResponseCreate, StreamDelta, StreamStart
 
 
-async def respond(client: AIClient, prompt: ResponseCreate) -> AIResponse:
+async def respond(client: AIClient, asked: ResponseCreate) -> AIResponse:
     """Raises `ModelNotAllowed`, `AIError`."""
-    model = client.settings.ai_model if prompt.model is None else prompt.model
-    if model not in client.settings.ai_allowed_models:
-        raise ModelNotAllowed(client.settings.ai_allowed_models)
-    try:
-        completion = await client.create_response(model, prompt)
-    except AIModelUnavailable as error:
-        if prompt.model is None:
-            raise
-        raise AINamedModelUnavailable(error.detail) from None
-    return _envelope(completion)
+    prompt = _prompt(client, asked)
+    with _blaming(asked):
+        return envelope.response(await client.complete(prompt))
+
+
+async def stream(client: AIClient, asked: ResponseCreate) -> AsyncGenerator[StreamStart | StreamDelta | AIResponse]:
+    """The start, when the provider has begun; pieces of the text; the whole answer.
+
+    Raises `ModelNotAllowed` before the start; `AIError` at any time, and then there is no answer.
+    """
+    prompt = _prompt(client, asked)
+    seq = 0
+    with _blaming(asked):
+        async with aclosing(client.stream(prompt)) as events:
+            await anext(events)
+            yield StreamStart(model=prompt.model, request_id=observability.request_id.get())
+            async for event in events:
+                if isinstance(event, Delta):
+                    yield StreamDelta(seq=seq, text=event.text)
+                    seq += 1
+                else:
+                    yield envelope.response(event)
 
 
 async def get_status(client: AIClient) -> AIStatus:
@@ -36,40 +48,27 @@ async def get_status(client: AIClient) -> AIStatus:
     )
 
 
-def _envelope(completion: Completion) -> AIResponse:
-    answer = completion.answer
-    status, finish_reason = _ending(answer)
-    return AIResponse(
-        id=answer.id,
-        model=answer.model,
-        status=status,
-        finish_reason=finish_reason,
-        output=Output(type="text", text=answer.text if answer.refusal is None else answer.refusal, data=None),
-        usage=_usage(answer.usage),
-        meta=Meta(
-            request_id=observability.request_id.get(),
-            provider_request_id=completion.provider_request_id,
-            latency_ms=completion.latency_ms,
-            attempts=completion.attempts,
-            prompt_version=PROMPT_VERSION,
-        ),
+def _prompt(client: AIClient, asked: ResponseCreate) -> Prompt:
+    model = client.settings.ai_model if asked.model is None else asked.model
+    if model not in client.settings.ai_allowed_models:
+        raise ModelNotAllowed(client.settings.ai_allowed_models)
+    return Prompt(
+        version=PROMPT_VERSION,
+        model=model,
+        input=asked.input,
+        instructions=asked.instructions,
+        max_output_tokens=asked.max_output_tokens,
+        temperature=asked.temperature,
+        reasoning_effort=asked.reasoning_effort,
     )
 
 
-def _ending(answer: Answer) -> tuple[CompletionStatus, FinishReason]:
-    if answer.refusal is not None:
-        return CompletionStatus.REFUSED, FinishReason.REFUSAL
-    if answer.status == "incomplete":
-        reason = _FINISH_REASONS.get(answer.incomplete_details.reason or "", FinishReason.OTHER)
-        return CompletionStatus.INCOMPLETE, reason
-    return CompletionStatus.COMPLETED, FinishReason.STOP
-
-
-def _usage(usage: TokenUsage) -> Usage:
-    return Usage(
-        input_tokens=usage.input_tokens,
-        cached_input_tokens=usage.input_tokens_details.cached_tokens,
-        output_tokens=usage.output_tokens,
-        reasoning_tokens=usage.output_tokens_details.reasoning_tokens,
-        total_tokens=usage.total_tokens,
-    )
+@contextmanager
+def _blaming(asked: ResponseCreate) -> Iterator[None]:
+    """A model that the provider lacks is the caller's mistake where the caller has named it."""
+    try:
+        yield
+    except AIModelUnavailable as error:
+        if asked.model is None:
+            raise
+        raise AINamedModelUnavailable(error.detail) from None

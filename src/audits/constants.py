@@ -2,6 +2,10 @@
 
 from enum import StrEnum
 
+from src.config import API_PREFIX
+
+PATH = f"{API_PREFIX}/audits"
+
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$"
 # The name, or all names that begin with it and a dot: `invoice.*`.
 NAME_FILTER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:-]*(\.\*)?$"
@@ -17,6 +21,7 @@ MAX_MINUTES_AHEAD = 5
 MAX_REASON_LENGTH = 512
 MAX_BATCH_ITEMS = 1_000
 MAX_IDEMPOTENCY_KEY_LENGTH = 255
+MAX_COUNTED_ACTIONS = 100
 
 
 class ActorType(StrEnum):

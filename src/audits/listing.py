@@ -18,11 +18,12 @@ from sqlalchemy import (
 
 from src import pagination
 from src.audits import filters
+from src.audits.constants import MAX_COUNTED_ACTIONS
 from src.audits.exceptions import InvalidCursor
 from src.audits.models import audit, audit_revision
 from src.audits.schemas import Audit, AuditFilter, AuditQuery, HistoryQuery
 from src.audits.statements import AS_OBJECT
-from src.pagination import Count
+from src.pagination import Count, Order
 from src.schemas import UTCDateTime
 
 T = TypeVar("T")
@@ -46,6 +47,25 @@ def page(query: AuditQuery, position: Position | None) -> Select[Any]:
         .subquery()
     )
     return select(_as_array(records), _count(query.count, conditions).scalar_subquery())
+
+
+def sample(wanted: AuditFilter, limit: int) -> Select[Any]:
+    """One row: the newest records as a JSON array, and how many match of each action and of each status, as objects."""
+    conditions = filters.conditions(wanted)
+    newest = select(AS_OBJECT.label("item")).where(*conditions).order_by(*filters.ordering(Order.DESC)).limit(limit)
+    return select(
+        _as_array(newest.subquery()),
+        _counts(audit.c.action, conditions, MAX_COUNTED_ACTIONS),
+        _counts(audit.c.status, conditions, None),
+    )
+
+
+def _counts(key: ColumnElement[str], conditions: list[ColumnElement[bool]], limit: int | None) -> ColumnElement[Any]:
+    """The most frequent values of a column, with how many have each."""
+    number = func.count().label("number")
+    groups = select(key.label("value"), number).where(*conditions).group_by(key).order_by(number.desc(), key)
+    counted = groups.limit(limit).subquery()
+    return select(func.coalesce(func.json_object_agg(counted.c.value, counted.c.number), "{}")).scalar_subquery()
 
 
 def _as_array(items: Subquery) -> ColumnElement[str]:

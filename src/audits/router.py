@@ -8,7 +8,7 @@ from starlette.responses import StreamingResponse
 
 from src import problems
 from src.audits import service
-from src.audits.constants import MEDIA_TYPES, ExportFormat
+from src.audits.constants import MEDIA_TYPES, PATH, ExportFormat
 from src.audits.dependencies import AuditId, ChangeDep, IdempotencyDep, ValidAudit
 from src.audits.exceptions import AuditNotFound, IdempotencyKeyReused
 from src.audits.schemas import (
@@ -28,14 +28,13 @@ from src.audits.schemas import (
 )
 from src.audits.service import Created
 from src.conditional import etag, matches_none
-from src.config import API_PREFIX
 from src.dependencies import IfMatchDep, IfNoneMatchDep, StatementDep, StreamDep, StrictQuery, TransactionDep
 from src.exceptions import AppError, Conflict, ValidationFailed, VersionMismatch
 from src.pagination import link_header, link_targets
 from src.strict_json import BatchJSONRoute, StrictJSONRoute
 
 router = APIRouter(
-    prefix=f"{API_PREFIX}/audits",
+    prefix=PATH,
     tags=["audits"],
     route_class=StrictJSONRoute,
     dependencies=[StrictQuery],

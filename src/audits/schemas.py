@@ -79,6 +79,13 @@ def _parse_object(value: Any) -> Any:
 
 
 Details = Annotated[dict[str, Any], AfterValidator(_within_depth)]
+
+
+def _as_list(value: Any) -> Any:
+    """A query string cannot tell one value from a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
 DetailsFilter = Annotated[
     Details,
     BeforeValidator(_parse_object),
@@ -86,7 +93,7 @@ DetailsFilter = Annotated[
 ]
 
 
-_WRITTEN = {
+_WRITTEN: dict[str, Any] = {
     "action": "invoice.update",
     "entity_type": "invoice",
     "entity_id": "INV-2026-0042",
@@ -97,7 +104,7 @@ _WRITTEN = {
     "correlation_id": "req-7f3a",
     "occurred_at": "2026-01-31T12:00:00Z",
 }
-EXAMPLE_RECORD = _WRITTEN | {
+EXAMPLE_RECORD: dict[str, Any] = _WRITTEN | {
     "id": "019c1400-7c3d-7e4f-8a5b-6c7d8e9f0a1b",
     "recorded_at": "2026-01-31T12:00:00.250000Z",
     "updated_at": "2026-01-31T12:00:00.250000Z",
@@ -206,16 +213,24 @@ class AuditDeleted(CustomModel):
 class AuditFilter(CustomModel):
     """Which records: all conditions must hold; several values of one condition are alternatives."""
 
-    action: list[NameFilter] = Field(default=[], description="A name, or `invoice.*` for all that begin so.")
+    action: Annotated[list[NameFilter], BeforeValidator(_as_list)] = Field(
+        default=[], description="A name, or `invoice.*` for all that begin so."
+    )
     entity_type: Name | None = None
     entity_id: Text | None = None
     actor_type: ActorType | None = None
     actor_id: Text | None = None
-    status: list[AuditStatus] = Field(default=[])
+    status: Annotated[list[AuditStatus], BeforeValidator(_as_list)] = Field(default=[])
     correlation_id: CorrelationId | None = None
     occurred_from: UTCDateTime | None = Field(None, description="At this time or later.")
     occurred_to: UTCDateTime | None = Field(None, description="Before this time.")
     details: DetailsFilter | None = Field(None, description="A JSON object that the record's details contain.")
+
+
+class AuditSelection(AuditFilter):
+    """Which records, as a JSON object."""
+
+    details: Details | None = Field(None, description="What the record's details contain.")
 
 
 class PageQuery(CustomModel):

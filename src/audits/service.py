@@ -26,6 +26,7 @@ from src.audits.schemas import (
     Audit,
     AuditCreate,
     AuditDeleted,
+    AuditFilter,
     AuditHistory,
     AuditPage,
     AuditPatch,
@@ -50,6 +51,16 @@ class Created:
 
     audits: list[Audit]
     replayed: bool = False
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The newest records of those that match, and how many match: in all, of each status, of the commonest actions."""
+
+    audits: list[Audit]
+    total: int
+    by_action: dict[str, int]
+    by_status: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -132,6 +143,12 @@ async def find(connection: AsyncConnection, query: AuditQuery) -> AuditPage:
         total_relation=relation,
         next_cursor=listing.encode_position(query, items[query.limit - 1]) if len(items) > query.limit else None,
     )
+
+
+async def sample(connection: AsyncConnection, wanted: AuditFilter, limit: int) -> Sample:
+    """Records and counts of one moment."""
+    records, by_action, by_status = (await connection.execute(listing.sample(wanted, limit))).one()
+    return Sample(_audits.validate_json(records), sum(by_status.values()), by_action, by_status)
 
 
 async def get_history(connection: AsyncConnection, audit_id: UUID, query: HistoryQuery) -> AuditHistory:

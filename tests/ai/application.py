@@ -29,6 +29,8 @@ def ai_settings(provider: Provider | None = None, **changes: Any) -> AISettings:
         "ai_connect_timeout": 1,
         "ai_read_timeout": 5,
         "ai_max_attempts": 2,
+        # Every test but those of the breaker fails as often as it likes.
+        "ai_breaker_failures": 1_000,
     }
     return AISettings(**values | changes)
 

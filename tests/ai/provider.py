@@ -2,11 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,16 @@ class Reply:
     """Closes the connection instead of answering."""
     hangs: bool = False
     """Never answers, and waits for the client to leave."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Sent piece by piece. `pause` is in seconds."""
+
+    pieces: Iterable[bytes]
+    pause: float = 0
+    ends: Literal["cleanly", "cut short", "never"] = "cleanly"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -46,9 +56,9 @@ class Provider:
         self.requests: list[Received] = []
         self.asked = asyncio.Event()
         self.abandoned = asyncio.Event()
-        self._replies: list[Reply] = []
+        self._replies: list[Reply | Stream] = []
 
-    def replies(self, *replies: Reply) -> None:
+    def replies(self, *replies: Reply | Stream) -> None:
         self._replies = [*replies]
 
     async def closed(self) -> None:
@@ -75,6 +85,8 @@ class Provider:
         self.requests.append(request)
         self.asked.set()
         reply = self._replies[0] if len(self._replies) == 1 else self._replies.pop(0)
+        if isinstance(reply, Stream):
+            return await self._stream(reply, reader, writer)
         if reply.hangs:
             await reader.read()
             self.abandoned.set()
@@ -83,6 +95,22 @@ class Provider:
         await asyncio.sleep(reply.delay)
         await _send(reply, writer)
         return reply.sent_bytes is None
+
+    async def _stream(self, stream: Stream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Whether the connection is kept."""
+        left = asyncio.create_task(reader.read())
+        left.add_done_callback(lambda _: self.abandoned.set())
+        _write_head(writer, 200, {"Content-Type": "text/event-stream", "Transfer-Encoding": "chunked", **stream.headers})
+        for piece in stream.pieces:
+            writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            await writer.drain()
+            await asyncio.sleep(stream.pause)
+        if stream.ends == "cleanly":
+            writer.write(b"0\r\n\r\n")
+        if stream.ends == "never":
+            await left
+        left.cancel()
+        return False
 
 
 async def _receive(reader: asyncio.StreamReader) -> Received:
@@ -95,15 +123,19 @@ async def _receive(reader: asyncio.StreamReader) -> Received:
 
 
 async def _send(reply: Reply, writer: asyncio.StreamWriter) -> None:
-    headers = {"Content-Type": "application/json", "Content-Length": str(len(reply.body))} | dict(reply.headers)
-    lines = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}", *(f"{n}: {v}" for n, v in headers.items())]
-    writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
+    fixed = {"Content-Type": "application/json", "Content-Length": str(len(reply.body))}
+    _write_head(writer, reply.status, {**fixed, **reply.headers})
     body = reply.body[: reply.sent_bytes]
     size = 1 if reply.pause_between_bytes else max(1, len(body))
     for start in range(0, len(body), size):
         writer.write(body[start : start + size])
         await writer.drain()
         await asyncio.sleep(reply.pause_between_bytes)
+
+
+def _write_head(writer: asyncio.StreamWriter, status: int, headers: Mapping[str, str]) -> None:
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{n}: {v}" for n, v in headers.items())]
+    writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
 
 
 @asynccontextmanager

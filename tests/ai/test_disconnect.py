@@ -60,9 +60,9 @@ async def test_a_caller_that_leaves_cancels_the_call_without_noise(
         await provider.abandoned.wait()
     assert len(provider.requests) == 1
     assert [record for record in caplog.records if record.levelno > logging.INFO or record.exc_info] == []
-    (call,) = [record for record in caplog.records if record.name == "src.ai.client"]
+    (call,) = [record for record in caplog.records if record.name == "src.ai.telemetry"]
     (access,) = [record for record in caplog.records if record.name == "src.access"]
-    assert vars(call)["outcome"] == "cancelled"
+    assert vars(call)["status"] == "cancelled"
     assert vars(access)["status"] == 499
 
 

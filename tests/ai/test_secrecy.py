@@ -2,6 +2,7 @@
 
 import logging
 import logging.config
+from hashlib import sha256
 from logging import LogRecord
 from typing import Any
 
@@ -31,7 +32,7 @@ def written(log: pytest.LogCaptureFixture) -> str:
 
 
 def calls(log: pytest.LogCaptureFixture) -> list[LogRecord]:
-    return [record for record in log.records if record.name == "src.ai.client"]
+    return [record for record in log.records if record.name == "src.ai.telemetry"]
 
 
 @pytest.mark.parametrize(
@@ -76,8 +77,10 @@ async def test_nothing_of_an_answered_call_is_logged_but_its_numbers(
     assert call.levelno == logging.INFO
     expected: dict[str, Any] = {
         "model": "gpt-5.4-mini",
-        "input_characters": len(PROMPT) + len(INSTRUCTIONS),
-        "outcome": "completed",
+        "prompt_version": "responses-1",
+        "prompt_characters": len(PROMPT) + len(INSTRUCTIONS),
+        "prompt_sha256": sha256(f"{INSTRUCTIONS}\0{PROMPT}".encode()).hexdigest(),
+        "status": "completed",
         "code": None,
         "attempts": 2,
         "latency_ms": answer.json()["meta"]["latency_ms"],
@@ -97,7 +100,7 @@ async def test_a_call_that_fails_is_one_line_with_its_code(
     assert (
         vars(call).items()
         >= {
-            "outcome": "failed",
+            "status": "failed",
             "code": "ai-provider-authentication-failed",
             "attempts": 1,
             "provider_request_id": "req_9",

@@ -1,7 +1,4 @@
-"""What the provider answers: the part of a response that is used here, and what each of its failures means.
-
-https://platform.openai.com/docs/api-reference/responses and https://platform.openai.com/docs/guides/error-codes
-"""
+"""What each failure of the provider means: https://platform.openai.com/docs/guides/error-codes"""
 
 import math
 import re
@@ -9,19 +6,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
-
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    NonNegativeInt,
-    Tag,
-    TypeAdapter,
-    ValidationError,
-)
 
 from src.ai.constants import MAX_RETRY_AFTER
 from src.ai.exceptions import (
@@ -31,12 +15,12 @@ from src.ai.exceptions import (
     AIInvalidProviderResponse,
     AIModelUnavailable,
     AIProviderAuthenticationFailed,
+    AIProviderGaveUp,
     AIProviderPermissionDenied,
     AIProviderRejectedRequest,
     AIProviderUnavailable,
     AIQuotaExhausted,
     AIRateLimited,
-    AITimeout,
     FastFailure,
 )
 
@@ -69,115 +53,11 @@ _LATE_STATUS = {"rate_limit_exceeded": HTTPStatus.TOO_MANY_REQUESTS, _SERVER_ERR
 _WAIT = re.compile(r"\d{1,9}(\.\d+)?")
 
 
-class _Received(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-def _or_empty(value: Any) -> Any:
-    return {} if value is None else value
-
-
-_Count = Annotated[NonNegativeInt, BeforeValidator(lambda value: 0 if value is None else value)]
-
-
-class InputDetails(_Received):
-    cached_tokens: _Count = 0
-
-
-class OutputDetails(_Received):
-    reasoning_tokens: _Count = 0
-
-
-class TokenUsage(_Received):
-    input_tokens: _Count = 0
-    input_tokens_details: Annotated[InputDetails, BeforeValidator(_or_empty)] = InputDetails()
-    output_tokens: _Count = 0
-    output_tokens_details: Annotated[OutputDetails, BeforeValidator(_or_empty)] = OutputDetails()
-    total_tokens: _Count = 0
-
-
-class OutputText(_Received):
-    type: Literal["output_text"]
-    text: str
-
-
-class Refusal(_Received):
-    type: Literal["refusal"]
-    refusal: str
-
-
-class Message(_Received):
-    type: Literal["message"]
-    content: list[Annotated[OutputText | Refusal, Field(discriminator="type")]]
-
-
-class OtherItem(_Received):
-    """What a model puts out on its way to an answer: its reasoning, say."""
-
-    type: str
-
-
-def _item_tag(value: Any) -> str:
-    return "message" if isinstance(value, dict) and value.get("type") == "message" else "other"
-
-
-Item = Annotated[Annotated[Message, Tag("message")] | Annotated[OtherItem, Tag("other")], Discriminator(_item_tag)]
-
-
-class IncompleteDetails(_Received):
-    reason: str | None = None
-
-
-class Answer(_Received):
-    """A response that the model has ended, or that was cut."""
-
-    id: str = Field(min_length=1)
-    model: str
-    status: Literal["completed", "incomplete"]
-    incomplete_details: Annotated[IncompleteDetails, BeforeValidator(_or_empty)] = IncompleteDetails()
-    output: list[Item]
-    usage: Annotated[TokenUsage, BeforeValidator(_or_empty)] = TokenUsage()
-
-    @property
-    def text(self) -> str:
-        return "".join(part.text for part in self._parts() if isinstance(part, OutputText))
-
-    @property
-    def refusal(self) -> str | None:
-        """The words in which the model refuses, if it does."""
-        refusals = [part.refusal for part in self._parts() if isinstance(part, Refusal)]
-        return "".join(refusals) if refusals else None
-
-    def _parts(self) -> list[OutputText | Refusal]:
-        return [part for item in self.output if isinstance(item, Message) for part in item.content]
-
-
-class _Failed(_Received):
-    status: Literal["failed"]
-    error: dict[str, Any] | None = None
-
-
-_response = TypeAdapter[Answer | _Failed](Annotated[Answer | _Failed, Field(discriminator="status")])
-
-
-def read_answer(body: bytes, headers: Headers) -> Answer:
-    """The answer in the body of a 2xx.
-
-    Raises `AIInvalidProviderResponse`; for a response that failed after it was accepted, what `failure` returns.
-    """
-    try:
-        response = _response.validate_json(body)
-    except ValidationError:
-        raise AIInvalidProviderResponse("The AI provider did not answer as its API should.") from None
-    if isinstance(response, Answer):
-        return response
-    raise failure(_late_status(response.error), headers, response.error)
-
-
-def _late_status(error: object) -> int:
-    """The status that would have gone with an error which came after a 200."""
+def late_failure(headers: Headers, error: object) -> AIError | FastFailure:
+    """What an error means that came after a 200: as if it had come with the status that goes with it."""
     words = _words(error) or {_SERVER_ERROR}
-    return next((status for word, status in _LATE_STATUS.items() if word in words), HTTPStatus.BAD_REQUEST)
+    status = next((status for word, status in _LATE_STATUS.items() if word in words), HTTPStatus.BAD_REQUEST)
+    return failure(status, headers, error)
 
 
 def failure(status: int, headers: Headers, error: object) -> AIError | FastFailure:
@@ -202,7 +82,7 @@ def _client_error(status: int, wait: float | None, error: object) -> AIError | F
         case HTTPStatus.NOT_FOUND:
             return _not_found(error)
         case HTTPStatus.REQUEST_TIMEOUT:
-            return FastFailure(AITimeout("The AI provider gave up. Try again.", _whole(wait)), wait)
+            return FastFailure(AIProviderGaveUp("The AI provider gave up. Try again.", _whole(wait)), wait)
         case HTTPStatus.TOO_MANY_REQUESTS:
             return _rate_limited(wait)
         case _:

@@ -1,0 +1,56 @@
+"""What callers see of a completion."""
+
+from src import observability
+from src.ai.answers import Answer
+from src.ai.client import Completion
+from src.ai.constants import CompletionStatus, FinishReason
+from src.ai.schemas import AIResponse, Meta, Output, Usage
+
+_FINISH_REASONS = {
+    "max_output_tokens": FinishReason.MAX_OUTPUT_TOKENS,
+    "content_filter": FinishReason.CONTENT_FILTER,
+}
+
+
+def response(completion: Completion) -> AIResponse:
+    answer = completion.answer
+    status, finish_reason = _ending(answer)
+    return AIResponse(
+        id=answer.id,
+        model=answer.model,
+        status=status,
+        finish_reason=finish_reason,
+        output=Output(type="text", text=answer.text if answer.refusal is None else answer.refusal, data=None),
+        usage=usage(completion),
+        meta=meta(completion),
+    )
+
+
+def _ending(answer: Answer) -> tuple[CompletionStatus, FinishReason]:
+    if answer.refusal is not None:
+        return CompletionStatus.REFUSED, FinishReason.REFUSAL
+    if answer.status == "incomplete":
+        reason = _FINISH_REASONS.get(answer.incomplete_details.reason or "", FinishReason.OTHER)
+        return CompletionStatus.INCOMPLETE, reason
+    return CompletionStatus.COMPLETED, FinishReason.STOP
+
+
+def usage(completion: Completion) -> Usage:
+    counted = completion.answer.usage
+    return Usage(
+        input_tokens=counted.input_tokens,
+        cached_input_tokens=counted.input_tokens_details.cached_tokens,
+        output_tokens=counted.output_tokens,
+        reasoning_tokens=counted.output_tokens_details.reasoning_tokens,
+        total_tokens=counted.total_tokens,
+    )
+
+
+def meta(completion: Completion) -> Meta:
+    return Meta(
+        request_id=observability.request_id.get(),
+        provider_request_id=completion.provider_request_id,
+        latency_ms=completion.latency_ms,
+        attempts=completion.attempts,
+        prompt_version=completion.prompt.version,
+    )

@@ -1,0 +1,112 @@
+"""What is told of a call of the provider: one line in the log, and one span. Nothing of what was said in it."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.trace import Span, SpanKind, StatusCode
+from pydantic import HttpUrl
+
+from src.ai.answers import Answer
+from src.ai.exceptions import AIError
+from src.ai.prompt import Prompt
+
+logger = logging.getLogger(__name__)
+# It does nothing until the process is given a tracer provider.
+_tracer = trace.get_tracer(__name__)
+
+
+@dataclass
+class Call:
+    """`latency_ms` is known when the call has ended."""
+
+    prompt: Prompt
+    answer: Answer | None = None
+    provider_request_id: str | None = None
+    attempts: int = 0
+    latency_ms: float = 0
+    code: str | None = None
+    is_cancelled: bool = False
+
+    @property
+    def status(self) -> str:
+        if self.answer:
+            return "refused" if self.answer.refusal is not None else self.answer.status
+        return "cancelled" if self.is_cancelled else "failed"
+
+
+@contextmanager
+def recorded(prompt: Prompt, base_url: HttpUrl) -> Iterator[Call]:
+    """Around a call, which fills in what it learns; it is told of however it ends."""
+    call = Call(prompt)
+    started = time.perf_counter()
+    # Not made the current one: a stream may begin in one task and end in another.
+    span = _tracer.start_span(f"chat {prompt.model}", kind=SpanKind.CLIENT, attributes=_asked(prompt, base_url))
+    try:
+        yield call
+    except AIError as error:
+        call.code = error.code
+        raise
+    except (asyncio.CancelledError, GeneratorExit):
+        call.is_cancelled = True
+        raise
+    finally:
+        call.latency_ms = round((time.perf_counter() - started) * 1000, 2)
+        logger.info("ai call", extra=_line(call))
+        _end(span, call)
+
+
+def _line(call: Call) -> dict[str, Any]:
+    """The prompt is told as its length and hash: whether two calls asked the same, and not what."""
+    usage = call.answer.usage if call.answer else None
+    return {
+        "model": call.prompt.model,
+        "prompt_version": call.prompt.version,
+        "prompt_characters": call.prompt.characters,
+        "prompt_sha256": call.prompt.sha256,
+        "status": call.status,
+        "code": call.code,
+        "attempts": call.attempts,
+        "latency_ms": call.latency_ms,
+        "input_tokens": usage and usage.input_tokens,
+        "output_tokens": usage and usage.output_tokens,
+        "provider_request_id": call.provider_request_id,
+    }
+
+
+def _asked(prompt: Prompt, base_url: HttpUrl) -> Mapping[str, str | int | float]:
+    """https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/"""
+    attributes: dict[str, str | int | float] = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.output.type": "text" if prompt.output_format is None else "json",
+        "gen_ai.request.model": prompt.model,
+        "gen_ai.request.max_tokens": prompt.max_output_tokens,
+        "server.address": base_url.host or "",
+        "server.port": base_url.port or 0,
+    }
+    if prompt.temperature is not None:
+        attributes["gen_ai.request.temperature"] = prompt.temperature
+    return attributes
+
+
+def _end(span: Span, call: Call) -> None:
+    if call.answer:
+        span.set_attributes(
+            {
+                "gen_ai.response.id": call.answer.id,
+                "gen_ai.response.model": call.answer.model,
+                "gen_ai.response.finish_reasons": [call.answer.incomplete_details.reason or "stop"],
+                "gen_ai.usage.input_tokens": call.answer.usage.input_tokens,
+                "gen_ai.usage.output_tokens": call.answer.usage.output_tokens,
+            }
+        )
+    else:
+        span.set_attribute("error.type", call.code or call.status)
+        span.set_status(StatusCode.ERROR)
+    span.end()
