@@ -17,6 +17,7 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
+from pydantic_core import to_json
 
 from src.ai.exceptions import AIInvalidProviderResponse
 from src.ai.failures import Headers, late_failure
@@ -195,8 +196,9 @@ def read_event(data: object, headers: Headers) -> Delta | Answer | None:
     Raises `AIInvalidProviderResponse`, and what `late_failure` returns.
     """
     try:
-        event = _event.validate_python(data)
-    except ValidationError:
+        # As text once more: what the SDK has parsed can hold lone surrogates, which no answer of ours can.
+        event = _event.validate_json(to_json(data))
+    except ValueError:
         raise _not_understood() from None
     match event:
         case _Text():

@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 from fastapi import APIRouter, Request
 from fastapi.sse import EventSourceResponse, format_sse_event
+from starlette.responses import StreamingResponse
 from starlette.types import Scope
 
 from src import problems
@@ -68,7 +69,8 @@ async def create_response(prompt: ResponseCreate, client: AIClientDep, request: 
 @router.post(
     "/responses/stream",
     summary="Ask a model, and read its answer as it is written",
-    response_class=EventSourceResponse,
+    # Named as such, FastAPI would have it be a generator, and answer 200 before the provider has begun.
+    response_class=StreamingResponse,
     response_model=None,
     responses=_STREAMED,
 )
@@ -99,7 +101,8 @@ async def _written(first: StreamEvent, events: AsyncGenerator[StreamEvent], scop
 
 
 def _write(event: StreamEvent) -> bytes:
-    return format_sse_event(event=_EVENTS[type(event)], data_str=event.model_dump_json())
+    # ASCII, since clients are about that split lines at U+2028 too.
+    return format_sse_event(event=_EVENTS[type(event)], data_str=event.model_dump_json(ensure_ascii=True))
 
 
 @router.post(

@@ -61,6 +61,12 @@ class Provider:
     def replies(self, *replies: Reply | Stream) -> None:
         self._replies = [*replies]
 
+    async def asked_for(self, times: int) -> None:
+        """Returns when it has been asked so often."""
+        while len(self.requests) < times:
+            self.asked.clear()
+            await self.asked.wait()
+
     async def closed(self) -> None:
         """Returns when every client has left."""
         async with asyncio.timeout(5):
@@ -100,7 +106,9 @@ class Provider:
         """Whether the connection is kept."""
         left = asyncio.create_task(reader.read())
         left.add_done_callback(lambda _: self.abandoned.set())
-        _write_head(writer, 200, {"Content-Type": "text/event-stream", "Transfer-Encoding": "chunked", **stream.headers})
+        _write_head(
+            writer, 200, {"Content-Type": "text/event-stream", "Transfer-Encoding": "chunked", **stream.headers}
+        )
         for piece in stream.pieces:
             writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))
             await writer.drain()
@@ -191,3 +199,20 @@ def reply_json(value: Any, status: int = 200, **headers: str) -> Reply:
 def fails(status: int, code: str | None = None, kind: str | None = None, said: str = "No.", **headers: str) -> Reply:
     """An error as the API shapes it."""
     return reply_json({"error": {"message": said, "type": kind, "param": None, "code": code}}, status, **headers)
+
+
+def event(kind: str, **data: Any) -> bytes:
+    """An event as the API streams it."""
+    return f"event: {kind}\ndata: {json.dumps({'type': kind, **data})}\n\n".encode()
+
+
+BEGINS = event("response.created", response=response(status="in_progress", output=[]))
+COMPLETES = event("response.completed", response=response())
+HEARTBEAT = b": still here\n\n"
+
+
+def piece(value: str) -> bytes:
+    return event("response.output_text.delta", delta=value)
+
+
+ANSWER = Stream([BEGINS, piece("An "), piece("answer."), COMPLETES])

@@ -1,10 +1,11 @@
-"""A caller that leaves takes its call of the provider along."""
+"""A caller that leaves takes its call of the provider along, and its place."""
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from socket import socket
+from typing import Any
 
 import pytest
 import uvicorn
@@ -12,10 +13,12 @@ import uvicorn
 from src.config import AppSettings
 from src.main import create_app
 from tests.ai.application import NO_DATABASE, RESPONSES, ai_settings
-from tests.ai.provider import Provider, Reply, answers
+from tests.ai.provider import BEGINS, Provider, Reply, Stream, answers, piece
 
+STREAM = f"{RESPONSES}/stream"
 BODY = b'{"input": "Say something."}'
-HEAD = f"POST {RESPONSES} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n"
+HEAD = "POST {} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n"
+ENDLESS = Stream([BEGINS, piece("A")], ends="never")
 
 
 class Server(uvicorn.Server):
@@ -29,9 +32,9 @@ class Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def run_uvicorn(provider: Provider) -> AsyncIterator[int]:
+async def run_uvicorn(provider: Provider, **settings: Any) -> AsyncIterator[int]:
     """The port of a real server in this process: ASGI alone has no client that leaves."""
-    app = create_app(AppSettings(), NO_DATABASE, ai_settings(provider))
+    app = create_app(AppSettings(), NO_DATABASE, ai_settings(provider, **settings))
     server = Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False, ws="none"))
     serving = asyncio.create_task(server.serve())
     await server.listens.wait()
@@ -40,30 +43,57 @@ async def run_uvicorn(provider: Provider) -> AsyncIterator[int]:
     await serving
 
 
-async def send(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def send(port: int, path: str = RESPONSES) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(HEAD.encode() + BODY)
+    writer.write(HEAD.format(path, len(BODY)).encode() + BODY)
     await writer.drain()
     return reader, writer
 
 
-async def test_a_caller_that_leaves_cancels_the_call_without_noise(
-    provider: Provider, caplog: pytest.LogCaptureFixture
+async def read_to(reader: asyncio.StreamReader, mark: bytes) -> None:
+    async with asyncio.timeout(5):
+        await reader.readuntil(mark)
+
+
+@pytest.mark.parametrize(
+    ("path", "reply", "sees", "status"),
+    [
+        (RESPONSES, Reply(hangs=True), None, 499),
+        (STREAM, Reply(hangs=True), None, 499),
+        (STREAM, Stream([], ends="never"), None, 499),
+        (STREAM, Stream([BEGINS], ends="never"), b"event: start", 200),
+        (STREAM, ENDLESS, b"event: delta", 200),
+    ],
+    ids=["no stream", "before the head", "before the first event", "before the first token", "after it"],
+)
+async def test_a_caller_that_leaves_cancels_the_call_without_noise_and_gives_its_place_back(
+    provider: Provider,
+    caplog: pytest.LogCaptureFixture,
+    path: str,
+    reply: Reply | Stream,
+    sees: bytes | None,
+    status: int,
 ) -> None:
-    provider.replies(Reply(hangs=True))
-    async with asyncio.timeout(5), run_uvicorn(provider) as port:
+    provider.replies(reply, answers())
+    settings = {"ai_max_in_flight": 1, "ai_place_timeout": 5, "ai_breaker_failures": 1}
+    async with asyncio.timeout(10), run_uvicorn(provider, **settings) as port:
         caplog.set_level(logging.INFO)
         caplog.clear()
-        _, writer = await send(port)
+        reader, writer = await send(port, path)
         await provider.asked.wait()
+        if sees:
+            await read_to(reader, sees)
         writer.close()
         await provider.abandoned.wait()
-    assert len(provider.requests) == 1
+        second, writer = await send(port)
+        assert (await second.readline()).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+    assert len(provider.requests) == 2
     assert [record for record in caplog.records if record.levelno > logging.INFO or record.exc_info] == []
-    (call,) = [record for record in caplog.records if record.name == "src.ai.telemetry"]
-    (access,) = [record for record in caplog.records if record.name == "src.access"]
-    assert vars(call)["status"] == "cancelled"
-    assert vars(access)["status"] == 499
+    calls = [vars(record)["status"] for record in caplog.records if record.name == "src.ai.telemetry"]
+    accesses = [vars(record)["status"] for record in caplog.records if record.name == "src.access"]
+    assert calls == ["cancelled", "completed"]
+    assert accesses == [status, 200]
 
 
 async def test_a_caller_that_stays_gets_its_answer(provider: Provider) -> None:

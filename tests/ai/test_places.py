@@ -1,0 +1,79 @@
+"""So many calls at once, and no more: who finds no place is told so soon, and every way out gives the place back."""
+
+import asyncio
+import time
+
+import pytest
+
+from tests.ai.application import RESPONSES, ask, assert_problem, run_ai
+from tests.ai.provider import ANSWER, BEGINS, Provider, Reply, Stream, answers, fails, piece
+
+STREAM = f"{RESPONSES}/stream"
+ONE = {"ai_max_in_flight": 1, "ai_place_timeout": 0.1}
+# Seconds: above the wait for a place, and far below the deadline of a call.
+SOON = 2
+
+
+async def test_who_finds_no_place_is_503_soon_and_the_provider_is_not_asked(provider: Provider) -> None:
+    provider.replies(Reply(hangs=True))
+    async with run_ai(provider, ai_max_in_flight=3, ai_place_timeout=0.1) as client, asyncio.TaskGroup() as callers:
+        in_flight = [callers.create_task(ask(client)) for _ in range(3)]
+        await provider.asked_for(3)
+        started = time.perf_counter()
+        for answer in await asyncio.gather(*(ask(client) for _ in range(5))):
+            assert_problem(answer, 503, "ai-saturated", retryable=True)
+            assert answer.headers["Retry-After"] == "1"
+        assert time.perf_counter() - started < SOON
+        assert len(provider.requests) == 3
+        assert (await client.get("/health/live")).status_code == 200
+        for call in in_flight:
+            call.cancel()
+
+
+async def test_who_waits_gets_the_place_that_becomes_free(provider: Provider) -> None:
+    provider.replies(Reply(answers().body, delay=0.2), answers())
+    async with run_ai(provider, ai_max_in_flight=1, ai_place_timeout=5) as client:
+        both = await asyncio.gather(ask(client), ask(client))
+    assert [answer.status_code for answer in both] == [200, 200]
+
+
+@pytest.mark.parametrize(
+    ("path", "reply"),
+    [
+        (RESPONSES, answers()),
+        (RESPONSES, fails(401)),
+        (RESPONSES, Reply(drops=True)),
+        (RESPONSES, Reply(b"<html></html>")),
+        (STREAM, ANSWER),
+        (STREAM, fails(500)),
+        (STREAM, Stream([BEGINS, piece("A")])),
+        (STREAM, Stream([BEGINS, piece("A")], ends="cut short")),
+        (STREAM, Stream([BEGINS, b"data: {bad\n\n"])),
+    ],
+)
+async def test_every_end_gives_the_place_back(provider: Provider, path: str, reply: Reply | Stream) -> None:
+    provider.replies(reply)
+    async with run_ai(provider, **ONE) as client:
+        await client.post(path, json={"input": "x"})
+        provider.replies(answers())
+        assert (await ask(client)).status_code == 200
+
+
+async def test_a_stream_holds_its_place_to_the_end(provider: Provider) -> None:
+    provider.replies(Stream([BEGINS, piece("A")], ends="never"), answers())
+    async with run_ai(provider, **ONE, ai_stream_event_timeout=1) as client:
+        stream = asyncio.create_task(client.post(STREAM, json={"input": "x"}))
+        await provider.asked.wait()
+        assert_problem(await ask(client), 503, "ai-saturated", retryable=True)
+        assert (await stream).status_code == 200
+        assert (await ask(client)).status_code == 200
+
+
+async def test_a_call_without_a_place_counts_for_no_breaker(provider: Provider) -> None:
+    provider.replies(Reply(answers().body, delay=0.5))
+    async with run_ai(provider, **ONE, ai_breaker_failures=1) as client:
+        first = asyncio.create_task(ask(client))
+        await provider.asked.wait()
+        assert_problem(await ask(client), 503, "ai-saturated", retryable=True)
+        assert (await first).status_code == 200
+        assert (await ask(client)).status_code == 200
