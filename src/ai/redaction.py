@@ -16,13 +16,13 @@ _SPACE = re.compile(r"[\t\n\v\f\r\u0085\u2028\u2029]+")
 # zero-width characters, variation selectors and tags can hide words from those who read what a model is shown.
 _UNSEEN = re.compile(
     r"[\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f-\u1160\u17b4-\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
-    r"\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    r"\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     r"\U000e0000-\U000e0fff]"
 )
 
 _SECRET_NAME = re.compile(
-    r"pass(word|wd|phrase|code)|pwd|secret|token|api_?key|access_?key|private_?key|signing_?key|encryption_?key"
-    r"|authorization|cookie|credential|session_?id|csrf|otp|cvv|cvc|ssn|iban|card_?number|pin$"
+    r"pass(word|wd|phrase|code)|secret|token|(api|access|private|signing|encryption)_?key|authorization|cookie"
+    r"|credential|session_?id|card_?number|(\b|_)(pwd|csrf|otp|pin|cvv|cvc|ssn|iban)(\b|_)"
 )
 _SECRET = re.compile(
     r"""-----BEGIN[ A-Z]*PRIVATE\ KEY-----.*?(?:-----END[ A-Z]*PRIVATE\ KEY-----|$)

@@ -49,7 +49,7 @@ def page(query: AuditQuery, position: Position | None) -> Select[Any]:
     return select(_as_array(records), _count(query.count, conditions).scalar_subquery())
 
 
-def sample(wanted: AuditFilter, limit: int) -> Select[Any]:
+def sample(wanted: AuditFilter, limit: int) -> Select[str, str, str]:
     """One row: the newest records as a JSON array, and how many match of each action and of each status, as objects."""
     conditions = filters.conditions(wanted)
     newest = select(AS_OBJECT.label("item")).where(*conditions).order_by(*filters.ordering(Order.DESC)).limit(limit)
@@ -60,12 +60,13 @@ def sample(wanted: AuditFilter, limit: int) -> Select[Any]:
     )
 
 
-def _counts(key: ColumnElement[str], conditions: list[ColumnElement[bool]], limit: int | None) -> ColumnElement[Any]:
+def _counts(key: ColumnElement[str], conditions: list[ColumnElement[bool]], limit: int | None) -> ColumnElement[str]:
     """The most frequent values of a column, with how many have each."""
     number = func.count().label("number")
     groups = select(key.label("value"), number).where(*conditions).group_by(key).order_by(number.desc(), key)
     counted = groups.limit(limit).subquery()
-    return select(func.coalesce(func.json_object_agg(counted.c.value, counted.c.number), "{}")).scalar_subquery()
+    as_object = func.coalesce(func.json_object_agg(counted.c.value, counted.c.number), literal_column("'{}'::json"))
+    return select(cast(as_object, Text)).scalar_subquery()
 
 
 def _as_array(items: Subquery) -> ColumnElement[str]:

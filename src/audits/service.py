@@ -43,6 +43,7 @@ Location = tuple[str | int, ...]
 
 _audits = TypeAdapter(list[Audit])
 _revisions = TypeAdapter(list[AuditRevision])
+_counts = TypeAdapter(dict[str, int])
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,8 @@ async def find(connection: AsyncConnection, query: AuditQuery) -> AuditPage:
 
 async def sample(connection: AsyncConnection, wanted: AuditFilter, limit: int) -> Sample:
     """Records and counts of one moment."""
-    records, by_action, by_status = (await connection.execute(listing.sample(wanted, limit))).one()
+    records, *counts = (await connection.execute(listing.sample(wanted, limit))).one()
+    by_action, by_status = map(_counts.validate_json, counts)
     return Sample(_audits.validate_json(records), sum(by_status.values()), by_action, by_status)
 
 
