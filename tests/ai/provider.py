@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -45,7 +45,7 @@ class Received:
 
 
 class Provider:
-    """Replies in the order given to `replies`; the last one is repeated."""
+    """Replies in the order given to `replies`; the last one is repeated. Drops connections until it is told."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -56,10 +56,14 @@ class Provider:
         self.requests: list[Received] = []
         self.asked = asyncio.Event()
         self.abandoned = asyncio.Event()
-        self._replies: list[Reply | Stream] = []
+        self._choose: Callable[[Received], Reply | Stream] = lambda _: Reply(drops=True)
 
     def replies(self, *replies: Reply | Stream) -> None:
-        self._replies = [*replies]
+        self._choose = lambda _: replies[min(len(self.requests), len(replies)) - 1]
+
+    def replies_by(self, choose: Callable[[Received], Reply | Stream]) -> None:
+        """Reply to each request what `choose` says."""
+        self._choose = choose
 
     async def asked_for(self, times: int) -> None:
         """Returns when it has been asked so often."""
@@ -90,7 +94,7 @@ class Provider:
         request = await _receive(reader)
         self.requests.append(request)
         self.asked.set()
-        reply = self._replies[0] if len(self._replies) == 1 else self._replies.pop(0)
+        reply = self._choose(request)
         if isinstance(reply, Stream):
             return await self._stream(reply, reader, writer)
         if reply.hangs:

@@ -1,0 +1,105 @@
+"""Many callers of a provider that often fails get their answers; of one that is dead, they are told so at once."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+
+import httpx2
+import pytest
+
+from src.config import DatabaseSettings
+from tests.ai.application import ai_settings, ask, run_ai
+from tests.ai.provider import Provider, Received, Reply, answers, fails
+from tests.application import run_application
+from tests.audits.factories import AUDITS, audit_body
+
+CALLERS, CALLS = 20, 300
+
+
+def at_odds(seed: int) -> Reply:
+    """10% 500s, 5% 429s that say when to return, 3% dropped connections, the rest answers."""
+    odds = random.Random(seed).random()
+    if odds < 0.10:
+        return fails(500)
+    if odds < 0.15:
+        return fails(429, "rate_limit_exceeded", Retry_After="1")
+    return Reply(drops=True) if odds < 0.18 else answers()
+
+
+async def test_of_a_provider_that_often_fails_nearly_all_callers_get_their_answer(provider: Provider) -> None:
+    """Which attempt fails is fixed, not how they come after one another: each call has its own luck."""
+    attempts = Counter[str]()
+
+    def choose(request: Received) -> Reply:
+        number = request.body["input"]
+        attempts[number] += 1
+        return at_odds(2 * int(number) + attempts[number])
+
+    provider.replies_by(choose)
+    numbers = iter(range(CALLS))
+    seconds: list[float] = []
+    codes = Counter[int]()
+
+    async def caller(client: httpx2.AsyncClient) -> None:
+        for number in numbers:
+            started = time.perf_counter()
+            codes[(await ask(client, input=str(number))).status_code] += 1
+            seconds.append(time.perf_counter() - started)
+
+    async with run_ai(provider, ai_breaker_failures=5) as client:
+        await asyncio.gather(*(caller(client) for _ in range(CALLERS)))
+    assert codes[200] >= 0.95 * CALLS, codes
+    assert sorted(seconds)[int(0.9 * CALLS)] < 5
+    assert len(provider.requests) <= 1.3 * CALLS
+
+
+async def test_a_dead_provider_is_nobodys_wait_and_the_rest_does_not_notice(
+    provider: Provider, database_settings: DatabaseSettings
+) -> None:
+    """It accepts connections and never answers: only its deadline ends a call."""
+    provider.replies(Reply(hangs=True))
+    settings = ai_settings(
+        provider,
+        ai_deadline=1,
+        ai_connect_timeout=0.2,
+        ai_read_timeout=0.8,
+        ai_breaker_failures=5,
+        ai_breaker_pause=60,
+        ai_max_in_flight=CALLERS,
+    )
+    codes, slow = Counter[str](), 0
+
+    async with run_application(database_settings, settings) as client:
+
+        async def caller() -> None:
+            nonlocal slow
+            for _ in range(CALLS // CALLERS):
+                started = time.perf_counter()
+                codes[(await ask(client)).json()["code"]] += 1
+                slow += time.perf_counter() - started > 0.5
+
+        async with asyncio.TaskGroup() as callers:
+            for _ in range(CALLERS):
+                callers.create_task(caller())
+            await provider.asked_for(CALLERS)
+            created = await client.post(AUDITS, json=audit_body())
+            listed = await client.get(AUDITS)
+            assert codes.total() == 0
+    assert (created.status_code, listed.json()["total"]) == (201, 1)
+    assert codes == {"ai-timeout": CALLERS, "ai-circuit-open": CALLS - CALLERS}
+    assert slow <= 2 * CALLERS
+    assert len(provider.requests) == CALLERS
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health", "/api/v1/ai/status"])
+async def test_what_asks_no_provider_answers_while_every_place_is_taken(provider: Provider, path: str) -> None:
+    provider.replies(Reply(hangs=True))
+    async with run_ai(provider, ai_max_in_flight=2) as client:
+        waiting = [asyncio.create_task(ask(client)) for _ in range(2)]
+        await provider.asked_for(2)
+        async with asyncio.timeout(5):
+            assert (await client.get(path)).status_code in (200, 503)
+        for call in waiting:
+            call.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
