@@ -11,7 +11,7 @@ WITH_POSTGRES := $(BIN)/python -m scripts.postgres
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test coverage migrate rollback migration verify check format lock openapi up down
+.PHONY: help setup run test test-peers coverage migrate rollback migration verify check format lock openapi up down
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,11 @@ verify: setup ## recompute every hash and chain of the audit trail
 
 test: setup ## run the tests on a database of their own; T=tests/audits picks some
 	@$(BIN)/python -m pytest --numprocesses=auto $(T)
+
+test-peers: setup ## run the service beside what others wrote; needs Node, and says so where it is missing
+	@if command -v npm > /dev/null; then npm ci --prefix tests/peers --no-audit --no-fund --loglevel=error; \
+	else echo 'test-peers: Node 20 or newer is not there (https://nodejs.org); what needs it is skipped' >&2; fi
+	@$(BIN)/python -m pytest -m peers tests/peers
 
 coverage: setup ## run the tests and say which lines of src they do not reach
 	@$(BIN)/coverage run -m pytest $(T)

@@ -1,0 +1,1 @@
+"""The service beside programs that nobody here wrote: `make test-peers`, which needs Node."""
