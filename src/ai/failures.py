@@ -115,7 +115,7 @@ def _rejected(status: int, words: set[str]) -> AIError:
 
 
 def _model_unavailable() -> AIModelUnavailable:
-    return AIModelUnavailable("Name another model; GET /api/v1/ai/status lists those that are allowed.")
+    return AIModelUnavailable("The operator of this service has to set AI_MODEL to a model that the provider offers.")
 
 
 def _words(error: object) -> set[str]:

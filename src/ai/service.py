@@ -68,7 +68,9 @@ def _blaming(asked: ResponseCreate) -> Iterator[None]:
     """A model that the provider lacks is the caller's mistake where the caller has named it."""
     try:
         yield
-    except AIModelUnavailable as error:
+    except AIModelUnavailable:
         if asked.model is None:
             raise
-        raise AINamedModelUnavailable(error.detail) from None
+        raise AINamedModelUnavailable(
+            "Name another model; GET /api/v1/ai/status lists those that are allowed."
+        ) from None

@@ -1,0 +1,112 @@
+"""`python -m scripts.ai_load --yes`: ask a running service's model many times, and report how it answered.
+
+For a service that has a real key: `make test` has a provider of its own.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from itertools import count
+
+import httpx2
+
+WANTED_SECONDS = 5
+_PROMPT = "In one sentence: what is audit record number {} of a shop likely to be about?"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of one call: `ok`, or the code of its problem. `first` is when the first piece came, of a stream."""
+
+    code: str
+    seconds: float
+    first: float | None = None
+    tokens: int = 0
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m scripts.ai_load", description=__doc__)
+    parser.add_argument("--url", default="http://127.0.0.1:8000", help="of the running service (%(default)s)")
+    parser.add_argument("--calls", type=int, default=50, help="how many in all (%(default)s)")
+    parser.add_argument("--callers", type=int, default=5, help="how many at once (%(default)s)")
+    parser.add_argument("--stream", action="store_true", help="read the answers as streams")
+    parser.add_argument("--yes", action="store_true", help="the provider may charge for every call, and that is fine")
+    return parser.parse_args()
+
+
+async def ask(client: httpx2.AsyncClient, number: int) -> Outcome:
+    started = time.perf_counter()
+    answer = await client.post("/api/v1/ai/responses", json=_body(number))
+    seconds = time.perf_counter() - started
+    if answer.status_code != httpx2.codes.OK:
+        return Outcome(answer.json()["code"], seconds)
+    return Outcome("ok", seconds, tokens=answer.json()["usage"]["total_tokens"])
+
+
+async def read_stream(client: httpx2.AsyncClient, number: int) -> Outcome:
+    started, first, last = time.perf_counter(), None, ""
+    async with client.stream("POST", "/api/v1/ai/responses/stream", json=_body(number)) as answer:
+        if answer.status_code != httpx2.codes.OK:
+            await answer.aread()
+            return Outcome(answer.json()["code"], time.perf_counter() - started)
+        async for line in answer.aiter_lines():
+            if line.startswith("event: "):
+                last = line.removeprefix("event: ")
+                if last == "delta" and first is None:
+                    first = time.perf_counter() - started
+    return Outcome("ok" if last == "done" else "broken off", time.perf_counter() - started, first)
+
+
+def _body(number: int) -> dict[str, object]:
+    return {"input": _PROMPT.format(number), "max_output_tokens": 200}
+
+
+async def load(arguments: argparse.Namespace) -> list[Outcome]:
+    numbers = iter(range(arguments.calls))
+    done = count(1)
+    outcomes: list[Outcome] = []
+
+    async def caller(client: httpx2.AsyncClient) -> None:
+        for number in numbers:
+            outcomes.append(await (read_stream if arguments.stream else ask)(client, number))
+            print(f"\r{next(done)}/{arguments.calls}", end="", file=sys.stderr, flush=True)
+
+    async with httpx2.AsyncClient(base_url=arguments.url, timeout=90) as client:
+        await asyncio.gather(*(caller(client) for _ in range(arguments.callers)))
+    print(file=sys.stderr)
+    return outcomes
+
+
+def report(outcomes: list[Outcome]) -> None:
+    soon = sum(outcome.code == "ok" and outcome.seconds < WANTED_SECONDS for outcome in outcomes)
+    print(f"answered under {WANTED_SECONDS} s: {soon} of {len(outcomes)}, {soon / len(outcomes):.1%}")
+    for code, number in Counter(outcome.code for outcome in outcomes).most_common():
+        print(f"{code}: {number}")
+    print_quantiles("seconds", [outcome.seconds for outcome in outcomes])
+    if first := [outcome.first for outcome in outcomes if outcome.first is not None]:
+        print_quantiles("seconds to the first piece", first)
+    if tokens := sum(outcome.tokens for outcome in outcomes):
+        print(f"tokens: {tokens}")
+
+
+def print_quantiles(name: str, values: list[float]) -> None:
+    ordered = sorted(values)
+    shown = (f"p{share} {ordered[min(len(ordered) - 1, len(ordered) * share // 100)]:.2f}" for share in (50, 90, 99))
+    print(f"{name}: {', '.join(shown)}")
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    if not arguments.yes:
+        sys.exit(f"ai_load: asks a model {arguments.calls} times, for which its provider may charge; say --yes")
+    try:
+        report(asyncio.run(load(arguments)))
+    except httpx2.TransportError as error:
+        sys.exit(f"ai_load: {arguments.url} does not answer: {error}")
+
+
+if __name__ == "__main__":
+    main()
