@@ -54,7 +54,7 @@ class Provider:
 
     def reset(self) -> None:
         self.requests: list[Received] = []
-        self.asked = asyncio.Event()
+        self._asked = asyncio.Event()
         self.abandoned = asyncio.Event()
         self._choose: Callable[[Received], Reply | Stream] = lambda _: Reply(drops=True)
 
@@ -65,11 +65,12 @@ class Provider:
         """Reply to each request what `choose` says."""
         self._choose = choose
 
-    async def asked_for(self, times: int) -> None:
+    async def asked_for(self, times: int = 1) -> None:
         """Returns when it has been asked so often."""
-        while len(self.requests) < times:
-            self.asked.clear()
-            await self.asked.wait()
+        async with asyncio.timeout(10):
+            while len(self.requests) < times:
+                self._asked.clear()
+                await self._asked.wait()
 
     async def closed(self) -> None:
         """Returns when every client has left."""
@@ -93,7 +94,7 @@ class Provider:
         """Whether the connection is kept."""
         request = await _receive(reader)
         self.requests.append(request)
-        self.asked.set()
+        self._asked.set()
         reply = self._choose(request)
         if isinstance(reply, Stream):
             return await self._stream(reply, reader, writer)

@@ -80,7 +80,7 @@ async def test_a_caller_that_leaves_cancels_the_call_without_noise_and_gives_its
         caplog.set_level(logging.INFO)
         caplog.clear()
         reader, writer = await send(port, path)
-        await provider.asked.wait()
+        await provider.asked_for()
         if sees:
             await read_to(reader, sees)
         writer.close()

@@ -63,7 +63,7 @@ async def test_a_stream_holds_its_place_to_the_end(provider: Provider) -> None:
     provider.replies(Stream([BEGINS, piece("A")], ends="never"), answers())
     async with run_ai(provider, **ONE, ai_stream_event_timeout=1) as client:
         stream = asyncio.create_task(client.post(STREAM, json={"input": "x"}))
-        await provider.asked.wait()
+        await provider.asked_for()
         assert_problem(await ask(client), 503, "ai-saturated", retryable=True)
         assert (await stream).status_code == 200
         assert (await ask(client)).status_code == 200
@@ -73,7 +73,7 @@ async def test_a_call_without_a_place_counts_for_no_breaker(provider: Provider) 
     provider.replies(Reply(answers().body, delay=0.5))
     async with run_ai(provider, **ONE, ai_breaker_failures=1) as client:
         first = asyncio.create_task(ask(client))
-        await provider.asked.wait()
+        await provider.asked_for()
         assert_problem(await ask(client), 503, "ai-saturated", retryable=True)
         assert (await first).status_code == 200
         assert (await ask(client)).status_code == 200

@@ -175,7 +175,7 @@ async def test_head_of_an_export_exports_nothing(busy_server: Server) -> None:
             response = await client.head(EXPORT)
             assert (response.status_code, response.content) == (200, b"")
             assert response.headers["Content-Disposition"] == 'attachment; filename="audits.ndjson"'
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 10
         assert (await client.get(EXPORT, params={"entity_id": "1"})).status_code == 200
 
 
