@@ -36,6 +36,12 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
+    request_timeout: float = Field(10, gt=0)
+    """Seconds until an answer must have begun. Every class knows it: what a request waits for has to fit into it."""
+
+    response_write_timeout: float = Field(20, gt=0)
+    """Seconds for a client to take what was sent."""
+
     @classmethod
     def load(cls) -> Self:
         """Read the settings, or end the process with one line (`SystemExit`, status 1)."""
@@ -64,6 +70,12 @@ Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^\s/]+)$")]
 
 
 class AppSettings(Settings):
+    """How the process listens, and what a client may take of it. Times are in seconds.
+
+    A request's head has `request_head_timeout` to arrive, its body `request_body_timeout` from then on, and its answer
+    must begin before `request_timeout`: a stop, which waits for all that is in flight, takes longer than any of it.
+    """
+
     environment: Environment = Environment.LOCAL
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
@@ -76,7 +88,12 @@ class AppSettings(Settings):
     max_batch_body_bytes: int = Field(4 * 1024 * 1024, ge=1024)
     max_url_bytes: int = Field(8 * 1024, ge=1024)
     max_header_bytes: int = Field(16 * 1024, ge=1024)
-    graceful_shutdown_seconds: int = Field(10, ge=1)
+    max_in_flight: int = Field(64, ge=1)
+    max_connections: int = Field(1000, ge=1)
+    request_head_timeout: float = Field(5, gt=0)
+    request_body_timeout: float = Field(8, gt=0)
+    keep_alive_timeout: int = Field(5, ge=1)
+    graceful_shutdown_seconds: int = Field(12, ge=1)
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -87,6 +104,15 @@ class AppSettings(Settings):
     @classmethod
     def split_at_commas(cls, value: Any) -> Any:
         return [origin.strip() for origin in value.split(",")] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def times_fit_together(self) -> Self:
+        if not self.request_body_timeout < self.request_timeout < self.graceful_shutdown_seconds:
+            raise ValueError(
+                "REQUEST_BODY_TIMEOUT < REQUEST_TIMEOUT < GRACEFUL_SHUTDOWN_SECONDS must hold, "
+                "so that a stop cuts nothing that would have been answered"
+            )
+        return self
 
 
 _URL_FORM = "must look like postgresql://user:password@host:5432/database"
@@ -109,18 +135,19 @@ class DatabaseSettings(Settings):
 
     A caller waits at most `pool_timeout` for a connection; a statement ends in the server after `statement_timeout`,
     waits at most `lock_timeout` for a row, and is given up here after `command_timeout`, should the server not answer
-    at all. Each fits into the next. A stream (an export) has connections of its own, where these limits
-    hold for each piece, and its reader has `stream_idle_timeout` to take one.
+    at all. Each fits into the next, and all of it into the deadline of the request. A stream (an export) has
+    connections of its own, where these limits hold for each piece; a transaction that waits for its reader ends after
+    `stream_idle_timeout`, when the reader itself has been given up.
     """
 
     database_url: SecretStr
     database_pool_size: int = Field(10, ge=1)
     database_max_overflow: int = Field(10, ge=0)
-    database_pool_timeout: float = Field(2, ge=0.001)
+    database_pool_timeout: float = Field(0.5, ge=0.001)
     database_connect_timeout: float = Field(2, ge=0.001)
-    database_lock_timeout: float = Field(1.5, ge=0.001)
-    database_statement_timeout: float = Field(2, ge=0.001)
-    database_command_timeout: float = Field(2.5, ge=0.001)
+    database_lock_timeout: float = Field(1, ge=0.001)
+    database_statement_timeout: float = Field(1.5, ge=0.001)
+    database_command_timeout: float = Field(2, ge=0.001)
     database_idle_timeout: float = Field(5, ge=0.001)
 
     database_stream_pool_size: int = Field(2, ge=1)
@@ -148,5 +175,16 @@ class DatabaseSettings(Settings):
             raise ValueError(
                 "DATABASE_LOCK_TIMEOUT <= DATABASE_STATEMENT_TIMEOUT < DATABASE_COMMAND_TIMEOUT must hold, "
                 "so that the server gives up before the client does"
+            )
+        longest = self.database_pool_timeout + self.database_connect_timeout + self.database_command_timeout
+        if longest >= self.request_timeout:
+            raise ValueError(
+                "DATABASE_POOL_TIMEOUT + DATABASE_CONNECT_TIMEOUT + DATABASE_COMMAND_TIMEOUT < REQUEST_TIMEOUT must "
+                "hold, so that a request is told what it has waited for"
+            )
+        if self.response_write_timeout >= self.database_stream_idle_timeout:
+            raise ValueError(
+                "RESPONSE_WRITE_TIMEOUT < DATABASE_STREAM_IDLE_TIMEOUT must hold, "
+                "so that a reader is given up before the transaction that waits for it"
             )
         return self

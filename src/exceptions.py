@@ -2,8 +2,10 @@
 
     AppError
     ├── MalformedJSON            400
+    ├── MalformedRequest         400
     ├── NotFound                 404   domains derive theirs, e.g. AuditNotFound
     ├── MethodNotAllowed         405
+    ├── RequestIncomplete        408
     ├── Conflict                 409
     ├── VersionMismatch          412
     ├── PayloadTooLarge          413
@@ -15,6 +17,8 @@
     ├── DatabaseUnavailable      503
     │   ├── DatabaseBusy
     │   └── DatabaseTimeout
+    ├── Overloaded               503
+    ├── RequestTimeout           504
     └── AIError                        in src/ai/exceptions.py
 
 A new one is two lines: a class with `status`, `code` and `title`. What it says of this very case is `detail`.
@@ -56,6 +60,14 @@ class Conflict(AppError):
 
 class MalformedJSON(AppError):
     status, code, title = 400, "malformed-json", "The body is not valid JSON"
+
+
+class MalformedRequest(AppError):
+    status, code, title = 400, "malformed-request", "This is not HTTP"
+
+
+class RequestIncomplete(AppError):
+    status, code, title = 408, "request-incomplete", "The request did not arrive in time"
 
 
 class VersionMismatch(AppError):
@@ -104,3 +116,11 @@ class DatabaseBusy(DatabaseUnavailable):
 
 class DatabaseTimeout(DatabaseUnavailable):
     status, code, title = 503, "database-timeout", "The database took too long"
+
+
+class Overloaded(AppError):
+    status, code, title, retry_after = 503, "overloaded", "There is more to do than can be done in time", 1
+
+
+class RequestTimeout(AppError):
+    status, code, title = 504, "request-timeout", "The answer took too long"

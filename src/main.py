@@ -17,11 +17,17 @@ from src.ai.config import AISettings
 from src.ai.router import router as ai_router
 from src.audits.config import AuditSettings
 from src.audits.router import router as audits_router
-from src.config import AppSettings, DatabaseSettings, Settings
+from src.config import API_PREFIX, AppSettings, DatabaseSettings, Settings
 from src.database import create_engine, create_probe_engine, create_stream_engine
 from src.health.router import router as health_router
 from src.health.service import DatabaseProbe
-from src.middleware import LastResortMiddleware, PermissiveCORSMiddleware, RequestContextMiddleware
+from src.middleware import (
+    DeadlineMiddleware,
+    LastResortMiddleware,
+    LoadSheddingMiddleware,
+    PermissiveCORSMiddleware,
+    RequestContextMiddleware,
+)
 from src.migrations import load_revisions
 from src.schemas import Problem
 
@@ -113,6 +119,13 @@ def _middleware(settings: AppSettings) -> list[Middleware]:
             expose_headers=_EXPOSED_HEADERS,
         ),
         Middleware(LastResortMiddleware, settings=settings),
+        # Health answers while nothing else does.
+        Middleware(
+            LoadSheddingMiddleware,
+            limit=settings.max_in_flight,
+            groups=[router.prefix for router in ROUTERS if router.prefix.startswith(API_PREFIX)],
+        ),
+        Middleware(DeadlineMiddleware, settings=settings),
     ]
 
 

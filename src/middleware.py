@@ -1,12 +1,15 @@
-"""What surrounds every request, as pure ASGI: ids, the access log, limits on the head, and the last resort for errors.
+"""What surrounds every request, as pure ASGI: ids, the access log, limits, and the last resort for errors.
 
-From the outside in: `RequestContextMiddleware`, `PermissiveCORSMiddleware`, `LastResortMiddleware`. The last resort
-sits inside CORS, so that a browser can read the problem document of an unforeseen error as well.
+From the outside in: `RequestContextMiddleware`, `PermissiveCORSMiddleware`, `LastResortMiddleware`,
+`LoadSheddingMiddleware`, `DeadlineMiddleware`. The last resort sits inside CORS, so that a browser can read the problem
+document of an unforeseen error as well.
 """
 
+import asyncio
 import logging
 import re
 import time
+from collections.abc import Sequence
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
@@ -16,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from src import observability, problems
 from src.config import AppSettings
-from src.exceptions import AppError, HeadersTooLarge, URITooLong
+from src.exceptions import AppError, HeadersTooLarge, Overloaded, RequestIncomplete, RequestTimeout, URITooLong
 from src.identifiers import new_id
 
 access_logger = logging.getLogger("src.access")
@@ -24,6 +27,9 @@ access_logger = logging.getLogger("src.access")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 # W3C Trace Context, 3.2: version, trace-id, parent-id, flags; ids of zeros only are invalid.
 _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+
+# The extension of the ASGI scope by which `src/protocol.py` lets its connection be closed.
+CLOSE_CONNECTION = "audit-trail.close-connection"
 
 # What nginx logs for a client that left before its answer; it is never sent.
 CLIENT_CLOSED_REQUEST = 499
@@ -137,13 +143,28 @@ class LastResortMiddleware:
         except ClientDisconnect:
             return
         except Exception as error:
-            if response_started:
+            if not response_started:
+                await problems.from_exception(error, scope)(scope, receive, send)
+            elif not problems.log_outage(error) or not await _close_connection(scope, receive):
                 raise
-            await problems.from_exception(error, scope)(scope, receive, send)
 
     def _check_head(self, scope: Scope) -> None:
         if error := _head_error(scope, self.settings):
             raise error
+
+
+async def _close_connection(scope: Scope, receive: Receive) -> bool:
+    """End a connection whose answer cannot be finished, which is how its reader knows; False where that is not offered.
+
+    A server would take an application that just returns for a faulty one.
+    """
+    extension = scope.get("extensions", {}).get(CLOSE_CONNECTION)
+    if extension is None:
+        return False
+    extension["close"]()
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    return True
 
 
 def _head_error(scope: Scope, settings: AppSettings) -> AppError | None:
@@ -152,3 +173,94 @@ def _head_error(scope: Scope, settings: AppSettings) -> AppError | None:
     if sum(len(name) + len(value) for name, value in scope["headers"]) > settings.max_header_bytes:
         return HeadersTooLarge(f"At most {settings.max_header_bytes} bytes are accepted.")
     return None
+
+
+class LoadSheddingMiddleware:
+    """Refuse what there is no time for: beyond some requests at once each more only makes all of them slower.
+
+    Each group of paths has its own places, so that those who wait for AI keep nobody out of audits, and a request takes
+    one when its body is there, so that who sends slowly keeps nobody out at all. Paths of no group are always answered.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int, groups: Sequence[str]) -> None:
+        self.app = app
+        self.limit = limit
+        self.in_flight = dict.fromkeys(groups, 0)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        group = next(filter(scope.get("path", "").startswith, self.in_flight), None)
+        if group is None:
+            await self.app(scope, receive, send)
+            return
+        body_arrived = False
+
+        async def receive_without_a_place() -> Message:
+            nonlocal body_arrived
+            if body_arrived:
+                return await receive()
+            self.in_flight[group] -= 1
+            try:
+                message = await receive()
+                self._check(group)
+            finally:
+                self.in_flight[group] += 1
+            body_arrived = not message.get("more_body", False)
+            return message
+
+        self._check(group)
+        self.in_flight[group] += 1
+        try:
+            await self.app(scope, receive_without_a_place, send)
+        finally:
+            self.in_flight[group] -= 1
+
+    def _check(self, group: str) -> None:
+        if self.in_flight[group] >= self.limit:
+            raise Overloaded("Try again shortly.")
+
+
+class DeadlineMiddleware:
+    """The body must arrive, and the answer begin, in time. An answer that has begun may take longer."""
+
+    def __init__(self, app: ASGIApp, settings: AppSettings) -> None:
+        self.app = app
+        self.settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_in_time(message: Message) -> None:
+            if message["type"] == "http.response.start" and not deadline.expired():
+                deadline.reschedule(None)
+            await send(message)
+
+        try:
+            async with asyncio.timeout(self.settings.request_timeout) as deadline:
+                await self.app(scope, self._bounded(receive), send_in_time)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            raise RequestTimeout(
+                "Ask for less, or try again; with its Idempotency-Key nothing is done twice."
+            ) from None
+
+    def _bounded(self, receive: Receive) -> Receive:
+        seconds = self.settings.request_body_timeout
+        deadline = asyncio.get_running_loop().time() + seconds
+        body_arrived = False
+
+        async def receive_in_time() -> Message:
+            nonlocal body_arrived
+            if body_arrived:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise RequestIncomplete(f"Send the whole body within {seconds:g} s.") from None
+            body_arrived = not message.get("more_body", False)
+            return message
+
+        return receive_in_time

@@ -11,10 +11,10 @@ trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
 
 
 class RequestContextFilter(logging.Filter):
-    """Give every record the ids of the request in whose context it was written."""
+    """Give every record the ids of the request in whose context it was written, unless it names one itself."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = request_id.get()
+        record.request_id = getattr(record, "request_id", None) or request_id.get()
         record.trace_id = trace_id.get()
         return True
 

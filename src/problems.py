@@ -72,14 +72,26 @@ def from_exception(error: Exception, scope: Scope) -> Response:
 
 def document(error: Exception, scope: Scope) -> bytes:
     """The problem document alone, for an answer that has begun when the exception comes."""
-    return _document(_judge(error, scope), scope)
+    return _document(_judge(error, scope), scope["path"], observability.request_id.get())
 
 
 def _judge(error: Exception, scope: Scope) -> AppError:
     answer = _classify(error, scope)
-    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    # Of being overloaded the access log says enough: each line takes time that is short.
+    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(answer, exceptions.Overloaded):
         _log(answer, error)
     return answer
+
+
+def log_outage(error: BaseException) -> bool:
+    """Whether `error` is an outage, which is then logged, and not a fault of ours: for an answer that has begun."""
+    origin = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error
+    if not isinstance(origin, DBAPIError | PoolTimeoutError | OSError):
+        return False
+    answer = _classify(origin, {})
+    if answer is not _UNFORESEEN:
+        _log(answer, origin)
+    return answer is not _UNFORESEEN
 
 
 def install(app: FastAPI) -> None:
@@ -231,14 +243,20 @@ def _log(answer: AppError, error: Exception) -> None:
 
 
 def _respond(answer: AppError, scope: Scope) -> Response:
-    headers = {}
-    if answer.retry_after is not None:
-        headers["Retry-After"] = str(answer.retry_after)
+    response = respond(answer, scope["path"], observability.request_id.get())
     if isinstance(answer, exceptions.MethodNotAllowed):
-        headers["Allow"] = _allowed_methods(scope)
-    return Response(_document(answer, scope), answer.status, headers, MEDIA_TYPE)
+        response.headers["Allow"] = _allowed_methods(scope)
+    return response
 
 
-def _document(answer: AppError, scope: Scope) -> bytes:
-    members = _members(answer, answer.detail, scope["path"], observability.request_id.get())
-    return to_json(members | answer.extensions)
+def respond(answer: AppError, path: str, request_id: str | None) -> Response:
+    """The answer to what is no request yet, or not a whole one; `from_exception` is for all others."""
+    headers = {} if answer.retry_after is None else {"Retry-After": str(answer.retry_after)}
+    if isinstance(answer, exceptions.RequestIncomplete):
+        # What is still to come of it would be taken for the next request.
+        headers["Connection"] = "close"
+    return Response(_document(answer, path, request_id), answer.status, headers, MEDIA_TYPE)
+
+
+def _document(answer: AppError, path: str, request_id: str | None) -> bytes:
+    return to_json(_members(answer, answer.detail, path, request_id) | answer.extensions)

@@ -63,6 +63,10 @@ class Server:
         assert found
         return found
 
+    async def ended(self) -> None:
+        """Returns when no process of it is left that could write."""
+        await self._reading
+
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         if self.process.returncode is None:
             self.process.send_signal(number)

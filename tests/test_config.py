@@ -1,6 +1,7 @@
 """A missing or malformed variable stops the start with one line that names it and shows no secret."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -52,6 +53,32 @@ def test_a_missing_or_malformed_variable_is_told_in_one_line_that_names_it(
     assert len(stopped.value.code.splitlines()) == 1
     assert named in stopped.value.code
     assert SECRET not in stopped.value.code
+
+
+@pytest.mark.parametrize(
+    ("environment", "relation"),
+    [
+        ({"DATABASE_LOCK_TIMEOUT": "1.6"}, "DATABASE_LOCK_TIMEOUT <= DATABASE_STATEMENT_TIMEOUT"),
+        ({"DATABASE_STATEMENT_TIMEOUT": "2"}, "DATABASE_STATEMENT_TIMEOUT < DATABASE_COMMAND_TIMEOUT"),
+        (
+            {"DATABASE_POOL_TIMEOUT": "6"},
+            "DATABASE_POOL_TIMEOUT + DATABASE_CONNECT_TIMEOUT + DATABASE_COMMAND_TIMEOUT < ",
+        ),
+        ({"DATABASE_COMMAND_TIMEOUT": "7.5"}, "DATABASE_COMMAND_TIMEOUT < REQUEST_TIMEOUT"),
+        ({"RESPONSE_WRITE_TIMEOUT": "30"}, "RESPONSE_WRITE_TIMEOUT < DATABASE_STREAM_IDLE_TIMEOUT"),
+        ({"AI_DEADLINE": "9.5"}, "AI_PLACE_TIMEOUT + AI_DEADLINE < REQUEST_TIMEOUT"),
+        ({"REQUEST_TIMEOUT": "8.2"}, "AI_PLACE_TIMEOUT + AI_DEADLINE < REQUEST_TIMEOUT"),
+        ({"REQUEST_BODY_TIMEOUT": "10"}, "REQUEST_BODY_TIMEOUT < REQUEST_TIMEOUT"),
+        ({"GRACEFUL_SHUTDOWN_SECONDS": "10"}, "REQUEST_TIMEOUT < GRACEFUL_SHUTDOWN_SECONDS"),
+    ],
+)
+def test_times_that_do_not_fit_together_stop_the_start(
+    environment: dict[str, str], relation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"DATABASE_URL": GOOD_URL, **environment}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit, match=re.escape(relation)):
+        create_app()
 
 
 def test_it_stops_the_start_and_is_all_that_is_written() -> None:

@@ -1,10 +1,18 @@
-"""Request ids, trace ids and CORS."""
+"""Request ids, trace ids, CORS, and what a request may take of the process."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 from uuid import UUID
 
 import httpx2
 import pytest
+from fastapi import APIRouter, Request
+from starlette.responses import StreamingResponse
 
+from src.config import AppSettings, DatabaseSettings
+from tests.application import run_application
 from tests.audits.factories import AUDITS
 
 PREFLIGHT = {"Origin": "https://app.example", "Access-Control-Request-Method": "PATCH"}
@@ -40,3 +48,70 @@ async def test_any_origin_may_call_without_credentials(client: httpx2.AsyncClien
     response = await client.get(AUDITS, headers={"Origin": "https://app.example", "Cookie": "a=b"})
     assert response.headers["Access-Control-Allow-Origin"] == "*"
     assert "Access-Control-Allow-Credentials" not in response.headers
+
+
+@asynccontextmanager
+async def run_with(router: APIRouter, database: DatabaseSettings, **changes: Any) -> AsyncIterator[httpx2.AsyncClient]:
+    """The application with one router more, whose paths are in the group of audits."""
+    settings = AppSettings(**changes)
+    async with run_application(settings, database, routers=[router]) as client:
+        yield client
+
+
+async def test_what_takes_too_long_is_504_and_an_answer_that_has_begun_may_take_longer(
+    database_settings: DatabaseSettings,
+) -> None:
+    router = APIRouter(prefix=AUDITS)
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"a"
+        await asyncio.sleep(0.4)
+        yield b"b"
+
+    @router.get("/never")
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    @router.get("/slow")
+    async def slow() -> StreamingResponse:
+        return StreamingResponse(slowly())
+
+    async with run_with(router, database_settings, request_timeout=0.2, request_body_timeout=0.1) as client:
+        response = await client.get(f"{AUDITS}/never", headers={"Origin": "https://app.example"})
+        assert (response.status_code, response.json()["code"]) == (504, "request-timeout")
+        assert response.headers["Access-Control-Allow-Origin"] == "*"
+        assert (await client.get(f"{AUDITS}/slow")).content == b"ab"
+
+
+async def test_beyond_its_places_a_request_is_503_at_once_and_others_have_places_of_their_own(
+    database_settings: DatabaseSettings,
+) -> None:
+    router, entered, leave = APIRouter(prefix=AUDITS), asyncio.Semaphore(0), asyncio.Event()
+
+    @router.post("/held")
+    async def held(request: Request) -> None:
+        await request.body()
+        entered.release()
+        await leave.wait()
+
+    async def body_after(signal: asyncio.Event) -> AsyncIterator[bytes]:
+        await signal.wait()
+        yield b""
+
+    signals = [asyncio.Event() for _ in range(5)]
+    async with run_with(router, database_settings, max_in_flight=2) as client:
+        slow = [asyncio.create_task(client.post(f"{AUDITS}/held", content=body_after(signal))) for signal in signals]
+        holders = [asyncio.create_task(client.post(f"{AUDITS}/held")) for _ in range(2)]
+        for _ in holders:
+            await entered.acquire()
+        response = await client.get(AUDITS)
+        assert (response.status_code, response.json()["code"]) == (503, "overloaded")
+        assert int(response.headers["Retry-After"]) >= 1
+        assert (await client.get("/health/ready")).status_code == 200
+        assert (await client.get("/api/v1/ai/status")).status_code == 200
+        leave.set()
+        assert {(await holder).status_code for holder in holders} == {200}
+        for signal, request in zip(signals, slow, strict=True):
+            signal.set()
+            assert (await request).status_code == 200
+        assert (await client.get(AUDITS)).status_code == 200

@@ -3,14 +3,18 @@
 import asyncio
 import json
 import signal
+import time
 from datetime import datetime
 
+import asyncpg
 import httpx2
 import pytest
 
 from src.config import DatabaseSettings
 from tests.application import Log, run_server, start_server_process
 from tests.audits.factories import AUDITS, audit_body
+from tests.audits.test_list import INSERT_MANY
+from tests.wire import connect, head
 
 UNREACHABLE = "postgresql://nobody@127.0.0.1:1/none"
 COMMON = {"timestamp", "level", "logger", "message", "request_id", "trace_id"}
@@ -83,6 +87,57 @@ async def test_what_is_in_flight_is_finished_before_the_end(database_settings: D
         assert b"201 Created" in await reader.read()
         assert await stopping == 0
         writer.close()
+
+
+async def test_a_stop_with_a_half_sent_body_is_in_time_and_quiet() -> None:
+    async with (
+        run_server(UNREACHABLE, REQUEST_BODY_TIMEOUT="0.4") as server,
+        connect(server.url) as connection,
+        connect(server.url) as half,
+        connect(server.url) as idle,
+    ):
+        await idle.send(head("GET", "/health/live"))
+        assert (await idle.answer()).status == 200
+        await connection.send(head("POST", AUDITS, "Content-Type: application/json", "Content-Length: 9"))
+        await half.send(head("POST", "/")[:10])
+        stopping = asyncio.create_task(server.stop())
+        await server.line("Waiting for connections to close")
+        assert (await connection.answer()).status == 408
+        assert await stopping == 0
+        assert await idle.rest() == await half.rest() == b""
+        assert {line["level"] for line in server.log()} <= {"INFO", "WARNING"}
+
+
+async def test_what_cannot_be_finished_is_cut_at_the_end_of_a_stop(
+    database_settings: DatabaseSettings, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(INSERT_MANY, 60_000)
+    short = {"REQUEST_BODY_TIMEOUT": "0.2", "REQUEST_TIMEOUT": "0.9", "GRACEFUL_SHUTDOWN_SECONDS": "1"}
+    limits = {"DATABASE_POOL_TIMEOUT": "0.1", "DATABASE_CONNECT_TIMEOUT": "0.2", "DATABASE_COMMAND_TIMEOUT": "0.5"}
+    limits |= {"DATABASE_LOCK_TIMEOUT": "0.2", "DATABASE_STATEMENT_TIMEOUT": "0.4"}
+    short |= {"AI_DEADLINE": "0.8", "AI_CONNECT_TIMEOUT": "0.1", "AI_READ_TIMEOUT": "0.5"}
+    url = database_settings.database_url.get_secret_value()
+    async with run_server(url, **short, **limits) as server, connect(server.url) as reader:
+        await reader.send(head("GET", f"{AUDITS}/export"))
+        assert await reader.reader.readline() == b"HTTP/1.1 200 OK\r\n"
+        reader.stop_reading()
+        started = time.monotonic()
+        assert await server.stop() == 0
+        assert time.monotonic() - started < 5
+        assert {line["level"] for line in server.log()} <= {"INFO", "WARNING"}
+
+
+async def test_a_connection_that_is_kept_serves_one_more_request_while_the_server_stops() -> None:
+    async with run_server(UNREACHABLE) as server, connect(server.url) as connection:
+        await connection.send(head("GET", "/health/live"))
+        assert "Connection" not in (await connection.answer()).headers
+        stopping = asyncio.create_task(server.stop())
+        await server.line("Shutting down")
+        await connection.send(head("GET", "/health/live"))
+        answer = await connection.answer()
+        assert (answer.status, answer.headers["Connection"]) == (200, "close")
+        assert await connection.rest() == b""
+        assert await stopping == 0
 
 
 async def test_a_port_in_use_ends_the_start_with_failure() -> None:

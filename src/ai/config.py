@@ -78,4 +78,9 @@ class AISettings(Settings):
             )
         if self.ai_deadline > self.ai_stream_deadline:
             raise ValueError("AI_DEADLINE <= AI_STREAM_DEADLINE must hold, so that a stream can begin before it ends")
+        if self.ai_place_timeout + self.ai_deadline >= self.request_timeout:
+            raise ValueError(
+                "AI_PLACE_TIMEOUT + AI_DEADLINE < REQUEST_TIMEOUT must hold, "
+                "so that a caller is told what has taken so long"
+            )
         return self

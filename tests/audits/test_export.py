@@ -200,3 +200,27 @@ async def test_what_fails_before_the_first_record_is_a_problem(
         await wait_until_blocked(connection)
         response = await request
     assert (response.status_code, response.json()["code"]) == (503, "database-timeout")
+
+
+async def test_a_connection_lost_in_the_middle_of_an_export_breaks_it_off_and_is_told_in_one_line(
+    database_settings: DatabaseSettings, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(INSERT_MANY, 50_000)
+    async with (
+        run_server(database_settings.database_url.get_secret_value()) as server,
+        httpx2.AsyncClient(base_url=server.url) as client,
+    ):
+        async with client.stream("GET", EXPORT) as response:
+            chunks = response.aiter_bytes()
+            await anext(chunks)
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            with pytest.raises(httpx2.RemoteProtocolError, match="incomplete chunked read"):
+                [chunk async for chunk in chunks]
+        assert (await client.get(EXPORT, params={"entity_id": "1"})).status_code == 200
+        log = server.log()
+    warnings = [line["message"].partition(":")[0] for line in log if line["level"] == "WARNING"]
+    assert warnings == ["database-unavailable"]
+    assert not [line for line in log if line["level"] == "ERROR" or "exc_info" in line]

@@ -1,0 +1,225 @@
+"""What one connection may take of the process, in time and in bytes; and what is said to one that takes more.
+
+uvicorn bounds neither a request that never ends nor a reader that never reads. What is refused here never becomes a
+request of the application: it is a problem document, without CORS headers.
+"""
+
+import logging
+from asyncio import TimerHandle, Transport
+from typing import Any
+
+from uvicorn._types import ASGI3Application
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from src import problems
+from src.config import AppSettings
+from src.exceptions import AppError, HeadersTooLarge, MalformedRequest, RequestIncomplete, URITooLong
+from src.identifiers import new_id
+from src.middleware import CLOSE_CONNECTION
+
+logger = logging.getLogger(__name__)
+
+# Seconds that an idle connection lives on when the server stops: a request that is under way to it would be lost.
+_LINGER = 1
+
+
+class ServerConfig(Config):
+    """uvicorn's configuration, and ours for its connections."""
+
+    settings: AppSettings
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(self, config: ServerConfig, *arguments: Any, **options: Any) -> None:
+        super().__init__(config, *arguments, **options)
+        self.settings = config.settings
+        # What is being received, told by its seconds: a head, then a body, then nothing while the answer is made.
+        self._patience: float | None = self.settings.request_head_timeout
+        self._phase = 0
+        self._fruitful = False
+        self._fruitless_bytes = 0
+        self._refused = False
+        self._running: RequestResponseCycle | None = None
+        self._read_timer: TimerHandle | None = None
+        self._write_timer: TimerHandle | None = None
+        self._stop_timers: list[TimerHandle] = []
+
+    # Reading
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._start_read_timer()
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        phase, self._fruitful = self._phase, False
+        super().data_received(data)
+        if self._refused or self.transport.is_closing():
+            return
+        if self._phase != phase:
+            # After one step into a head there was nothing else in these bytes.
+            is_head = self._phase == phase + 1 and self._patience == self.settings.request_head_timeout
+            self._fruitless_bytes = 0
+            self._start_read_timer()
+            self._bound(len(data) if is_head else 0)
+        elif not self._fruitful:
+            self._bound(len(data))
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._enter(self.settings.request_head_timeout)
+        self.scope["extensions"] = {CLOSE_CONNECTION: {"close": self.transport.close}}
+
+    def on_headers_complete(self) -> None:
+        _require_host(self.parser.get_http_version(), self.headers)
+        super().on_headers_complete()
+        # The application bounds what it reads of a body; this is for what it does not read.
+        self._enter(self.settings.request_timeout)
+        # Trailers, which would become headers of the request.
+        self.headers = []
+        if self._stop_timers:
+            self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        self._fruitful = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._enter(None)
+
+    def _enter(self, patience: float | None) -> None:
+        self._phase += 1
+        self._patience = patience
+
+    def _start_read_timer(self) -> None:
+        if self._read_timer:
+            self._read_timer.cancel()
+            self._read_timer = None
+        if self._patience is not None:
+            self._read_timer = self.loop.call_later(self._patience, self._stop_reading)
+
+    def _bound(self, size: int) -> None:
+        """Of a head, a trailer or the like that goes on and on: the parser keeps it until it is complete."""
+        self._fruitless_bytes += size
+        if self._fruitless_bytes > self.settings.max_url_bytes + self.settings.max_header_bytes:
+            self._refuse(URITooLong() if len(self.url) > self.settings.max_url_bytes else HeadersTooLarge())
+        elif self._patience is None and self._is_idle():
+            # Line breaks before a request keep the connection alive, but not for ever.
+            self._enter(self.settings.request_head_timeout)
+            self._start_read_timer()
+
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _stop_reading(self) -> None:
+        if self._refused:
+            self.transport.close()
+        elif self.flow.read_paused:
+            # It is we who let it wait.
+            self._start_read_timer()
+        elif not self._is_idle():
+            self.cycle.keep_alive = False
+        elif self._phase and self._patience == self.settings.request_head_timeout:
+            self._refuse(RequestIncomplete())
+        else:
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(MalformedRequest(msg))
+
+    def _refuse(self, error: AppError) -> None:
+        """Answer and close; not at once, or what is still on its way here would have the answer thrown away."""
+        self._refused = True
+        self._patience = _LINGER
+        self._start_read_timer()
+        if not self._is_idle():
+            # For the application its client has left.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            if self.cycle.response_started:
+                return
+        request_id = str(new_id())
+        logger.info("refused: %s", error.code, extra={"status": error.status, "request_id": request_id})
+        response = problems.respond(error, "", request_id)
+        response.headers["X-Request-ID"] = request_id
+        response.headers["Connection"] = "close"
+        fields = [*self.server_state.default_headers, *response.raw_headers]
+        lines = b"".join(b"%s: %s\r\n" % field for field in fields)
+        self.transport.write(b"%s%s\r\n%s" % (STATUS_LINE[error.status], lines, response.body))
+        self.transport.write_eof()
+
+    # Writing
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._start_write_timer()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._cancel_write_timer()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.get_write_buffer_size():
+            self._start_write_timer()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._start_write_timer()
+
+    def _start_write_timer(self) -> None:
+        if self._write_timer is None:
+            self._write_timer = self.loop.call_later(self.settings.response_write_timeout, self._stop_writing)
+
+    def _cancel_write_timer(self) -> None:
+        if self._write_timer:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    def _stop_writing(self) -> None:
+        self._write_timer = None
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+
+    # Ending
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        # uvicorn tells only the last of several requests that came at once; an earlier one would go on, and fail.
+        if self._running:
+            self._running.disconnected = True
+            self._running.message_event.set()
+        super().connection_lost(exc)
+        self._patience = None
+        self._start_read_timer()
+        self._cancel_write_timer()
+        for timer in self._stop_timers:
+            timer.cancel()
+
+    def shutdown(self) -> None:
+        """The server stops: finish what is in flight, and one more request of those that are under way."""
+        if self.cycle:
+            self.cycle.keep_alive = False
+        self._stop_timers = [
+            self.loop.call_later(_LINGER, self._close_if_idle),
+            self.loop.call_later(self.settings.graceful_shutdown_seconds, self.transport.abort),
+        ]
+
+    def _close_if_idle(self) -> None:
+        if self._is_idle():
+            self.transport.close()
+
+
+def _require_host(version: str, headers: list[tuple[bytes, bytes]]) -> None:
+    """RFC 9112, 3.2. What is raised here the parser reports as malformed."""
+    hosts = sum(name == b"host" for name, _ in headers)
+    if version not in ("1.0", "1.1") or hosts > 1 or (version == "1.1" and not hosts):
+        raise ValueError("one Host, in HTTP/1")

@@ -1,0 +1,88 @@
+"""Workers are replaced, by intent or after a crash, and nobody else notices."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+
+from src.config import DatabaseSettings
+from tests.application import Server, run_server
+from tests.audits.factories import AUDITS, audit_body
+from tests.chaos.load import FAILED, Orders, Running, load
+from tests.outages import children
+
+CONNECTIONS = 8
+ORDERS = Orders(
+    paths=["/health/live", AUDITS, f"{AUDITS}?count=none&limit=5"],
+    bodies=[None, audit_body(), None],
+    connections=CONNECTIONS,
+    seconds=120,
+)
+
+
+def workers(server: Server) -> set[int]:
+    """One of its children is the tracker that Python starts beside them."""
+    found = children(server.process.pid)
+    return {pid for pid in found if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+
+
+@asynccontextmanager
+async def two_workers_under_load(settings: DatabaseSettings) -> AsyncIterator[tuple[Server, Running]]:
+    async with (
+        run_server(settings.database_url.get_secret_value(), WORKERS="2", LOG_LEVEL="INFO") as server,
+        load(server.url, ORDERS) as running,
+    ):
+        await server.line('"path": "/health/live"')
+        yield server, running
+
+
+async def roll(server: Server) -> None:
+    """Returns when every worker is another."""
+    first = workers(server)
+    server.process.send_signal(signal.SIGHUP)
+    for pid in first:
+        await server.line(rf"Finished server process \[{pid}\]")
+    assert workers(server).isdisjoint(first)
+
+
+async def test_three_rolling_restarts_under_load_fail_nothing(database_settings: DatabaseSettings) -> None:
+    async with two_workers_under_load(database_settings) as (server, running):
+        for _ in range(3):
+            await roll(server)
+        found = await running.stop()
+        print(f"\nthree rolling restarts: {found.summary()}")
+        assert found.latencies.keys() == {200, 201}
+        assert found.count(200) + found.count(201) >= 5_000
+        assert await server.stop() == 0
+
+
+async def test_a_crashed_worker_is_replaced_and_the_other_serves_on(database_settings: DatabaseSettings) -> None:
+    async with two_workers_under_load(database_settings) as (server, running):
+        for crashed in workers(server):
+            os.kill(crashed, signal.SIGKILL)
+            await server.line(rf"Child process \[{crashed}\] died")
+            for pid in workers(server):
+                await server.line(rf"Started server process \[{pid}\]")
+        found = await running.stop()
+        print(f"\nboth workers killed, one after the other: {found.summary()}")
+        # What was in flight in them: at most one request on each connection.
+        assert found.count(FAILED) <= 2 * CONNECTIONS
+        assert found.latencies.keys() <= {FAILED, 200, 201}
+        assert len(workers(server)) == 2
+
+
+async def test_workers_end_with_a_parent_that_was_killed(database_settings: DatabaseSettings) -> None:
+    async with run_server(database_settings.database_url.get_secret_value(), WORKERS="2") as server:
+        server.process.kill()
+        # Nobody else holds its output.
+        async with asyncio.timeout(10):
+            await server.ended()
+        async with httpx2.AsyncClient(base_url=server.url) as client:
+            try:
+                raise AssertionError(await client.get("/health/live"))
+            except httpx2.ConnectError:
+                pass

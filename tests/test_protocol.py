@@ -1,0 +1,129 @@
+"""What one connection may take: a client that sends or reads slowly, or for ever, costs the others nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx2
+import pytest
+
+from tests.application import Server, run_server
+from tests.audits.factories import AUDITS
+from tests.test_server import UNREACHABLE
+from tests.wire import connect, head
+
+JSON = "Content-Type: application/json"
+CHUNKED = "Transfer-Encoding: chunked"
+LIVE = head("GET", "/health/live")
+
+
+@pytest.fixture(scope="module")
+async def server() -> AsyncIterator[Server]:
+    """With little patience."""
+    async with run_server(
+        UNREACHABLE, REQUEST_HEAD_TIMEOUT="0.4", REQUEST_BODY_TIMEOUT="0.4", RESPONSE_WRITE_TIMEOUT="0.4"
+    ) as server:
+        yield server
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /health/li", LIVE[:-2], LIVE[:-2] + b"A: b"])
+async def test_a_head_that_does_not_arrive_in_time_is_given_up(server: Server, sent: bytes) -> None:
+    async with asyncio.timeout(3), connect(server.url) as connection:
+        await connection.send(sent)
+        if sent:
+            answer = await connection.answer()
+            assert (answer.status, answer.json()["code"]) == (408, "request-incomplete")
+            assert answer.headers["X-Request-ID"] == answer.json()["request_id"]
+        assert await connection.rest() == b""
+
+
+@pytest.mark.parametrize("drop", [b"a", b"\r\n"])
+async def test_a_head_that_trickles_is_given_up(server: Server, drop: bytes) -> None:
+    async with asyncio.timeout(3), connect(server.url) as connection:
+        await connection.send(LIVE)
+        assert (await connection.answer()).status == 200
+        ended = asyncio.create_task(connection.rest())
+        while not ended.done():
+            await connection.send(drop)
+            await asyncio.wait([ended], timeout=0.05)
+
+
+@pytest.mark.parametrize("length", ["Content-Length: 100", CHUNKED])
+async def test_a_body_that_trickles_is_408_and_the_end(server: Server, length: str) -> None:
+    async with asyncio.timeout(3), connect(server.url) as connection:
+        await connection.send(head("POST", AUDITS, JSON, length, "Origin: https://app.example"))
+        answering = asyncio.create_task(connection.answer())
+        while not answering.done():
+            await connection.send(b"1\r\n{\r\n" if length == CHUNKED else b"{")
+            await asyncio.wait([answering], timeout=0.05)
+        answer = await answering
+        assert (answer.status, answer.json()["code"]) == (408, "request-incomplete")
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        await connection.rest()
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        (b"GET /" + b"a" * 40_000, 414, "uri-too-long"),
+        (head("GET", f"/{'a' * 9_000}"), 414, "uri-too-long"),
+        (head("GET", f"/?{'a' * 9_000}"), 414, "uri-too-long"),
+        (LIVE[:-2] + b"a: " + b"b" * 40_000, 431, "headers-too-large"),
+        (LIVE[:-2] + b"a: b\r\n" * 10_000, 431, "headers-too-large"),
+        (LIVE[:-2] + b"a: " + b"b" * 17_000 + b"\r\n\r\n", 431, "headers-too-large"),
+        (head("POST", AUDITS, JSON, CHUNKED, "Content-Length: 2") + b"{}", 400, "malformed-request"),
+        (head("POST", AUDITS, JSON, "Content-Length: 2", CHUNKED) + b"{}", 400, "malformed-request"),
+        (head("POST", AUDITS, JSON, "Content-Length: 2", "Content-Length: 2") + b"{}", 400, "malformed-request"),
+        (head("POST", AUDITS, JSON, "Transfer-Encoding: chunked, identity") + b"{}", 400, "malformed-request"),
+        (head("POST", AUDITS, JSON, CHUNKED) + b"x\r\n", 400, "malformed-request"),
+        (b"GET /health/live HTTP/1.1\r\n\r\n", 400, "malformed-request"),
+        (head("GET", "/health/live", "Host: b"), 400, "malformed-request"),
+        (head("GET", "/health/live", "A : b"), 400, "malformed-request"),
+        (head("GET", "/health/live", "A: b", " c"), 400, "malformed-request"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "malformed-request"),
+        (b"GET /health/live\r\n\r\n", 400, "malformed-request"),
+    ],
+)
+async def test_a_head_that_is_too_long_or_no_http_is_refused(
+    server: Server, sent: bytes, status: int, code: str
+) -> None:
+    async with asyncio.timeout(3), connect(server.url) as connection:
+        for piece in range(0, len(sent), 8_000):
+            await connection.send(sent[piece : piece + 8_000])
+            await asyncio.sleep(0)
+        answer = await connection.answer()
+        assert (answer.status, answer.json()["code"], answer.json()["status"]) == (status, code, status)
+
+
+async def test_a_trailer_is_no_header_and_has_an_end(server: Server) -> None:
+    async with asyncio.timeout(3), connect(server.url) as connection:
+        body = head("POST", AUDITS, JSON, CHUNKED) + b"1\r\n[\r\n0\r\n"
+        await connection.send(body + b"X-Request-ID: of-a-trailer\r\nContent-Type: text/plain\r\n\r\n")
+        answer = await connection.answer()
+        assert (answer.status, answer.json()["code"]) == (400, "malformed-json")
+        await connection.send(body + b"A: " + b"b" * 600_000)
+        answer = await connection.answer()
+        assert (answer.status, answer.json()["code"]) == (431, "headers-too-large")
+        assert await connection.rest() == b""
+
+
+async def test_a_client_that_does_not_read_is_given_up(server: Server) -> None:
+    async with asyncio.timeout(5), connect(server.url) as connection:
+        connection.stop_reading()
+        await connection.send(head("GET", "/openapi.json") * 200)
+        while not connection.writer.is_closing():
+            await connection.send(b"\r\n")
+            await asyncio.sleep(0.05)
+
+
+async def test_a_body_that_the_answer_did_not_wait_for_may_still_arrive(server: Server) -> None:
+    async with asyncio.timeout(3), connect(server.url) as connection:
+        await connection.send(head("POST", AUDITS, JSON, "Content-Length: 3000000") + b"[" * 1_100_000)
+        assert (await connection.answer()).status == 413
+        await connection.send(b"[" * 1_900_000 + LIVE)
+        assert (await connection.answer()).status == 200
+
+
+async def test_the_service_answers_others_meanwhile_and_says_nothing_worse_than_a_warning(server: Server) -> None:
+    async with httpx2.AsyncClient(base_url=server.url) as client:
+        assert (await client.get("/health/live")).status_code == 200
+    assert [line for line in server.log() if line["level"] not in ("INFO", "WARNING")] == []
