@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection
 
 from src.config import DatabaseSettings
+from src.pool import FairPool
 
 # The keys are those that PostgreSQL gives to what it names itself, so that a migration can address every constraint.
 metadata = MetaData(
@@ -57,6 +58,7 @@ def create_probe_engine(settings: DatabaseSettings) -> AsyncEngine:
 def _create_pooled_engine(settings: DatabaseSettings, size: int, overflow: int) -> AsyncEngine:
     engine = _create_engine(
         settings,
+        poolclass=FairPool,
         pool_size=size,
         max_overflow=overflow,
         pool_timeout=settings.database_pool_timeout,

@@ -122,7 +122,7 @@ def _middleware(settings: AppSettings) -> list[Middleware]:
         # Health answers while nothing else does.
         Middleware(
             LoadSheddingMiddleware,
-            limit=settings.max_in_flight,
+            settings=settings,
             groups=[router.prefix for router in ROUTERS if router.prefix.startswith(API_PREFIX)],
         ),
         Middleware(DeadlineMiddleware, settings=settings),

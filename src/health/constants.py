@@ -11,6 +11,13 @@ class State(StrEnum):
     UNAVAILABLE = "unavailable"
 
 
+class DatabaseState(StrEnum):
+    OK = "ok"
+    # A standby, or a disk that is full: reads are served, but a trail that nothing can be added to is not ready.
+    READ_ONLY = "read_only"
+    UNAVAILABLE = "unavailable"
+
+
 class MigrationState(StrEnum):
     OK = "ok"
     MISSING = "missing"

@@ -2,7 +2,7 @@
 
 from pydantic import ConfigDict
 
-from src.health.constants import AIState, MigrationState, State
+from src.health.constants import AIState, DatabaseState, MigrationState, State
 from src.schemas import CustomModel
 
 
@@ -13,7 +13,7 @@ class Live(CustomModel):
 
 
 class DatabaseCheck(CustomModel):
-    status: State
+    status: DatabaseState
     latency_ms: float | None
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from src import __version__
-from src.health.constants import DEADLINE, AIState, MigrationState, State
+from src.health.constants import DEADLINE, AIState, DatabaseState, MigrationState, State
 from src.health.exceptions import CheckFailed
 from src.health.schemas import AICheck, Checks, DatabaseCheck, Health, MigrationCheck
 from src.migrations import Revisions
@@ -21,6 +21,7 @@ class Probe:
     """What the database said of itself."""
 
     latency_ms: float
+    read_only: bool
     revision: str | None
 
 
@@ -60,14 +61,15 @@ async def check(database_probe: DatabaseProbe, revisions: Revisions, *, ai_confi
     try:
         probe = await database_probe.result()
     except CheckFailed:
-        database = DatabaseCheck(status=State.UNAVAILABLE, latency_ms=None)
+        database = DatabaseCheck(status=DatabaseState.UNAVAILABLE, latency_ms=None)
         migrations = MigrationCheck(status=MigrationState.UNKNOWN, current=None, expected=revisions.head)
     else:
-        database = DatabaseCheck(status=State.OK, latency_ms=probe.latency_ms)
+        state = DatabaseState.READ_ONLY if probe.read_only else DatabaseState.OK
+        database = DatabaseCheck(status=state, latency_ms=probe.latency_ms)
         migrations = MigrationCheck(
             status=_migration_state(probe.revision, revisions), current=probe.revision, expected=revisions.head
         )
-    ready = migrations.status in (MigrationState.OK, MigrationState.AHEAD)
+    ready = database.status is DatabaseState.OK and migrations.status in (MigrationState.OK, MigrationState.AHEAD)
     return Health(
         status=State.OK if ready else State.UNAVAILABLE,
         version=__version__,
@@ -87,9 +89,9 @@ async def _probe(engine: AsyncEngine) -> Probe:
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
         started = time.perf_counter()
-        await connection.execute(text("SELECT 1"))
+        read_only: bool = await connection.scalar(text("SELECT current_setting('transaction_read_only')::boolean"))
         latency_ms = round((time.perf_counter() - started) * 1000, 2)
-        return Probe(latency_ms, await current_revision(connection))
+        return Probe(latency_ms, read_only, await current_revision(connection))
 
 
 async def current_revision(connection: AsyncConnection) -> str | None:

@@ -14,7 +14,7 @@ from src.ai.config import AISettings
 from src.config import DatabaseSettings
 from src.migrations import load_revisions
 from tests.application import run_application
-from tests.audits.factories import AUDITS, audit_body
+from tests.audits.factories import AUDITS, audit_body, create_audit
 from tests.conftest import migrate, settings_for
 from tests.outages import frozen
 
@@ -82,6 +82,25 @@ async def test_a_frozen_database_is_503_within_a_second(
         assert time.monotonic() - started < 2
         assert (await mortal_client.get("/health/live")).status_code == 200
     assert (await mortal_client.get("/health/ready")).status_code == 200
+
+
+async def test_a_read_only_database_serves_reads_and_is_not_ready(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    record = await create_audit(client)
+    database = await connection.fetchval("SELECT current_database()")
+    await connection.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    response = await client.get("/health/ready")
+    assert (response.status_code, response.json()["status"]) == (503, "unavailable")
+    assert response.json()["checks"]["database"]["status"] == "read_only"
+    response = await client.post(AUDITS, json=audit_body())
+    assert (response.status_code, response.json()["code"]) == (503, "database-unavailable")
+    assert int(response.headers["Retry-After"]) >= 1
+    assert (await client.get(f"{AUDITS}/{record['id']}")).json() == record
 
 
 async def test_the_server_starts_while_the_database_is_away(own_cluster: Cluster) -> None:

@@ -1,0 +1,34 @@
+"""Five times as many callers as have a place: most of the work is still done, and the others know at once."""
+
+from src.config import AppSettings, DatabaseSettings
+from tests.application import run_server
+from tests.audits.factories import AUDITS, audit_body
+from tests.chaos.load import Orders, load
+
+GOOD = (200, 201)
+PATHS = [f"{AUDITS}?count=none", AUDITS, f"{AUDITS}?limit=5"]
+BODIES = [None, audit_body(), None]
+
+
+async def test_five_times_the_load_is_shed_at_once_and_most_of_the_work_is_still_done(
+    database_settings: DatabaseSettings,
+) -> None:
+    settings = AppSettings()
+    url = database_settings.database_url.get_secret_value()
+    async with run_server(url) as server:
+
+        async def goodput(connections: int, seconds: float) -> float:
+            async with load(server.url, Orders(PATHS, BODIES, connections, seconds)) as running:
+                report = await running.report()
+            print(f"\n{connections} connections: {report.summary()}")
+            assert report.latencies.keys() <= {*GOOD, 503}
+            if 503 in report.latencies:
+                assert report.percentile(503, 0.99) < 500
+            return sum(map(report.count, GOOD)) / report.seconds
+
+        await goodput(8, 2)
+        peak = max([await goodput(connections, 6) for connections in (16, 32)])
+        flooded = await goodput(5 * settings.max_in_flight, 12)
+        print(f"peak {peak:.0f}/s, flooded {flooded:.0f}/s: {flooded / peak:.0%}")
+        assert flooded >= 0.6 * peak
+        assert await goodput(16, 4) >= 0.6 * peak
