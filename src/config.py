@@ -88,7 +88,7 @@ class AppSettings(Settings):
     max_batch_body_bytes: int = Field(4 * 1024 * 1024, ge=1024)
     max_url_bytes: int = Field(8 * 1024, ge=1024)
     max_header_bytes: int = Field(16 * 1024, ge=1024)
-    max_in_flight: int = Field(40, ge=1)
+    max_in_flight: int = Field(100, ge=1)
     place_timeout: float = Field(0.25, ge=0.001)
     max_connections: int = Field(1000, ge=1)
     request_head_timeout: float = Field(5, gt=0)
@@ -144,7 +144,7 @@ class DatabaseSettings(Settings):
     database_url: SecretStr
     database_pool_size: int = Field(10, ge=1)
     database_max_overflow: int = Field(10, ge=0)
-    database_pool_timeout: float = Field(0.5, ge=0.001)
+    database_pool_timeout: float = Field(0.75, ge=0.001)
     database_connect_timeout: float = Field(2, ge=0.001)
     database_lock_timeout: float = Field(1, ge=0.001)
     database_statement_timeout: float = Field(1.5, ge=0.001)

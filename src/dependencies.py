@@ -104,11 +104,17 @@ def _whole_list(request: Request, name: str) -> str:
 IfNoneMatchDep = Annotated[str | None, Depends(get_if_none_match)]
 
 
-async def refuse_unknown_query(request: Request) -> None:
+# RFC 9110, 5.3: only what is a list may come as several lines.
+_LISTS = ("If-Match", "If-None-Match")
+
+
+async def refuse_stray_parameters(request: Request) -> None:
     """Refuse a query parameter that the operation does not take, or one that is no list and is given twice.
 
-    A typo must not widen a query without a word.
+    A typo must not widen a query without a word. And a header that the operation takes, where it is no list and comes
+    twice: which one is meant?
     """
+    _refuse_repeated_headers(request)
     query_string = request.scope["query_string"]
     if not query_string:
         return
@@ -121,8 +127,19 @@ async def refuse_unknown_query(request: Request) -> None:
         raise RequestValidationError(errors)
 
 
-StrictQuery = Depends(refuse_unknown_query)
+StrictQuery = Depends(refuse_stray_parameters)
 """For `APIRouter(dependencies=[...])`: holds for every operation of the router."""
+
+
+def _refuse_repeated_headers(request: Request) -> None:
+    names = [name for name, _ in request.scope["headers"]]
+    if len(set(names)) == len(names):
+        return
+    dependants = _with_inner(request.scope["route"].dependant)
+    single = {parameter.alias for dependant in dependants for parameter in dependant.header_params}.difference(_LISTS)
+    repeated = [name for name in sorted(single) if names.count(name.lower().encode()) > 1]
+    if repeated:
+        raise RequestValidationError([_error("header", name, "Given more than once", "repeated") for name in repeated])
 
 
 def _is_utf8(query_string: bytes) -> bool:
@@ -143,6 +160,12 @@ def _flatten(dependant: Dependant) -> Iterator[tuple[str, bool]]:
             yield parameter.alias, _is_list(parameter.field_info)
     for inner in dependant.dependencies:
         yield from _flatten(inner)
+
+
+def _with_inner(dependant: Dependant) -> Iterator[Dependant]:
+    yield dependant
+    for inner in dependant.dependencies:
+        yield from _with_inner(inner)
 
 
 def _is_list(field: FieldInfo) -> bool:

@@ -37,7 +37,8 @@ _BY_SQLSTATE: Mapping[str, type[AppError]] = {
     "53": exceptions.DatabaseBusy,  # too_many_connections, out of memory or disk
     "23503": exceptions.Conflict,  # foreign_key_violation
     "23505": exceptions.Conflict,  # unique_violation
-    **dict.fromkeys(("08", "25", "28", "3D", "42", "54", "55", "57", "58"), exceptions.DatabaseUnavailable),
+    # 0A: a statement that was prepared before its table changed; it is prepared anew.
+    **dict.fromkeys(("08", "0A", "25", "28", "3D", "42", "54", "55", "57", "58"), exceptions.DatabaseUnavailable),
 }
 _SYNTAX_OR_ACCESS = "42"
 _OF_CONNECTING = ("08", "28", "3D", "53", "57P")

@@ -62,7 +62,8 @@ async def _read(request: Request, limit: int) -> bytes:
 
 def _require_json(request: Request) -> None:
     content_type = Message()
-    content_type["content-type"] = request.headers.get("content-type", "")
+    # Several are malformed, and of no type.
+    content_type["content-type"] = ", ".join(request.headers.getlist("content-type"))
     is_json = re.fullmatch(r"application/([^/+]+\+)*json", content_type.get_content_type())
     is_utf8 = str(content_type.get_param("charset", "utf-8")).lower() in ("utf-8", "utf8")
     is_plain = request.headers.get("content-encoding", "identity").lower() == "identity"

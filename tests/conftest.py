@@ -102,7 +102,8 @@ async def connection(database_settings: DatabaseSettings) -> AsyncIterator[async
 
 
 def settings_for(cluster: Cluster, database: str = "app") -> DatabaseSettings:
-    return DatabaseSettings(database_url=SecretStr(cluster.url(database)))
+    """With patience: on a busy machine many requests at once wait longer for a connection than people should."""
+    return DatabaseSettings(database_url=SecretStr(cluster.url(database)), database_pool_timeout=5)
 
 
 def driver_url(settings: DatabaseSettings) -> str:

@@ -23,10 +23,9 @@ FAILED = 0
 
 @dataclass(frozen=True)
 class Orders:
-    """`bodies[i]` goes to `paths[i]`, in turn; without one it is GET."""
+    """Each connection makes these requests in turn: method, path, and the body or None."""
 
-    paths: list[str]
-    bodies: list[Any]
+    requests: list[tuple[str, str, Any]]
     connections: int
     seconds: float
 
@@ -58,7 +57,7 @@ class Load:
         self.address = host, int(port)
         self.end = time.perf_counter() + orders.seconds
         self.connections = orders.connections
-        self.messages = [_message(path, body) for path, body in zip(orders.paths, orders.bodies, strict=True)]
+        self.messages = [_message(*request) for request in orders.requests]
         self.latencies: dict[int, list[float]] = defaultdict(list)
 
     async def run(self) -> Report:
@@ -97,11 +96,11 @@ async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
     return int(answer[9:12]), b"\r\nconnection: close" not in answer
 
 
-def _message(path: str, body: Any) -> bytes:
+def _message(method: str, path: str, body: Any) -> bytes:
     if body is None:
-        return head("GET", path)
+        return head(method, path)
     data = json.dumps(body).encode()
-    return head("POST", path, "Content-Type: application/json", f"Content-Length: {len(data)}") + data
+    return head(method, path, "Content-Type: application/json", f"Content-Length: {len(data)}") + data
 
 
 class Running:

@@ -17,8 +17,11 @@ from tests.outages import children
 
 CONNECTIONS = 8
 ORDERS = Orders(
-    paths=["/health/live", AUDITS, f"{AUDITS}?count=none&limit=5"],
-    bodies=[None, audit_body(), None],
+    requests=[
+        ("GET", "/health/live", None),
+        ("POST", AUDITS, audit_body()),
+        ("GET", f"{AUDITS}?count=none&limit=5", None),
+    ],
     connections=CONNECTIONS,
     seconds=120,
 )

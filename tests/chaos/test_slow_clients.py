@@ -43,7 +43,9 @@ async def test_slow_heads_and_bodies_are_gone_after_15_seconds_and_others_do_not
         trickles = [
             asyncio.create_task(trickle(connection, *slow[number % 4])) for number, connection in enumerate(connections)
         ]
-        orders = Orders([f"{AUDITS}?count=none", AUDITS], [None, audit_body()], connections=2, seconds=12)
+        orders = Orders(
+            [("GET", f"{AUDITS}?count=none", None), ("POST", AUDITS, audit_body())], connections=2, seconds=12
+        )
         async with load(server.url, orders) as running:
             seconds = await asyncio.gather(*trickles)
             other = await running.report()
