@@ -53,8 +53,14 @@ test-peers: setup ## run the service beside what others wrote; needs Node, and s
 	else echo 'test-peers: Node 20 or newer is not there (https://nodejs.org); what needs it is skipped' >&2; fi
 	@$(BIN)/python -m pytest -m peers tests/peers
 
-chaos: setup ## load, faults and floods against the service as it is deployed; takes some ten minutes
+chaos: setup .tools/chaos/installed ## load, faults and floods against the service as it is deployed; takes some ten minutes
 	@$(BIN)/python -m pytest -s $(or $(T),tests/chaos)
+
+.tools/chaos/installed: requirements/chaos.txt | $(UV)
+	@echo "setup: installing Schemathesis into .tools/chaos" >&2
+	@test -x .tools/chaos/bin/python || $(UV) venv --quiet --no-python-downloads --python $(PYTHON) .tools/chaos
+	@$(UV) pip sync --quiet --require-hashes --python .tools/chaos/bin/python requirements/chaos.txt
+	@touch $@
 
 coverage: setup ## run the tests and say which lines of src they do not reach
 	@$(BIN)/coverage run -m pytest $(T)

@@ -8,7 +8,7 @@ from shutil import copy
 
 ROOT = Path(__file__).resolve().parent.parent
 UV = ROOT / ".tools" / "bin" / "uv"
-EXTRAS = {"base": None, "dev": "dev", "prod": "prod"}
+EXTRAS = {"base": None, "dev": "dev", "prod": "prod", "chaos": "chaos"}
 
 
 def compile_to(target: Path, extra: str | None, *options: str) -> None:

@@ -17,6 +17,7 @@ from tests.conftest import settings_for
 from tests.wire import connect, head
 
 JSON = "Content-Type: application/json"
+BATCH = f"{AUDITS}/batch"
 NO_RECORD = f"{AUDITS}/01a20327-4455-7040-bbfd-742c4f9b48f3"
 Case = tuple[bytes, int, str]
 
@@ -106,7 +107,7 @@ BODIES = [
         ("Content-Type: application/jsonx",), (JSON, "Content-Encoding: gzip"), (JSON, JSON), ("Content-Type: ",),
         ("Content-Type: multipart/form-data; boundary=a",), ("Content-Type: application/x-www-form-urlencoded",),
     )),
-    *((send("POST", f"{AUDITS}/batch", json.dumps(batch).encode(), JSON), 422, "validation-error") for batch in BATCHES),
+    *((send("POST", BATCH, json.dumps(batch).encode(), JSON), 422, "validation-error") for batch in BATCHES),
     *((send("PATCH", NO_RECORD, json.dumps(patch).encode(), JSON), 422, "validation-error") for patch in PATCHES),
     (send("PUT", NO_RECORD, json.dumps(audit_body()).encode(), JSON), 422, "validation-error"),
 ]  # fmt: skip

@@ -39,10 +39,18 @@ _PROVIDER_ERRORS = (
     exceptions.AITimeout,
 )
 
+_EVENT = {
+    "type": "object",
+    "properties": {
+        "event": {"enum": ["start", "delta", "done", "error"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+    "required": ["event", "data"],
+}
 _STREAMED = problems.documented(*problems.BODY_ERRORS, *_PROVIDER_ERRORS)
 _STREAMED[200] = {
     "description": "The answer as it is written.",
-    "content": {EventSourceResponse.media_type: {"schema": {"type": "string"}, "example": EXAMPLE_STREAM}},
+    "content": {EventSourceResponse.media_type: {"itemSchema": _EVENT, "example": EXAMPLE_STREAM}},
 }
 
 StreamEvent = StreamStart | StreamDelta | AIResponse

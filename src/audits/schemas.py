@@ -228,8 +228,10 @@ class AuditFilter(CustomModel):
 
 
 class AuditSelection(AuditFilter):
-    """Which records, as a JSON object."""
+    """Which records, as a JSON object, which can tell one value from a list of one."""
 
+    action: list[NameFilter] = Field(default=[], description=AuditFilter.model_fields["action"].description)
+    status: list[AuditStatus] = Field(default=[])
     details: Details | None = Field(None, description="What the record's details contain.")
 
 

@@ -1,0 +1,77 @@
+"""The service does what its OpenAPI document says: Schemathesis asks it thousands of things to find out.
+
+https://schemathesis.readthedocs.io
+"""
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from src.config import PROJECT_ROOT, DatabaseSettings
+from tests.ai.provider import ANSWER, Received, Reply, Stream, answers, message, run_provider, text
+from tests.application import run_server
+
+# `make chaos` builds it: its fifty packages are no part of the environment that everybody has.
+SCHEMATHESIS = PROJECT_ROOT / ".tools" / "chaos" / "bin" / "schemathesis"
+CASES = 1_000
+
+# A history is kept, and read, when its record is gone.
+CONFIGURATION = """
+[[operations]]
+include-path = "/api/v1/audits/{audit_id}/history"
+checks.use_after_free.enabled = false
+"""
+
+
+def reply(request: Received) -> Reply | Stream:
+    """What is well-formed for whatever is asked."""
+    if request.body.get("stream"):
+        return ANSWER
+    form = request.body.get("text", {}).get("format", {}).get("schema", {})
+    value: dict[str, Any] = {
+        name: [] if name in ("findings", "unsupported") else "a" if name == "summary" else None
+        for name in form.get("properties", ())
+    }
+    return answers(output=[message(text(json.dumps(value)))])
+
+
+@pytest.fixture
+def configuration(tmp_path: Path) -> Path:
+    path = tmp_path / "schemathesis.toml"
+    path.write_text(CONFIGURATION)
+    return path
+
+
+@pytest.mark.parametrize("seed", [1, 20_261_122, 987_654_321])
+async def test_the_contract_holds_for_thousands_of_cases(
+    seed: int, database_settings: DatabaseSettings, configuration: Path
+) -> None:
+    options = ["--checks=all", "--exclude-checks=positive_data_acceptance", "--mode=all"]
+    options += ["--phases=examples,coverage,fuzzing,stateful", "--generation-database=none", "--workers=1"]
+    options += [f"--seed={seed}", "--continue-on-failure", "--no-color", "--max-examples=60"]
+    environment = {"OPENAI_API_KEY": "sk-test"}
+    async with run_provider() as provider:
+        provider.replies_by(reply)
+        environment["OPENAI_BASE_URL"] = provider.url
+        async with run_server(database_settings.database_url.get_secret_value(), **environment) as server:
+            process = await asyncio.create_subprocess_exec(
+                SCHEMATHESIS,
+                f"--config-file={configuration}",
+                "run",
+                f"{server.url}/openapi.json",
+                *options,
+                cwd=configuration.parent,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+            async with asyncio.timeout(600):
+                output = (await process.communicate())[0].decode()
+    cases = re.search(r"(\d[\d,]*) generated", output)
+    print(f"\nseed {seed}: {output[output.rfind('SUMMARY') :]}")
+    assert process.returncode == 0, output
+    assert cases
+    assert int(cases[1].replace(",", "")) >= CASES
