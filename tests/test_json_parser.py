@@ -56,3 +56,11 @@ def test_the_list_of_errors_is_bounded() -> None:
     with pytest.raises(ValidationFailed) as raised:
         json_parser.parse(json.dumps(["\0"] * 5000).encode())
     assert len(raised.value.extensions["errors"]) == 1000
+
+
+@pytest.mark.parametrize("container", ["{}", "[]"])
+def test_more_objects_and_arrays_than_can_be_afforded_are_refused(container: str) -> None:
+    assert len(json_parser.parse(f"[{','.join([container] * 199_999)}]".encode())) == 199_999
+    with pytest.raises(ValidationFailed) as refused:
+        json_parser.parse(f"[{','.join([container] * 200_000)}]".encode())
+    assert refused.value.extensions["errors"][0]["type"] == "too_many"
