@@ -11,7 +11,7 @@ WITH_POSTGRES := $(BIN)/python -m scripts.postgres
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-peers coverage migrate rollback migration verify check format lock openapi up down chaos
+.PHONY: help setup run test test-peers chaos coverage migrate rollback migration verify check audit format lock openapi up down
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,14 @@ check: setup ## format, lint, types, contracts, and that locks, migrations and O
 	@$(BIN)/python -m scripts.lock --check
 	@$(BIN)/python -m scripts.openapi --check
 	@$(BIN)/python -m scripts.check_migrations
+
+audit: .tools/prod/installed setup ## list the licences, and look for known vulnerabilities, of all that an image carries
+	@$(BIN)/python -m scripts.audit .tools/prod/lib/python*/site-packages
+
+.tools/prod/installed: requirements/prod.txt | $(UV)
+	@test -x .tools/prod/bin/python || $(UV) venv --quiet --no-python-downloads --python $(PYTHON) .tools/prod
+	@$(UV) pip sync --quiet --require-hashes --python .tools/prod/bin/python requirements/prod.txt
+	@touch $@
 
 format: setup ## rewrite the code in the project's format
 	@$(BIN)/ruff check --fix-only --quiet .

@@ -1,0 +1,65 @@
+"""`python -m scripts.audit SITE_PACKAGES`: the licence and the known vulnerabilities of all that an image carries."""
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+
+from scripts.lock import ROOT, UV
+
+LOCKED = ROOT / "requirements" / "prod.txt"
+# Those under which software may be used and passed on beside other software. Any other is for people to decide on.
+ALLOWED = re.compile(
+    r"\b(MIT|BSD|0BSD|Apache|ISC|MPL|Mozilla|PSF|Python Software Foundation|Unlicense)\b", re.IGNORECASE
+)
+UNREACHABLE = "error sending request"
+
+
+def licence(package: Distribution) -> str:
+    """By the newest of the fields that name it; the text of a licence, which some put there, begins with its name."""
+    metadata = package.metadata
+    classified = [name.rpartition(" :: ")[2] for name in metadata.get_all("Classifier", []) if "License" in name]
+    named = metadata.get("License-Expression") or "; ".join(classified) or metadata.get("License") or "unknown"
+    return named.strip().partition("\n")[0]
+
+
+def list_licences(site_packages: str) -> list[str]:
+    """Print each package with its licence; the names of those that nobody has allowed."""
+    packages = sorted(distributions(path=[site_packages]), key=lambda package: package.name.lower())
+    for package in packages:
+        print(f"{package.name} {package.version}: {licence(package)}")
+    return [package.name for package in packages if not ALLOWED.search(licence(package))]
+
+
+def find_vulnerabilities() -> bool:
+    """Whether uv knows of any, which it asks the OSV database. Without a way there the check is skipped, aloud."""
+    pins = re.findall(r"^([a-z0-9][^\\\n]*?) *\\?$", LOCKED.read_text(), re.MULTILINE)
+    project = (
+        f'[project]\nname = "locked"\nversion = "0"\nrequires-python = ">=3.11"\ndependencies = {json.dumps(pins)}\n'
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "pyproject.toml").write_text(project)
+        command = [str(UV), "audit", "--preview-features=audit-command", "--project", folder]
+        done = subprocess.run(command, capture_output=True, text=True)
+    if UNREACHABLE in done.stderr:
+        print(
+            "audit: vulnerabilities NOT checked, skipped: the database of vulnerabilities cannot be reached from here"
+        )
+        return False
+    print(done.stdout, done.stderr, sep="")
+    return done.returncode != 0
+
+
+def main() -> None:
+    unclear = list_licences(sys.argv[1])
+    if unclear:
+        sys.exit(f"audit: no licence that is allowed: {', '.join(unclear)}")
+    if find_vulnerabilities():
+        sys.exit("audit: see above")
+
+
+if __name__ == "__main__":
+    main()
