@@ -22,8 +22,8 @@ def licence(package: Distribution) -> str:
     """By the newest of the fields that name it; the text of a licence, which some put there, begins with its name."""
     metadata = package.metadata
     classified = [name.rpartition(" :: ")[2] for name in metadata.get_all("Classifier", []) if "License" in name]
-    named = metadata.get("License-Expression") or "; ".join(classified) or metadata.get("License") or "unknown"
-    return named.strip().partition("\n")[0]
+    named = metadata.get_all("License-Expression") or classified or metadata.get_all("License") or ["unknown"]
+    return "; ".join(named).strip().partition("\n")[0]
 
 
 def list_licences(site_packages: str) -> list[str]:
@@ -42,7 +42,7 @@ def find_vulnerabilities() -> bool:
     )
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "pyproject.toml").write_text(project)
-        command = [str(UV), "audit", "--preview-features=audit-command", "--project", folder]
+        command = (UV, "audit", "--preview-features=audit-command", "--project", folder)
         done = subprocess.run(command, capture_output=True, text=True)
     if UNREACHABLE in done.stderr:
         print(

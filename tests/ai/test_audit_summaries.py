@@ -186,7 +186,7 @@ async def test_a_filter_takes_the_names_of_the_list_and_details_as_an_object(
     await create_audit(client, details={"tenant": "t-2"})
     provider.replies(finds(finding(wanted)))
     chosen = {
-        "action": "invoice.*",
+        "action": ["invoice.*"],
         "status": ["pending", "failure"],
         "details": {"tenant": "t-1"},
         "occurred_from": "2020-01-01T00:00:00Z",

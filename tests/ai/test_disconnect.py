@@ -75,7 +75,7 @@ async def test_a_caller_that_leaves_cancels_the_call_without_noise_and_gives_its
     status: int,
 ) -> None:
     provider.replies(reply, answers())
-    settings = {"ai_max_in_flight": 1, "ai_place_timeout": 5, "ai_breaker_failures": 1}
+    settings = {"ai_max_in_flight": 1, "ai_place_timeout": 1.5, "ai_breaker_failures": 1}
     async with asyncio.timeout(10), run_uvicorn(provider, **settings) as port:
         caplog.set_level(logging.INFO)
         caplog.clear()

@@ -32,7 +32,7 @@ async def test_who_finds_no_place_is_503_soon_and_the_provider_is_not_asked(prov
 
 async def test_who_waits_gets_the_place_that_becomes_free(provider: Provider) -> None:
     provider.replies(Reply(answers().body, delay=0.2), answers())
-    async with run_ai(provider, ai_max_in_flight=1, ai_place_timeout=5) as client:
+    async with run_ai(provider, ai_max_in_flight=1, ai_place_timeout=1.5) as client:
         both = await asyncio.gather(ask(client), ask(client))
     assert [answer.status_code for answer in both] == [200, 200]
 
