@@ -58,9 +58,9 @@ def test_the_list_of_errors_is_bounded() -> None:
     assert len(raised.value.extensions["errors"]) == 1000
 
 
-@pytest.mark.parametrize("container", ["{}", "[]"])
-def test_more_objects_and_arrays_than_can_be_afforded_are_refused(container: str) -> None:
-    assert len(json_parser.parse(f"[{','.join([container] * 199_999)}]".encode())) == 199_999
+def test_more_objects_and_arrays_than_can_be_afforded_are_refused() -> None:
+    containers = [b"{}", b"[]"] * 100_000
+    assert len(json_parser.parse(b"[" + b",".join(containers[1:]) + b"]")) == 199_999
     with pytest.raises(ValidationFailed) as refused:
-        json_parser.parse(f"[{','.join([container] * 200_000)}]".encode())
+        json_parser.parse(b"[" + b",".join(containers) + b"]")
     assert refused.value.extensions["errors"][0]["type"] == "too_many"

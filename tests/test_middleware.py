@@ -76,7 +76,8 @@ async def test_what_takes_too_long_is_504_and_an_answer_that_has_begun_may_take_
     async def slow() -> StreamingResponse:
         return StreamingResponse(slowly())
 
-    async with run_with(router, database_settings, request_timeout=0.2, request_body_timeout=0.1) as client:
+    changes = {"request_timeout": 0.2, "request_body_timeout": 0.1}
+    async with asyncio.timeout(10), run_with(router, database_settings, **changes) as client:
         response = await client.get(f"{AUDITS}/never", headers={"Origin": "https://app.example"})
         assert (response.status_code, response.json()["code"]) == (504, "request-timeout")
         assert response.headers["Access-Control-Allow-Origin"] == "*"
@@ -99,7 +100,7 @@ async def test_beyond_its_places_a_request_is_503_at_once_and_others_have_places
         yield b""
 
     signals = [asyncio.Event() for _ in range(5)]
-    async with run_with(router, database_settings, max_in_flight=2) as client:
+    async with asyncio.timeout(10), run_with(router, database_settings, max_in_flight=2) as client:
         slow = [asyncio.create_task(client.post(f"{AUDITS}/held", content=body_after(signal))) for signal in signals]
         holders = [asyncio.create_task(client.post(f"{AUDITS}/held")) for _ in range(2)]
         for _ in holders:
