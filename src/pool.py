@@ -1,6 +1,7 @@
 """A pool of connections in which nobody is passed by."""
 
 import asyncio
+from collections import deque
 from typing import Any
 
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -16,26 +17,47 @@ class FairPool(AsyncAdaptedQueuePool):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._places = asyncio.Semaphore(self.size() + self._max_overflow)
+        self._free = self.size() + self._max_overflow
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def checkedin(self) -> int:
+        """How many connections there are for whoever asks now."""
+        return super().checkedin() if self._free else 0
 
     def _do_get(self) -> ConnectionPoolEntry:
-        try:
-            await_(self._take_place())
-        except TimeoutError:
-            raise PoolTimeoutError("every connection is in use") from None
+        if self._free:
+            self._free -= 1
+        else:
+            await_(self._wait())
         try:
             return super()._do_get()
         except BaseException:
-            self._places.release()
+            self._pass_on()
             raise
 
-    async def _take_place(self) -> None:
-        if self._places.locked():
+    async def _wait(self) -> None:
+        place = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        try:
             async with asyncio.timeout(self.timeout()):
-                await self._places.acquire()
-        else:
-            await self._places.acquire()
+                await place
+        except BaseException as error:
+            if not place.cancelled():
+                # It was given to us just as we gave up.
+                self._pass_on()
+            if isinstance(error, TimeoutError):
+                raise PoolTimeoutError("every connection is in use") from None
+            raise
 
     def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
         super()._do_return_conn(record)
-        self._places.release()
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Give a place to whoever has waited longest; who has given up has cancelled it."""
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                return
+        self._free += 1
