@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from sqlalchemy import text
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.util import greenlet_spawn
 
 from src.config import DatabaseSettings
 from src.database import create_engine
@@ -21,37 +21,49 @@ async def engine(database_settings: DatabaseSettings) -> AsyncIterator[AsyncEngi
     await engine.dispose()
 
 
-async def test_who_has_waited_longest_is_served_first_whoever_comes_meanwhile(engine: AsyncEngine) -> None:
-    served: list[int] = []
-
-    async def work() -> None:
-        for turn in range(5):
-            async with engine.connect() as connection:
-                await connection.execute(text("SELECT 1"))
-                served.append(turn)
-
-    await asyncio.gather(*(work() for _ in range(8)))
-    # Who comes back at once comes after all who wait.
-    assert served == sorted(served)
+async def borrow_and_return(engine: AsyncEngine) -> None:
+    borrowed = await engine.raw_connection()
+    await greenlet_spawn(borrowed.close)
 
 
-async def test_no_place_is_lost_with_those_who_gave_up(engine: AsyncEngine) -> None:
-    async def connect() -> None:
-        async with engine.connect():
-            pass
+async def test_who_has_waited_is_served_before_who_comes_just_then(engine: AsyncEngine) -> None:
+    held, order = await engine.raw_connection(), []
 
-    async with engine.connect():
-        waiting = [asyncio.create_task(connect()) for _ in range(5)]
-        await asyncio.sleep(0)
-        waiting[0].cancel()
-        await asyncio.sleep(0)
-        waiting[2].cancel()
-    # Cancelled in the very moment in which it is given the place.
-    waiting[1].cancel()
-    results = await asyncio.gather(*waiting, return_exceptions=True)
-    assert [type(result) for result in results[3:]] == [type(None)] * 2
+    async def wait() -> None:
+        await borrow_and_return(engine)
+        order.append("waited")
+
+    def return_and_come_again() -> None:
+        held.close()
+        again = engine.sync_engine.raw_connection()
+        order.append("came again")
+        again.close()
+
+    waiting = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    await greenlet_spawn(return_and_come_again)
+    await waiting
+    assert order == ["waited", "came again"]
+
+
+async def test_no_place_is_lost_with_those_who_give_up(engine: AsyncEngine) -> None:
+    held = await engine.raw_connection()
+    early, late, patient = [asyncio.create_task(borrow_and_return(engine)) for _ in range(3)]
+    await asyncio.sleep(0)
+    early.cancel()
+    await asyncio.sleep(0)
+
+    def return_and_cancel() -> None:
+        held.close()
+        # It has been given the place and does not know yet.
+        late.cancel()
+
+    await greenlet_spawn(return_and_cancel)
     async with asyncio.timeout(1):
-        await asyncio.gather(*(connect() for _ in range(5)))
+        await patient
+        await borrow_and_return(engine)
+    assert early.cancelled()
+    assert late.cancelled()
 
 
 async def test_a_wait_has_an_end(database_settings: DatabaseSettings) -> None:
