@@ -105,11 +105,12 @@ def _fingerprint(bound_to: Any) -> str:
 
 def links(path: str, query: PageQuery, next_cursor: str | None) -> str:
     """The pages around this one, as a `Link` header (RFC 8288): `first`, `prev` by offset only, and `next`."""
-    targets = _link_targets(path, query.model_dump(mode="json", exclude_unset=True), next_cursor)
+    targets = link_targets(path, query.model_dump(mode="json", exclude_unset=True), next_cursor)
     return ", ".join(f'<{target}>; rel="{relation}"' for relation, target in targets.items())
 
 
-def _link_targets(path: str, query: Mapping[str, Any], next_cursor: str | None) -> dict[str, str]:
+def link_targets(path: str, query: Mapping[str, Any], next_cursor: str | None) -> dict[str, str]:
+    """`query` is what the caller has set, as JSON values."""
     kept = {name: _in_query(value) for name, value in query.items() if name not in ("cursor", "offset")}
 
     def target(**position: str | int) -> str:
