@@ -11,7 +11,7 @@ WITH_POSTGRES := $(BIN)/python -m scripts.postgres
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-peers coverage migrate rollback migration verify check format lock openapi up down
+.PHONY: help setup run test test-peers coverage migrate rollback migration domain verify check format lock openapi up down
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ rollback: setup ## take one revision back; what a table holds is kept
 migration: setup ## write a new revision: make migration m="add invoice"
 	@test -n "$(m)" || { echo 'usage: make migration m="what it does"' >&2; exit 2; }
 	@$(WITH_POSTGRES) $(BIN)/alembic revision --autogenerate --message "$(m)"
+
+domain: setup ## write a new domain: make domain name=invoices [singular=invoice]
+	@$(BIN)/python -m scripts.domain "$$name" "$$singular"
 
 verify: setup ## recompute every hash and chain of the audit trail
 	@$(WITH_POSTGRES) $(BIN)/python -m src.audits.verify
