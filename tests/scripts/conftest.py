@@ -19,7 +19,7 @@ def project(tmp_path: Path) -> Path:
     for name in COPIED:
         source = PROJECT_ROOT / name
         if source.is_dir():
-            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("node_modules"))
+            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("node_modules", ".venv"))
         else:
             shutil.copy2(source, tmp_path / name)
     return tmp_path
