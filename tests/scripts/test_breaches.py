@@ -22,29 +22,31 @@ class Breach(NamedTuple):
     said: str
 
 
-SERVICE, ROUTER, SCHEMAS = (f"src/invoices/{name}.py" for name in ("service", "router", "schemas"))
-INVOICES, INVOICE = "/api/v1/invoices", "/api/v1/invoices/{invoice_id}"
+SERVICE, ROUTER, SCHEMAS = (f"src/spare_parts/{name}.py" for name in ("service", "router", "schemas"))
+PARTS, PART = "/api/v1/spare-parts", "/api/v1/spare-parts/{spare_part_id}"
 
 CONTRACTS = {
     "Who may import whom across src": [
         Breach("src/utils.py", "", "X = 1", "- src.utils"),
-        Breach("src/audits/service.py", "", "import src.invoices.service", "- src.audits.service -> src.invoices.*"),
+        Breach(
+            "src/audits/service.py", "", "import src.spare_parts.service", "- src.audits.service -> src.spare_parts.*"
+        ),
     ],
     "Who may import whom inside a domain": [
-        Breach("src/invoices/helpers.py", "", "X = 1", "- src.invoices.helpers"),
-        Breach(SCHEMAS, "", "import src.invoices.service", "- src.invoices.schemas -> src.invoices.service *"),
+        Breach("src/spare_parts/helpers.py", "", "X = 1", "- src.spare_parts.helpers"),
+        Breach(SCHEMAS, "", "import src.spare_parts.service", "- src.spare_parts.schemas -> src.spare_parts.service *"),
     ],
     "Services, models and exceptions know no web framework": [
-        Breach(SERVICE, "", "import fastapi", "*src.invoices.service -> fastapi *"),
+        Breach(SERVICE, "", "import fastapi", "*src.spare_parts.service -> fastapi *"),
     ],
     "Routers import no SQLAlchemy themselves": [
-        Breach(ROUTER, "", "import sqlalchemy", "*src.invoices.router -> sqlalchemy *"),
+        Breach(ROUTER, "", "import sqlalchemy", "*src.spare_parts.router -> sqlalchemy *"),
     ],
     "Only main imports routers": [
-        Breach("src/index.py", "", "import src.invoices.router", "- src.index -> src.invoices.router *"),
+        Breach("src/index.py", "", "import src.spare_parts.router", "- src.index -> src.spare_parts.router *"),
     ],
     "Only the AI client imports openai": [
-        Breach("src/invoices/constants.py", "", "import openai", "*src.invoices.constants -> openai *"),
+        Breach("src/spare_parts/constants.py", "", "import openai", "*src.spare_parts.constants -> openai *"),
     ],
 }
 
@@ -60,9 +62,9 @@ RULES = [
     Breach("tests/gone/test_it.py", "", "X = 1", "*tests/gone: there is no src/gone; delete the folder"),
     Breach(
         "pyproject.toml",
-        '    "invoices",\n',
+        '    "spare_parts",\n',
         "",
-        '*src/invoices: nothing says whom it may import; add the line "invoices"*',
+        '*src/spare_parts: nothing says whom it may import; add the line "spare_parts"*',
     ),
     Breach(
         "src/main.py",
@@ -72,9 +74,9 @@ RULES = [
     ),
     Breach(
         "src/models.py",
-        "from src.invoices import models as invoices\n",
+        "from src.spare_parts import models as spare_parts\n",
         "",
-        "*src/invoices/models.py: Alembic does not see its tables; import it in src/models.py",
+        "*src/spare_parts/models.py: Alembic does not see its tables; import it in src/models.py",
     ),
     Breach(
         SERVICE,
@@ -83,64 +85,64 @@ RULES = [
         f"*{SERVICE}:*: .commit()",
     ),
     Breach(
-        "src/invoices/exceptions.py",
+        "src/spare_parts/exceptions.py",
         "",
         "async def settle(connection: Exception) -> None:\n    await connection.exec_driver_sql('ROLLBACK')",
-        "*src/invoices/exceptions.py:*: ROLLBACK",
+        "*src/spare_parts/exceptions.py:*: ROLLBACK",
     ),
     # Of an endpoint and its description.
     Breach(
-        ROUTER, 'summary="List invoices", ', "", f"*{ROUTER}:*: list_invoices (GET {INVOICES}) has no summary; give*"
+        ROUTER, 'summary="List spare parts", ', "", f"*{ROUTER}:*: list_spare_parts (GET {PARTS}) has no summary; give*"
     ),
     Breach(
         ROUTER,
         '    """Afterwards it is 404."""\n',
         "",
-        f"*{ROUTER}:*: delete_invoice (DELETE {INVOICE}) has no description; write its docstring",
+        f"*{ROUTER}:*: delete_spare_part (DELETE {PART}) has no description; write its docstring",
     ),
     Breach(
         ROUTER,
-        ") -> InvoicePage:",
+        ") -> SparePartPage:",
         ") -> dict[str, str]:",
-        f"*{ROUTER}:*: list_invoices (GET {INVOICES}) answers with no model; give it a return type",
+        f"*{ROUTER}:*: list_spare_parts (GET {PARTS}) answers with no model; give it a return type",
     ),
     Breach(
         SCHEMAS,
         "model_config = example(_RECORD)",
         "",
-        f"*{ROUTER}:*: patch_invoice (PATCH {INVOICE}) shows no example; give the model of its answer one*",
+        f"*{ROUTER}:*: patch_spare_part (PATCH {PART}) shows no example; give the model of its answer one*",
     ),
     Breach(
         SCHEMAS,
         "model_config = example(_WRITTEN)",
         "",
-        f"*{ROUTER}:*: create_invoice (POST {INVOICES}) shows no example; give the model of its body one*",
+        f"*{ROUTER}:*: create_spare_part (POST {PARTS}) shows no example; give the model of its body one*",
     ),
     Breach(
         ROUTER,
-        "_REMOVED = answers.describe(InvoiceNotFound, VersionMismatch)",
+        "_REMOVED = answers.describe(SparePartNotFound, VersionMismatch)",
         "_REMOVED = answers.describe()",
-        f"*{ROUTER}:*: delete_invoice (DELETE {INVOICE}) can answer 404, 412* and does not say so; add*",
+        f"*{ROUTER}:*: delete_spare_part (DELETE {PART}) can answer 404, 412* and does not say so; add*",
     ),
     Breach(
         ROUTER,
         "responses=problems.documented(*problems.DATABASE_ERRORS),",
         "",
-        f"*{ROUTER}:*: list_invoices (GET {INVOICES}) can answer 503 and does not say so; add*",
+        f"*{ROUTER}:*: list_spare_parts (GET {PARTS}) can answer 503 and does not say so; add*",
     ),
     Breach(
         ROUTER,
-        "async def read_invoice",
-        "async def create_invoice",
-        f"*{ROUTER}:*(GET {INVOICE}) and {ROUTER}:*(POST {INVOICES}) have one operation id; rename a function",
+        "async def read_spare_part",
+        "async def create_spare_part",
+        f"*{ROUTER}:*(GET {PART}) and {ROUTER}:*(POST {PARTS}) have one operation id; rename a function",
     ),
 ]
 
 
 @pytest.fixture
-def invoices(project: Path) -> Path:
+def breached(project: Path) -> Path:
     """The copy with a domain to break the rules in."""
-    write(render(Names.choose("invoices"), project), project)
+    write(render(Names.choose("spare_parts"), project), project)
     return project
 
 
@@ -157,19 +159,19 @@ def assert_named(breach: Breach, output: str) -> None:
         pytest.fail(f"{breach} was not named in:\n{output}", pytrace=False)
 
 
-def test_a_breach_of_each_contract_is_named(invoices: Path) -> None:
+def test_a_breach_of_each_contract_is_named(breached: Path) -> None:
     breaches = [breach for broken in CONTRACTS.values() for breach in broken]
     for breach in breaches:
-        commit(breach, invoices)
-    output = run(invoices, "lint-imports").stdout
+        commit(breach, breached)
+    output = run(breached, "lint-imports").stdout
     for breach in breaches:
         assert_named(breach, output)
     assert re.findall(r"^(.+) BROKEN", output, re.MULTILINE) == [*CONTRACTS]
 
 
-def test_a_breach_of_each_rule_names_the_file_the_rule_and_the_mend(invoices: Path) -> None:
+def test_a_breach_of_each_rule_names_the_file_the_rule_and_the_mend(breached: Path) -> None:
     for breach in RULES:
-        commit(breach, invoices)
-    tested = run(invoices, "pytest", "--tb=short", *ARCHITECTURE)
+        commit(breach, breached)
+    tested = run(breached, "pytest", "--tb=short", *ARCHITECTURE)
     for breach in RULES:
         assert_named(breach, tested.stdout + tested.stderr)
