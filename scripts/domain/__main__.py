@@ -70,19 +70,21 @@ def _run(folder: Path, *command: str) -> None:
 
 
 def write(files: Files, project: Path) -> None:
-    """Write them all; where that is not possible, leave everything as it was."""
+    """Write them all, or leave everything as it was. Raises `Refused`."""
     before = {path: (project / path).read_bytes() if (project / path).exists() else None for path in files}
     folders = {path.parent for path in files if not (project / path.parent).exists()}
     try:
         for path, text in files.items():
             (project / path.parent).mkdir(parents=True, exist_ok=True)
             (project / path).write_text(text)
-    except BaseException:
+    except BaseException as error:
         for path, content in before.items():
             with suppress(OSError):
                 (project / path).write_bytes(content) if content is not None else (project / path).unlink()
         for folder in folders:
             shutil.rmtree(project / folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise Refused(f"cannot write it, and all is as it was: {error}") from None
         raise
 
 

@@ -3,6 +3,7 @@
 import builtins
 import keyword
 import re
+import sys
 from dataclasses import dataclass
 from typing import Self
 
@@ -37,6 +38,8 @@ class Names:
         if not plural:
             raise Refused("usage: make domain name=invoices [singular=invoice]")
         _check(plural)
+        if plural in sys.stdlib_module_names:
+            raise Refused(f"{plural} is a module of Python's own library: choose another")
         singular = singular or _singular_of(plural)
         _check(singular)
         if singular == plural:

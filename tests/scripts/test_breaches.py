@@ -79,6 +79,12 @@ RULES = [
         "*src/spare_parts/models.py: Alembic does not see its tables; import it in src/models.py",
     ),
     Breach(
+        "src/spare_parts/models.py",
+        '"spare_part",',
+        '"another",',
+        "*alembic/versions: spare_part is created, and no src/[*]/models.py declares it; take it away*",
+    ),
+    Breach(
         SERVICE,
         "",
         "async def settle(connection: AsyncConnection) -> None:\n    await connection.commit()",
