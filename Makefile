@@ -75,7 +75,7 @@ check: setup ## format, lint, types, contracts, and that locks, migrations and O
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m scripts.lock --check
 	@$(BIN)/python -m scripts.openapi --check
 	@$(BIN)/python -m scripts.check_migrations
