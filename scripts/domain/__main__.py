@@ -4,7 +4,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from scripts.domain.names import Names, Refused
@@ -15,7 +15,7 @@ CONTRACT = Path("tests/openapi.json")
 COPIED = ("src", "scripts", "alembic", "alembic.ini", "pyproject.toml", CONTRACT)
 
 TOLD = """\
-{plural}: table {singular}, endpoints under {path}
+{names.plural}: table {names.singular}, endpoints under /api/v1/{names.path}
 
 written
 {written}
@@ -35,8 +35,9 @@ next
 def main(plural: str = "", singular: str = "") -> None:
     names = Names.choose(plural, singular)
     files = generate(names, PROJECT)
+    new = sorted(str(path) for path in files if not (PROJECT / path).exists())
     write(files, PROJECT)
-    print(tell(names, files))
+    print(TOLD.format(names=names, written="".join(f"  {path}\n" for path in new)))
 
 
 def generate(names: Names, project: Path) -> Files:
@@ -71,29 +72,29 @@ def _run(folder: Path, *command: str) -> None:
 
 def write(files: Files, project: Path) -> None:
     """Write them all, or leave everything as it was. Raises `Refused`."""
-    before = {path: (project / path).read_bytes() if (project / path).exists() else None for path in files}
-    folders = {path.parent for path in files if not (project / path.parent).exists()}
+    before = {path: (project / path).read_bytes() for path in files if (project / path).exists()}
+    new = {path for path in files if path not in before}
+    new |= {path.parent for path in new if not (project / path.parent).exists()}
     try:
         for path, text in files.items():
-            (project / path.parent).mkdir(parents=True, exist_ok=True)
+            (project / path.parent).mkdir(exist_ok=True)
             (project / path).write_text(text)
     except BaseException as error:
-        for path, content in before.items():
-            with suppress(OSError):
-                (project / path).write_bytes(content) if content is not None else (project / path).unlink()
-        for folder in folders:
-            shutil.rmtree(project / folder, ignore_errors=True)
+        _undo(before, new, project)
         if isinstance(error, OSError):
             raise Refused(f"cannot write it, and all is as it was: {error}") from None
         raise
 
 
-def tell(names: Names, files: Files) -> str:
-    written = (str(path) for path in sorted(files) if names.singular in path.name or names.plural in path.parts)
-    path = f"/api/v1/{names.plural.replace('_', '-')}"
-    return TOLD.format(
-        plural=names.plural, singular=names.singular, path=path, written="".join(f"  {name}\n" for name in written)
-    )
+def _undo(before: Mapping[Path, bytes], new: Iterable[Path], project: Path) -> None:
+    # The files in a folder come before it.
+    for path in sorted((project / path for path in new), reverse=True):
+        if path.is_dir():
+            path.rmdir()
+        elif path.is_file():
+            path.unlink()
+    for relative, content in before.items():
+        (project / relative).write_bytes(content)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Self
 from pluralizer import Pluralizer
 from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
 
-MAX_LENGTH = 28  # of a name in the lines of the template that are no code, which the formatter cannot break
+MAX_LENGTH = 28  # with which no line of prose in the template, that no formatter breaks, grows too long
 
 # SQLAlchemy quotes its words; these it does not know, and the raw SQL of src/migrations.py quotes none.
 SQL_WORDS = RESERVED_WORDS | {"collation", "concurrently", "lateral", "system_user", "tablesample"}
@@ -46,31 +46,21 @@ class Names:
             raise Refused(f"{plural} names one as well as many: make domain name={plural} singular=...")
         return cls(plural, singular)
 
+    @property
+    def path(self) -> str:
+        return self.plural.replace("_", "-")
+
     def spellings(self) -> list[str]:
-        """Each way in which both are written, the longer one first."""
-        return [spell(name) for name in (self.plural, self.singular) for spell in (_snake, _kebab, _camel, _prose)] + [
-            _sentence(self.plural), self.plural.upper(),
-        ]  # fmt: skip
-
-
-def _snake(name: str) -> str:
-    return name
-
-
-def _kebab(name: str) -> str:
-    return name.replace("_", "-")
+        """Each way in which they are written, the plural first, in which the singular can be found."""
+        prose = self.plural.replace("_", " ")
+        return [
+            *(self.plural, self.path, prose, prose.capitalize(), self.plural.upper()),
+            *(self.singular, self.singular.replace("_", "-"), self.singular.replace("_", " "), _camel(self.singular)),
+        ]
 
 
 def _camel(name: str) -> str:
     return "".join(word.capitalize() for word in name.split("_"))
-
-
-def _prose(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _sentence(name: str) -> str:
-    return _prose(name).capitalize()
 
 
 def _check(name: str) -> None:

@@ -36,10 +36,8 @@ def test_a_new_domain_keeps_every_rule_and_passes_its_tests(project: Path) -> No
         assert checked.returncode == 0, checked.stdout
     tested = run(project, "pytest", "-q", f"tests/{LONGEST.plural}", *ARCHITECTURE)
     assert tested.returncode == 0, tested.stdout
-    again = run(project, "python", "-m", "scripts.domain", LONGEST.plural)
-    assert again.returncode == 1
-    assert again.stderr == f"domain: {LONGEST.plural} is taken: src/{LONGEST.plural} is there\n"
-    assert contents(project) == after
+    with pytest.raises(SystemExit, match=f"domain: {LONGEST.plural} is taken: src/{LONGEST.plural} is there"):
+        render(LONGEST, project)
 
 
 @pytest.mark.parametrize(
