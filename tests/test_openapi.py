@@ -93,7 +93,7 @@ def test_every_operation_documents_its_problems(name: str) -> None:
     missing = expected_problems(name) - answers.keys()
     assert not missing, (
         f"{where(name)} can answer {', '.join(sorted(missing))} and does not say so; add what raises it to its "
-        "responses: answers.describe(...), and problems.DATABASE_ERRORS for 503"
+        "responses: openapi.describe(...), and problems.DATABASE_ERRORS for 503"
     )
     for status, answer in answers.items():
         assert status < "400" or answer["content"].keys() == {"application/problem+json"}, (

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import StreamingResponse
 
-from src import answers, problems
+from src import openapi, problems
 from src.audits import service
 from src.audits.constants import MEDIA_TYPES, PATH, ExportFormat
 from src.audits.dependencies import AuditId, ChangeDep, IdempotencyDep, ValidAudit
@@ -42,20 +42,20 @@ router = APIRouter(
 )
 
 
-_REPLAYED = answers.header(
+_REPLAYED = openapi.header(
     "Idempotency-Replayed", "`true`: this is the answer to an earlier request with the same key."
 )
-_CREATED = answers.describe(
+_CREATED = openapi.describe(
     *problems.BODY_ERRORS,
     Conflict,
     IdempotencyKeyReused,
     status=201,
-    headers=answers.LOCATION | answers.ETAG | _REPLAYED,
+    headers=openapi.LOCATION | openapi.ETAG | _REPLAYED,
 )
-_CREATED_BATCH = answers.describe(*problems.BODY_ERRORS, Conflict, IdempotencyKeyReused, status=201, headers=_REPLAYED)
-_CHANGED = answers.describe(AuditNotFound, VersionMismatch, *problems.BODY_ERRORS, headers=answers.ETAG)
-_READ = answers.NOT_MODIFIED | answers.describe(AuditNotFound, headers=answers.ETAG)
-_EXPORTED = answers.describe(headers=answers.header("Content-Disposition", "`attachment`, with the name of the file."))
+_CREATED_BATCH = openapi.describe(*problems.BODY_ERRORS, Conflict, IdempotencyKeyReused, status=201, headers=_REPLAYED)
+_CHANGED = openapi.describe(AuditNotFound, VersionMismatch, *problems.BODY_ERRORS, headers=openapi.ETAG)
+_READ = openapi.NOT_MODIFIED | openapi.describe(AuditNotFound, headers=openapi.ETAG)
+_EXPORTED = openapi.describe(headers=openapi.header("Content-Disposition", "`attachment`, with the name of the file."))
 _EXPORTED[200]["content"] = {
     MEDIA_TYPES[ExportFormat.NDJSON]: {"schema": {"type": "string"}, "example": f"{json.dumps(EXAMPLE_RECORD)}\n"},
     MEDIA_TYPES[ExportFormat.CSV]: {"schema": {"type": "string"}, "example": f"{','.join(Audit.model_fields)}\r\n"},
@@ -100,7 +100,7 @@ def _note_replay(created: Created, response: Response) -> None:
         response.headers["Idempotency-Replayed"] = "true"
 
 
-@router.get("", summary="List records", responses=answers.describe(headers=answers.LINK))
+@router.get("", summary="List records", responses=openapi.describe(headers=openapi.LINK))
 async def list_audits(
     query: Annotated[AuditQuery, Query()], connection: StatementDep, request: Request, response: Response
 ) -> AuditPage:
@@ -176,7 +176,7 @@ async def patch_audit(
 
 
 @router.delete(
-    "/{audit_id:uuid}", summary="Remove a record", responses=answers.describe(AuditNotFound, VersionMismatch)
+    "/{audit_id:uuid}", summary="Remove a record", responses=openapi.describe(AuditNotFound, VersionMismatch)
 )
 async def delete_audit(
     audit_id: AuditId, connection: TransactionDep, change: ChangeDep, if_match: IfMatchDep
@@ -188,7 +188,7 @@ async def delete_audit(
 @router.get(
     "/{audit_id:uuid}/history",
     summary="Read a record's history",
-    responses=answers.describe(AuditNotFound, headers=answers.LINK),
+    responses=openapi.describe(AuditNotFound, headers=openapi.LINK),
 )
 async def list_audit_history(
     audit_id: AuditId,

@@ -126,8 +126,8 @@ RULES = [
     ),
     Breach(
         ROUTER,
-        "_REMOVED = answers.describe(SparePartNotFound, VersionMismatch)",
-        "_REMOVED = answers.describe()",
+        "_REMOVED = openapi.describe(SparePartNotFound, VersionMismatch)",
+        "_REMOVED = openapi.describe()",
         f"*{ROUTER}:*: delete_spare_part (DELETE {PART}) can answer 404, 412* and does not say so; add*",
     ),
     Breach(

@@ -15,7 +15,7 @@ from scripts.domain.template.src.gift_cards.schemas import (
     GiftCardPatch,
     GiftCardQuery,
 )
-from src import answers, problems
+from src import openapi, problems
 from src.conditional import etag, matches_none
 from src.config import API_PREFIX
 from src.dependencies import IfMatchDep, IfNoneMatchDep, StatementDep, StrictQuery, TransactionDep
@@ -31,11 +31,11 @@ router = APIRouter(
     responses=problems.documented(*problems.DATABASE_ERRORS),
 )
 
-_CREATED = answers.describe(*problems.BODY_ERRORS, status=201, headers=answers.LOCATION | answers.ETAG)
-_LISTED = answers.describe(headers=answers.LINK)
-_READ = answers.NOT_MODIFIED | answers.describe(GiftCardNotFound, headers=answers.ETAG)
-_CHANGED = answers.describe(GiftCardNotFound, VersionMismatch, *problems.BODY_ERRORS, headers=answers.ETAG)
-_REMOVED = answers.describe(GiftCardNotFound, VersionMismatch)
+_CREATED = openapi.describe(*problems.BODY_ERRORS, status=201, headers=openapi.LOCATION | openapi.ETAG)
+_LISTED = openapi.describe(headers=openapi.LINK)
+_READ = openapi.NOT_MODIFIED | openapi.describe(GiftCardNotFound, headers=openapi.ETAG)
+_CHANGED = openapi.describe(GiftCardNotFound, VersionMismatch, *problems.BODY_ERRORS, headers=openapi.ETAG)
+_REMOVED = openapi.describe(GiftCardNotFound, VersionMismatch)
 
 
 @router.post("", status_code=201, summary="Create a new gift card", responses=_CREATED)
