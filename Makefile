@@ -4,6 +4,7 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 UV := .tools/bin/uv
 BIN := .venv/bin
+NPM := $(shell command -v npm 2>/dev/null)
 # Starts PostgreSQL for the command behind it, unless DATABASE_URL names one.
 WITH_POSTGRES := $(BIN)/python -m scripts.postgres
 
@@ -11,7 +12,7 @@ WITH_POSTGRES := $(BIN)/python -m scripts.postgres
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-peers chaos coverage migrate rollback migration verify check audit format lock openapi up down
+.PHONY: help setup run test test-peers chaos coverage migrate rollback migration domain verify check audit format lock openapi up down
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,16 +43,29 @@ migration: setup ## write a new revision: make migration m="add invoice"
 	@test -n "$(m)" || { echo 'usage: make migration m="what it does"' >&2; exit 2; }
 	@$(WITH_POSTGRES) $(BIN)/alembic revision --autogenerate --message "$(m)"
 
+domain: setup ## write a new domain: make domain name=invoices [singular=invoice]
+	@$(BIN)/python -m scripts.domain "$$name" "$$singular"
+
 verify: setup ## recompute every hash and chain of the audit trail
 	@$(WITH_POSTGRES) $(BIN)/python -m src.audits.verify
 
 test: setup ## run the tests on a database of their own; T=tests/audits picks some
 	@$(BIN)/python -m pytest --numprocesses=auto $(T)
 
-test-peers: setup ## run the service beside what others wrote; needs Node, and says so where it is missing
-	@if command -v npm > /dev/null; then npm ci --prefix tests/peers --no-audit --no-fund --loglevel=error; \
-	else echo 'test-peers: Node 20 or newer is not there (https://nodejs.org); what needs it is skipped' >&2; fi
-	@$(BIN)/python -m pytest -m peers tests/peers
+test-peers: setup tests/peers/.venv/installed $(if $(NPM),tests/peers/node_modules/installed) ## run the service beside what others wrote; most of it needs Node, and is skipped where that is missing
+	@$(if $(NPM),,echo "test-peers: Node 20 or newer is not there (https://nodejs.org): what needs it is skipped" >&2)
+	@$(BIN)/python -m pytest -m peers $(or $(T),tests/peers)
+
+tests/peers/.venv/installed: requirements/peers.txt | $(UV)
+	@echo "test-peers: installing the locked Python packages into $(@D)" >&2
+	@test -x $(@D)/bin/python || $(UV) venv --quiet --no-python-downloads --python $(PYTHON) $(@D)
+	@$(UV) pip sync --quiet --require-hashes --python $(@D)/bin/python requirements/peers.txt
+	@touch $@
+
+tests/peers/node_modules/installed: tests/peers/package-lock.json
+	@echo "test-peers: installing the locked Node packages into $(@D)" >&2
+	@npm ci --prefix tests/peers --engine-strict --ignore-scripts --no-audit --no-fund --loglevel error >&2
+	@touch $@
 
 chaos: setup .tools/chaos/installed ## load, faults and floods against the service as it is deployed; takes some ten minutes
 	@$(BIN)/python -m pytest -s $(or $(T),tests/chaos)
@@ -70,7 +84,7 @@ check: setup ## format, lint, types, contracts, and that locks, migrations and O
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m scripts.lock --check
 	@$(BIN)/python -m scripts.openapi --check
 	@$(BIN)/python -m scripts.check_migrations

@@ -26,7 +26,14 @@ def migrate(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
         # Fail rather than queue behind a long transaction, with all other traffic waiting behind us.
         connection.execute(text("SET LOCAL lock_timeout = '10s'"))
+        if takes_back() and not context.get_context().get_current_heads():
+            raise SystemExit("migrations: no revision is applied here, so there is none to take back")
         context.run_migrations()
+
+
+def takes_back() -> bool:
+    """Whether a number of revisions is to be taken back, as by `make rollback`."""
+    return str(getattr(context.config.cmd_opts, "revision", "")).startswith("-")
 
 
 async def main() -> None:

@@ -11,7 +11,8 @@
     ├── PayloadTooLarge          413
     ├── URITooLong               414
     ├── UnsupportedMediaType     415
-    ├── ValidationFailed         422
+    ├── ValidationFailed         422   domains derive theirs, e.g. DetailsTooLarge
+    │   └── InvalidCursor
     ├── HeadersTooLarge          431
     ├── InternalError            500
     ├── DatabaseUnavailable      503
@@ -96,6 +97,11 @@ class ValidationFailed(AppError):
         count = count or len(errors)
         listed = "see errors" if count == len(errors) else f"errors lists {len(errors)} of them"
         super().__init__(f"{count} {'value is' if count == 1 else 'values are'} not valid; {listed}.", errors=errors)
+
+
+class InvalidCursor(ValidationFailed):
+    def __init__(self, reason: str) -> None:
+        super().__init__([{"loc": ["query", "cursor"], "msg": reason, "type": "invalid_cursor"}])
 
 
 class HeadersTooLarge(AppError):

@@ -5,13 +5,12 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
-from pydantic import ConfigDict
 from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 from src import __version__
 from src.config import AppSettings
-from src.schemas import CustomModel
+from src.schemas import CustomModel, example
 
 ASSETS_PATH = "/docs/assets"
 OPENAPI_PATH = "/openapi.json"
@@ -28,16 +27,12 @@ class Endpoint(CustomModel):
 
 
 class Index(CustomModel):
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "name": "Audit trail",
-                    "version": "0.1.0",
-                    "links": {"openapi": "/openapi.json", "health": "/health", "docs": "/docs", "redoc": "/redoc"},
-                    "endpoints": [{"method": "GET", "path": "/", "summary": "What this service offers"}],
-                }
-            ]
+    model_config = example(
+        {
+            "name": "Audit trail",
+            "version": "0.1.0",
+            "links": {"openapi": "/openapi.json", "health": "/health", "docs": "/docs", "redoc": "/redoc"},
+            "endpoints": [{"method": "GET", "path": "/", "summary": "What this service offers"}],
         }
     )
 

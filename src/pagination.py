@@ -1,13 +1,20 @@
-"""Pages: their limits, how matches are counted, cursors and links. Knows no FastAPI."""
+"""Pages: what a request asks of them, how items are gathered and counted, cursors and links. Knows no FastAPI."""
 
 import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, Self, TypeVar
 from urllib.parse import urlencode
 
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import from_json, to_json
+from sqlalchemy import ColumnElement, Select, Subquery, Text, cast, func, literal_column, null, select
+
+from src.exceptions import InvalidCursor
+from src.schemas import CustomModel
+
+T = TypeVar("T")
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 50
@@ -15,7 +22,7 @@ MAX_OFFSET = 10_000
 COUNT_CAP = 10_000
 MAX_CURSOR_LENGTH = 512
 
-NOT_A_CURSOR = "is not a cursor that this service has given out"
+_NOT_A_CURSOR = "is not a cursor that this service has given out"
 
 _FINGERPRINT_BYTES = 8
 
@@ -31,9 +38,36 @@ class Order(StrEnum):
     ASC = "asc"
 
 
-def count_limit(count: Count) -> int | None:
-    """How many matches to look at; None where there is no limit."""
-    return COUNT_CAP + 1 if count is Count.CAPPED else None
+class PageQuery(CustomModel):
+    """Which page: by `offset`, or by the `cursor` that the page before gave out."""
+
+    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
+    offset: int = Field(0, ge=0, le=MAX_OFFSET)
+    cursor: str | None = Field(
+        None,
+        max_length=MAX_CURSOR_LENGTH,
+        description="`next_cursor` of the page before, with the same filters and order; without `offset`.",
+    )
+
+    @model_validator(mode="after")
+    def either_offset_or_cursor(self) -> Self:
+        if self.cursor is not None and "offset" in self.model_fields_set:
+            raise ValueError("either offset or cursor can be given, not both")
+        return self
+
+
+def as_array(items: Subquery) -> ColumnElement[str]:
+    """The column `item` of all rows as one JSON array, made by the database."""
+    array = func.coalesce(func.json_agg(items.c.item), literal_column("'[]'::json"))
+    return select(cast(array, Text)).scalar_subquery()
+
+
+def count_matches(matches: Select[Any], count: Count) -> Select[Any]:
+    """How many match; a capped count stops looking one past its cap, and none is looked for where none is wanted."""
+    if count is Count.NONE:
+        return select(null())
+    limit = COUNT_CAP + 1 if count is Count.CAPPED else None
+    return select(func.count()).select_from(matches.limit(limit).subquery())
 
 
 def relate_total(counted: int | None, count: Count) -> tuple[int | None, Literal["eq", "gte"] | None]:
@@ -50,32 +84,33 @@ def encode_cursor(position: Sequence[str | int], bound_to: Any) -> str:
     return urlsafe_b64encode(to_json([_fingerprint(bound_to), *position])).rstrip(b"=").decode()
 
 
-def decode_cursor(cursor: str, bound_to: Any) -> list[Any]:
-    """The position in a cursor. Raises `ValueError` for one that was not made here, or for another list."""
+def decode_cursor(cursor: str, bound_to: Any, form: TypeAdapter[T]) -> T:
+    """The position in a cursor, of this form. Raises `InvalidCursor` for one not made here, or for another list."""
     try:
         text = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         fingerprint, *position = from_json(text, allow_inf_nan=False)
     except (ValueError, TypeError):
-        raise ValueError(NOT_A_CURSOR) from None
+        raise InvalidCursor(_NOT_A_CURSOR) from None
     if fingerprint != _fingerprint(bound_to):
-        raise ValueError("belongs to a list with other filters, or in another order; begin again without it")
-    return list(position)
+        raise InvalidCursor("belongs to a list with other filters, or in another order; begin again without it")
+    try:
+        return form.validate_python(position)
+    except ValidationError:
+        raise InvalidCursor(_NOT_A_CURSOR) from None
 
 
 def _fingerprint(bound_to: Any) -> str:
     return hashlib.sha256(to_json(bound_to)).hexdigest()[: 2 * _FINGERPRINT_BYTES]
 
 
-def link_header(targets: Mapping[str, str]) -> str:
-    """RFC 8288: relation -> where it leads."""
+def links(path: str, query: PageQuery, next_cursor: str | None) -> str:
+    """The pages around this one, as a `Link` header (RFC 8288): `first`, `prev` by offset only, and `next`."""
+    targets = link_targets(path, query.model_dump(mode="json", exclude_unset=True), next_cursor)
     return ", ".join(f'<{target}>; rel="{relation}"' for relation, target in targets.items())
 
 
 def link_targets(path: str, query: Mapping[str, Any], next_cursor: str | None) -> dict[str, str]:
-    """Where the pages around this one are: `first`, `prev` where pages are counted by offset, and `next`.
-
-    `query` is what the caller has set, as JSON values.
-    """
+    """`query` is what the caller has set, as JSON values."""
     kept = {name: _in_query(value) for name, value in query.items() if name not in ("cursor", "offset")}
 
     def target(**position: str | int) -> str:

@@ -15,6 +15,11 @@ class CustomModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def example(value: dict[str, Any]) -> ConfigDict:
+    """For `model_config`: what the OpenAPI document shows of the model."""
+    return ConfigDict(json_schema_extra={"examples": [value]})
+
+
 def _require_rfc3339(value: Any) -> Any:
     if isinstance(value, datetime):
         return value

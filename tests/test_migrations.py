@@ -123,6 +123,19 @@ async def test_the_models_are_what_the_migrations_make_beside_somebody_elses_tab
     assert {f"public.{name}" for name in metadata.tables} <= await tables(connection)
 
 
+async def test_taking_back_what_is_not_there_is_one_clear_line(empty_database: DatabaseSettings) -> None:
+    result = await asyncio.to_thread(
+        subprocess.run,
+        [*ALEMBIC, "downgrade", "-1"],
+        cwd=PROJECT_ROOT,
+        env=os.environ | {"DATABASE_URL": url_of(empty_database), "LOG_LEVEL": "WARNING"},
+        capture_output=True,
+        text=True,
+    )
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "migrations: no revision is applied here, so there is none to take back\n"
+
+
 def test_generating_sql_without_a_database_is_refused_with_a_reason() -> None:
     result = subprocess.run(
         [*ALEMBIC, "upgrade", "head", "--sql"],

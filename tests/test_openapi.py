@@ -1,26 +1,60 @@
-"""House rules over the OpenAPI document. Each failure names the operation, the rule and the mend."""
+"""House rules over the endpoints and their OpenAPI document. Each failure names the file, the rule and the mend."""
 
 import json
+import warnings
+from collections.abc import Iterator
+from inspect import getsourcefile
+from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 
 from scripts.openapi import render
-from src.config import API_PREFIX
+from src import dependencies, main
+from src.config import API_PREFIX, PROJECT_ROOT
 
-DOCUMENT: dict[str, Any] = json.loads(render())
-OPERATIONS = {
+with warnings.catch_warnings():
+    # FastAPI warns of an operation id that is there twice: the test below says more.
+    warnings.simplefilter("ignore")
+    DOCUMENT: dict[str, Any] = json.loads(render())
+OPERATIONS: dict[str, dict[str, Any]] = {
     f"{method.upper()} {path}": operation
     for path, methods in DOCUMENT["paths"].items()
     for method, operation in methods.items()
 }
+ROUTES = {
+    f"{method} {route.path_format}": route
+    for router in main.ROUTERS
+    for route in router.routes
+    if isinstance(route, APIRoute)
+    for method in route.methods or ()
+}
+CONNECTIONS = {
+    dependencies.statement_connection,
+    dependencies.transaction_connection,
+    dependencies.stream_connection,
+    dependencies.get_engine,
+}
+
+every_operation = pytest.mark.parametrize("name", OPERATIONS)
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+def where(name: str) -> str:
+    """File, line and function of an operation."""
+    endpoint: Any = ROUTES[name].endpoint
+    path = Path(getsourcefile(endpoint) or "").relative_to(PROJECT_ROOT)
+    return f"{path}:{endpoint.__code__.co_firstlineno}: {endpoint.__name__} ({name})"
+
+
+@every_operation
 def test_every_operation_is_described(name: str) -> None:
-    operation = OPERATIONS[name]
-    for member in ("summary", "description", "tags", "operationId"):
-        assert operation.get(member), f"{name}: has no {member}; give it in the route's decorator or docstring"
+    route, operation = ROUTES[name], OPERATIONS[name]
+    # FastAPI would make one of the function's name.
+    assert route.summary, f"{where(name)} has no summary; give one in its decorator: summary=..."
+    assert operation.get("description"), f"{where(name)} has no description; write its docstring"
+    assert operation.get("tags"), f"{where(name)} has no tag; give its router one: APIRouter(tags=[...])"
 
 
 def resolve(schema: dict[str, Any]) -> dict[str, Any]:
@@ -28,41 +62,75 @@ def resolve(schema: dict[str, Any]) -> dict[str, Any]:
     return resolved
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+@every_operation
 def test_every_operation_documents_the_model_of_its_answer_with_an_example(name: str) -> None:
-    success = [response for status, response in OPERATIONS[name]["responses"].items() if status.startswith("2")]
-    assert success, f"{name}: documents no success; give the route a return type"
-    for response in success:
-        for media_type, content in response["content"].items():
+    success = {status: answer for status, answer in OPERATIONS[name]["responses"].items() if status.startswith("2")}
+    assert success, f"{where(name)} documents no success; give it a return type"
+    for status, answer in success.items():
+        assert answer.get("content") or status == "204", f"{where(name)} answers nothing; give it a return type"
+        for media_type, content in answer.get("content", {}).items():
             if media_type == "application/json":
-                assert "$ref" in content["schema"], f"{name}: its answer has no model; give the route a return type"
-                assert resolve(content["schema"]).get("examples"), f"{name}: give its model an example (model_config)"
+                assert "$ref" in content["schema"], f"{where(name)} answers with no model; give it a return type"
+                assert resolve(content["schema"]).get("examples"), (
+                    f"{where(name)} shows no example; give the model of its answer one: model_config = example(...)"
+                )
             else:
-                assert content.get("example"), f"{name}: give its {media_type} an example, in the route's responses"
+                assert content.get("example"), f"{where(name)} shows no example of {media_type}; give its responses one"
 
 
 @pytest.mark.parametrize("name", [name for name, operation in OPERATIONS.items() if "requestBody" in operation])
 def test_every_body_has_an_example(name: str) -> None:
-    schema = OPERATIONS[name]["requestBody"]["content"]["application/json"]["schema"]
-    assert resolve(schema).get("examples"), f"{name}: give the model of its body an example (model_config)"
+    for content in OPERATIONS[name]["requestBody"]["content"].values():
+        assert "$ref" in content["schema"], f"{where(name)} takes a body without a model; give it one of schemas.py"
+        assert resolve(content["schema"]).get("examples"), (
+            f"{where(name)} shows no example; give the model of its body one: model_config = example(...)"
+        )
 
 
 @pytest.mark.parametrize("name", [name for name in OPERATIONS if API_PREFIX in name])
 def test_every_operation_documents_its_problems(name: str) -> None:
+    answers = OPERATIONS[name]["responses"]
+    missing = expected_problems(name) - answers.keys()
+    assert not missing, (
+        f"{where(name)} can answer {', '.join(sorted(missing))} and does not say so; add what raises it to its "
+        "responses: openapi.describe(...), and problems.DATABASE_ERRORS for 503"
+    )
+    for status, answer in answers.items():
+        assert status < "400" or answer["content"].keys() == {"application/problem+json"}, (
+            f"{where(name)} answers {status} with no problem document; document it by problems.documented(...)"
+        )
+
+
+def expected_problems(name: str) -> set[str]:
+    """What can be refused: any parameter, a body, a condition, what the path names; and the database can be away."""
     operation = OPERATIONS[name]
-    expected = {"422"} | ({"400", "413", "415"} if "requestBody" in operation else set())
-    missing = expected - operation["responses"].keys()
-    assert not missing, f"{name}: does not document {missing}; add problems.documented(...) to its responses"
-    for status, response in operation["responses"].items():
-        media_types = response.get("content", {}).keys()
-        assert status < "400" or media_types == {"application/problem+json"}, f"{name}: {status} is no problem document"
+    expected = {"422"}
+    if "requestBody" in operation:
+        expected |= {"400", "413", "415"}
+    for parameter in operation.get("parameters", []):
+        if parameter["in"] == "path":
+            expected.add("404")
+        if parameter["name"] == "If-Match":
+            expected.add("412")
+    if CONNECTIONS & set(called_by(ROUTES[name].dependant)):
+        expected.add("503")
+    return expected
+
+
+def called_by(dependant: Dependant) -> Iterator[Any]:
+    for inner in dependant.dependencies:
+        yield inner.call
+        yield from called_by(inner)
 
 
 def test_operation_ids_are_tag_and_name_and_unique() -> None:
-    ids = [operation["operationId"] for operation in OPERATIONS.values()]
-    assert len(ids) == len(set(ids)), "two operations have one id; give their functions different names"
+    seen: dict[str, str] = {}
     for name, operation in OPERATIONS.items():
-        assert operation["operationId"].startswith(f"{operation['tags'][0]}-"), f"{name}: its id is not tag-name"
+        identifier = operation["operationId"]
+        expected = f"{ROUTES[name].tags[0]}-{ROUTES[name].name}"
+        assert identifier == expected, f"{where(name)}: its operation id is {identifier}, not {expected}; do not set it"
+        assert identifier not in seen, f"{where(name)} and {seen[identifier]} have one operation id; rename a function"
+        seen[identifier] = where(name)
 
 
 def test_every_reference_of_the_document_is_there() -> None:

@@ -21,8 +21,3 @@ class DetailsTooLarge(ValidationFailed):
     def __init__(self, locations: Iterable[tuple[str | int, ...]]) -> None:
         message = f"Must take at most {MAX_DETAILS_BYTES} bytes as PostgreSQL prints it"
         super().__init__([{"loc": [*where], "msg": message, "type": "details_too_large"} for where in locations])
-
-
-class InvalidCursor(ValidationFailed):
-    def __init__(self, reason: str) -> None:
-        super().__init__([{"loc": ["query", "cursor"], "msg": reason, "type": "invalid_cursor"}])

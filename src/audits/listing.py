@@ -1,32 +1,20 @@
 """Pages of records and of a record's history, as SQL, and what their cursors hold."""
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import Field, TypeAdapter, ValidationError
-from sqlalchemy import (
-    ColumnElement,
-    Select,
-    Subquery,
-    Text,
-    cast,
-    func,
-    literal_column,
-    null,
-    select,
-)
+from pydantic import Field, TypeAdapter
+from sqlalchemy import ColumnElement, Select, Text, cast, func, literal_column, select
 
 from src import pagination
 from src.audits import filters
 from src.audits.constants import MAX_COUNTED_ACTIONS
-from src.audits.exceptions import InvalidCursor
 from src.audits.models import audit, audit_revision
 from src.audits.schemas import Audit, AuditFilter, AuditQuery, HistoryQuery
 from src.audits.statements import AS_OBJECT
-from src.pagination import Count, Order
+from src.pagination import Order
 from src.schemas import UTCDateTime
 
-T = TypeVar("T")
 Position = tuple[UTCDateTime, UUID]
 Version = tuple[Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]]
 
@@ -46,7 +34,9 @@ def page(query: AuditQuery, position: Position | None) -> Select[Any]:
         .offset(0 if position else query.offset)
         .subquery()
     )
-    return select(_as_array(records), _count(query.count, conditions).scalar_subquery())
+    matches: Select[Any] = select(literal_column("1")).select_from(audit).where(*conditions)
+    counted = pagination.count_matches(matches, query.count)
+    return select(pagination.as_array(records), counted.scalar_subquery())
 
 
 def sample(wanted: AuditFilter, limit: int) -> Select[str, str, str]:
@@ -54,7 +44,7 @@ def sample(wanted: AuditFilter, limit: int) -> Select[str, str, str]:
     conditions = filters.conditions(wanted)
     newest = select(AS_OBJECT.label("item")).where(*conditions).order_by(*filters.ordering(Order.DESC)).limit(limit)
     return select(
-        _as_array(newest.subquery()),
+        pagination.as_array(newest.subquery()),
         _counts(audit.c.action, conditions, MAX_COUNTED_ACTIONS),
         _counts(audit.c.status, conditions, None),
     )
@@ -69,35 +59,13 @@ def _counts(key: ColumnElement[str], conditions: list[ColumnElement[bool]], limi
     return select(cast(as_object, Text)).scalar_subquery()
 
 
-def _as_array(items: Subquery) -> ColumnElement[str]:
-    array = func.coalesce(func.json_agg(items.c.item), literal_column("'[]'::json"))
-    return select(cast(array, Text)).scalar_subquery()
-
-
-def _count(count: Count, conditions: list[ColumnElement[bool]]) -> Select[Any]:
-    """How many match; a capped count stops looking one past its cap, and none is looked for where none is wanted."""
-    if count is Count.NONE:
-        return select(null())
-    matches: Select[Any] = select(literal_column("1")).select_from(audit).where(*conditions)
-    return select(func.count()).select_from(matches.limit(pagination.count_limit(count)).subquery())
-
-
 def encode_position(query: AuditQuery, last: Audit) -> str:
     return pagination.encode_cursor([last.occurred_at.isoformat(), str(last.id)], _list_of(query))
 
 
 def decode_position(query: AuditQuery) -> Position | None:
     """Raises `InvalidCursor`."""
-    return None if query.cursor is None else _decode(_position, query.cursor, _list_of(query))
-
-
-def _decode(adapter: TypeAdapter[T], cursor: str, bound_to: Any) -> T:
-    try:
-        return adapter.validate_python(pagination.decode_cursor(cursor, bound_to))
-    except ValidationError:
-        raise InvalidCursor(pagination.NOT_A_CURSOR) from None
-    except ValueError as error:
-        raise InvalidCursor(str(error)) from None
+    return None if query.cursor is None else pagination.decode_cursor(query.cursor, _list_of(query), _position)
 
 
 def _list_of(query: AuditQuery) -> dict[str, Any]:
@@ -128,7 +96,7 @@ def history(audit_id: UUID, query: HistoryQuery, before: int | None) -> Select[A
         .offset(0 if before else query.offset)
         .subquery()
     )
-    return select(_as_array(revisions), select(func.count()).where(of_record).scalar_subquery())
+    return select(pagination.as_array(revisions), select(func.count()).where(of_record).scalar_subquery())
 
 
 def encode_version(audit_id: UUID, version: int) -> str:
@@ -137,4 +105,4 @@ def encode_version(audit_id: UUID, version: int) -> str:
 
 def decode_version(audit_id: UUID, query: HistoryQuery) -> int | None:
     """Raises `InvalidCursor`."""
-    return None if query.cursor is None else _decode(_version, query.cursor, str(audit_id))[0]
+    return None if query.cursor is None else pagination.decode_cursor(query.cursor, str(audit_id), _version)[0]

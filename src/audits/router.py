@@ -1,12 +1,12 @@
 """The endpoints of the audits domain: HTTP on one side, one call of the service on the other."""
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import StreamingResponse
 
-from src import problems
+from src import openapi, problems
 from src.audits import service
 from src.audits.constants import MEDIA_TYPES, PATH, ExportFormat
 from src.audits.dependencies import AuditId, ChangeDep, IdempotencyDep, ValidAudit
@@ -29,8 +29,8 @@ from src.audits.schemas import (
 from src.audits.service import Created
 from src.conditional import etag, matches_none
 from src.dependencies import IfMatchDep, IfNoneMatchDep, StatementDep, StreamDep, StrictQuery, TransactionDep
-from src.exceptions import AppError, Conflict, ValidationFailed, VersionMismatch
-from src.pagination import link_header, link_targets
+from src.exceptions import Conflict, VersionMismatch
+from src.pagination import links
 from src.strict_json import BatchJSONRoute, StrictJSONRoute
 
 router = APIRouter(
@@ -42,30 +42,20 @@ router = APIRouter(
 )
 
 
-def _header(name: str, description: str) -> dict[str, Any]:
-    return {name: {"description": description, "schema": {"type": "string"}}}
-
-
-def _answers(
-    *errors: type[AppError], status: int = 200, headers: dict[str, Any] | None = None
-) -> dict[int | str, dict[str, Any]]:
-    """The documented answers of an operation. Every one of them can refuse what it is given."""
-    return {status: {"headers": headers or {}}, **problems.documented(*errors, ValidationFailed)}
-
-
-_ETAG = _header("ETag", 'The version, e.g. `"3"`.')
-_LINK = _header("Link", "The pages around this one (RFC 8288): `first`, `prev`, `next`.")
-_LOCATION = _header("Location", "Where the record is.")
-_REPLAYED = _header("Idempotency-Replayed", "`true`: this is the answer to an earlier request with the same key.")
-_CREATED = _answers(
-    *problems.BODY_ERRORS, Conflict, IdempotencyKeyReused, status=201, headers=_LOCATION | _ETAG | _REPLAYED
+_REPLAYED = openapi.header(
+    "Idempotency-Replayed", "`true`: this is the answer to an earlier request with the same key."
 )
-_CREATED_BATCH = _answers(*problems.BODY_ERRORS, Conflict, IdempotencyKeyReused, status=201, headers=_REPLAYED)
-_CHANGED = _answers(AuditNotFound, VersionMismatch, *problems.BODY_ERRORS, headers=_ETAG)
-_READ = {304: {"description": "It still has a version of `If-None-Match`.", "headers": _ETAG}} | _answers(
-    AuditNotFound, headers=_ETAG
+_CREATED = openapi.describe(
+    *problems.BODY_ERRORS,
+    Conflict,
+    IdempotencyKeyReused,
+    status=201,
+    headers=openapi.LOCATION | openapi.ETAG | _REPLAYED,
 )
-_EXPORTED = _answers(headers=_header("Content-Disposition", "`attachment`, with the name of the file."))
+_CREATED_BATCH = openapi.describe(*problems.BODY_ERRORS, Conflict, IdempotencyKeyReused, status=201, headers=_REPLAYED)
+_CHANGED = openapi.describe(AuditNotFound, VersionMismatch, *problems.BODY_ERRORS, headers=openapi.ETAG)
+_READ = openapi.NOT_MODIFIED | openapi.describe(AuditNotFound, headers=openapi.ETAG)
+_EXPORTED = openapi.describe(headers=openapi.header("Content-Disposition", "`attachment`, with the name of the file."))
 _EXPORTED[200]["content"] = {
     MEDIA_TYPES[ExportFormat.NDJSON]: {"schema": {"type": "string"}, "example": f"{json.dumps(EXAMPLE_RECORD)}\n"},
     MEDIA_TYPES[ExportFormat.CSV]: {"schema": {"type": "string"}, "example": f"{','.join(Audit.model_fields)}\r\n"},
@@ -110,7 +100,7 @@ def _note_replay(created: Created, response: Response) -> None:
         response.headers["Idempotency-Replayed"] = "true"
 
 
-@router.get("", summary="List records", responses=_answers(headers=_LINK))
+@router.get("", summary="List records", responses=openapi.describe(headers=openapi.LINK))
 async def list_audits(
     query: Annotated[AuditQuery, Query()], connection: StatementDep, request: Request, response: Response
 ) -> AuditPage:
@@ -120,12 +110,8 @@ async def list_audits(
     repeated, whatever is recorded or removed meanwhile.
     """
     page = await service.find(connection, query)
-    response.headers["Link"] = _links(request, query, page.next_cursor)
+    response.headers["Link"] = links(request.url.path, query, page.next_cursor)
     return page
-
-
-def _links(request: Request, query: AuditQuery | HistoryQuery, next_cursor: str | None) -> str:
-    return link_header(link_targets(request.url.path, query.model_dump(mode="json", exclude_unset=True), next_cursor))
 
 
 @router.get(
@@ -189,7 +175,9 @@ async def patch_audit(
     return audit
 
 
-@router.delete("/{audit_id:uuid}", summary="Remove a record", responses=_answers(AuditNotFound, VersionMismatch))
+@router.delete(
+    "/{audit_id:uuid}", summary="Remove a record", responses=openapi.describe(AuditNotFound, VersionMismatch)
+)
 async def delete_audit(
     audit_id: AuditId, connection: TransactionDep, change: ChangeDep, if_match: IfMatchDep
 ) -> AuditDeleted:
@@ -198,7 +186,9 @@ async def delete_audit(
 
 
 @router.get(
-    "/{audit_id:uuid}/history", summary="Read a record's history", responses=_answers(AuditNotFound, headers=_LINK)
+    "/{audit_id:uuid}/history",
+    summary="Read a record's history",
+    responses=openapi.describe(AuditNotFound, headers=openapi.LINK),
 )
 async def list_audit_history(
     audit_id: AuditId,
@@ -209,5 +199,5 @@ async def list_audit_history(
 ) -> AuditHistory:
     """Every version of the record, newest first; of a record that was removed, too."""
     page = await service.get_history(connection, audit_id, query)
-    response.headers["Link"] = _links(request, query, page.next_cursor)
+    response.headers["Link"] = links(request.url.path, query, page.next_cursor)
     return page

@@ -8,7 +8,6 @@ from pydantic import (
     MISSING,
     AfterValidator,
     BeforeValidator,
-    ConfigDict,
     Field,
     StringConstraints,
     WithJsonSchema,
@@ -33,8 +32,8 @@ from src.audits.constants import (
     Operation,
 )
 from src.exceptions import AppError
-from src.pagination import COUNT_CAP, DEFAULT_LIMIT, MAX_CURSOR_LENGTH, MAX_LIMIT, MAX_OFFSET, Count, Order
-from src.schemas import CustomModel, Page, UTCDateTime
+from src.pagination import COUNT_CAP, Count, Order, PageQuery
+from src.schemas import CustomModel, Page, UTCDateTime, example
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH, pattern=NAME_PATTERN)]
 NameFilter = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH, pattern=NAME_FILTER_PATTERN)]
@@ -123,10 +122,6 @@ _REVISION = {
 _PAGE = {"limit": 20, "offset": 0, "total": 1, "total_relation": "eq", "next_cursor": None}
 
 
-def _example(example: dict[str, Any]) -> ConfigDict:
-    return ConfigDict(json_schema_extra={"examples": [example]})
-
-
 class _AuditFields(CustomModel):
     action: Name = Field(description="What was done.", examples=["invoice.update"])
     entity_type: Name = Field(description="What kind of thing it was done to.", examples=["invoice"])
@@ -145,7 +140,7 @@ class _AuditFields(CustomModel):
 
 
 class AuditCreate(_AuditFields):
-    model_config = _example(_WRITTEN)
+    model_config = example(_WRITTEN)
 
     occurred_at: OccurredAt | MISSING = Field(
         MISSING, description="When it was done; now, if left out.", examples=["2026-01-31T12:00:00Z"]
@@ -155,7 +150,7 @@ class AuditCreate(_AuditFields):
 class AuditReplace(_AuditFields):
     """The whole record: what is left out takes its default."""
 
-    model_config = _example(_WRITTEN)
+    model_config = example(_WRITTEN)
 
     occurred_at: OccurredAt = Field(description="When it was done.", examples=["2026-01-31T12:00:00Z"])
 
@@ -163,7 +158,7 @@ class AuditReplace(_AuditFields):
 class AuditPatch(CustomModel):
     """The fields to change, each as a whole: `details` is replaced, not merged."""
 
-    model_config = _example({"status": "failure"})
+    model_config = example({"status": "failure"})
 
     occurred_at: OccurredAt | MISSING = MISSING
     action: Name | MISSING = MISSING
@@ -185,7 +180,7 @@ class AuditPatch(CustomModel):
 class Audit(CustomModel):
     """A record as it stands."""
 
-    model_config = _example(EXAMPLE_RECORD)
+    model_config = example(EXAMPLE_RECORD)
 
     id: UUID
     occurred_at: datetime
@@ -203,7 +198,7 @@ class Audit(CustomModel):
 
 
 class AuditDeleted(CustomModel):
-    model_config = _example({"id": EXAMPLE_RECORD["id"], "version": 2, "deleted_at": "2026-02-01T08:00:00Z"})
+    model_config = example({"id": EXAMPLE_RECORD["id"], "version": 2, "deleted_at": "2026-02-01T08:00:00Z"})
 
     id: UUID
     version: int = Field(description="The version that the deletion made.")
@@ -235,24 +230,6 @@ class AuditSelection(AuditFilter):
     details: Details | None = Field(None, description="What the record's details contain.")
 
 
-class PageQuery(CustomModel):
-    """Which page: by `offset`, or by the `cursor` that the page before gave out."""
-
-    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
-    offset: int = Field(0, ge=0, le=MAX_OFFSET)
-    cursor: str | None = Field(
-        None,
-        max_length=MAX_CURSOR_LENGTH,
-        description="`next_cursor` of the page before, with the same filters and order; without `offset`.",
-    )
-
-    @model_validator(mode="after")
-    def either_offset_or_cursor(self) -> Self:
-        if self.cursor is not None and "offset" in self.model_fields_set:
-            raise ValueError("either offset or cursor can be given, not both")
-        return self
-
-
 class AuditQuery(AuditFilter, PageQuery):
     order: Order = Field(Order.DESC, description="By `occurred_at`, then `id`.")
     count: Count = Field(Count.CAPPED, description=f"`capped` counts to {COUNT_CAP}; `none` does not count.")
@@ -268,17 +245,17 @@ class ExportQuery(AuditFilter):
 
 
 class AuditPage(Page[Audit]):
-    model_config = _example({"items": [EXAMPLE_RECORD], **_PAGE})
+    model_config = example({"items": [EXAMPLE_RECORD], **_PAGE})
 
 
 class AuditBatch(CustomModel):
-    model_config = _example({"items": [_WRITTEN]})
+    model_config = example({"items": [_WRITTEN]})
 
     items: list[AuditCreate] = Field(min_length=1, max_length=MAX_BATCH_ITEMS, description="All of them or none.")
 
 
 class AuditBatchCreated(CustomModel):
-    model_config = _example({"items": [EXAMPLE_RECORD], "count": 1})
+    model_config = example({"items": [EXAMPLE_RECORD], "count": 1})
 
     items: list[Audit] = Field(description="In the order in which they were sent.")
     count: int
@@ -287,7 +264,7 @@ class AuditBatchCreated(CustomModel):
 class AuditRevision(CustomModel):
     """A version of a record, and the change that made it."""
 
-    model_config = _example(_REVISION)
+    model_config = example(_REVISION)
 
     version: int
     operation: Operation
@@ -300,4 +277,4 @@ class AuditRevision(CustomModel):
 
 
 class AuditHistory(Page[AuditRevision]):
-    model_config = _example({"items": [_REVISION], **_PAGE})
+    model_config = example({"items": [_REVISION], **_PAGE})

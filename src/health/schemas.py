@@ -1,13 +1,11 @@
 """What the health endpoints answer, with 200 as with 503."""
 
-from pydantic import ConfigDict
-
 from src.health.constants import AIState, DatabaseState, MigrationState, State
-from src.schemas import CustomModel
+from src.schemas import CustomModel, example
 
 
 class Live(CustomModel):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok"}]})
+    model_config = example({"status": "ok"})
 
     status: State
 
@@ -34,19 +32,15 @@ class Checks(CustomModel):
 
 
 class Health(CustomModel):
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "status": "ok",
-                    "version": "0.1.0",
-                    "checks": {
-                        "database": {"status": "ok", "latency_ms": 0.6},
-                        "migrations": {"status": "ok", "current": "8d41e6b7a2c5", "expected": "8d41e6b7a2c5"},
-                        "ai": {"status": "not_configured"},
-                    },
-                }
-            ]
+    model_config = example(
+        {
+            "status": "ok",
+            "version": "0.1.0",
+            "checks": {
+                "database": {"status": "ok", "latency_ms": 0.6},
+                "migrations": {"status": "ok", "current": "8d41e6b7a2c5", "expected": "8d41e6b7a2c5"},
+                "ai": {"status": "not_configured"},
+            },
         }
     )
 

@@ -1,18 +1,57 @@
-"""What the peers need, and where they are."""
+"""What the peers need, where they are, and how one runs: in a process of its own."""
 
+import asyncio
+import os
 import shutil
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parent
+from src.config import DatabaseSettings
+from tests.application import run_server
+
+FOLDER = Path(__file__).resolve().parent
+CONTRACT = FOLDER.parent / "openapi.json"
 
 
 @pytest.fixture(scope="session")
 def node_modules() -> Path:
     """Where `npm ci` has put what `package-lock.json` names."""
-    if not shutil.which("node"):
+    if not shutil.which("npm"):
         pytest.skip("Node 20 or newer is not there")
-    folder = FOLDER / "node_modules"
+    return installed("node_modules")
+
+
+@pytest.fixture(scope="session")
+def python_programs() -> Path:
+    """Where uv has put the programs of what `requirements/peers.txt` names."""
+    return installed(".venv") / "bin"
+
+
+def installed(name: str) -> Path:
+    folder = FOLDER / name
     assert folder.is_dir(), "run `make test-peers`, which installs it"
     return folder
+
+
+@pytest.fixture
+async def service(database_settings: DatabaseSettings) -> AsyncIterator[str]:
+    """The URL of the running service."""
+    async with run_server(database_settings.database_url.get_secret_value()) as server:
+        yield server.url
+
+
+async def run(*command: str | Path, cwd: Path, **environment: str) -> str:
+    """What the command prints; it must succeed."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=cwd,
+        env=os.environ | environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(120):
+        output, _ = await process.communicate()
+    assert process.returncode == 0, f"{command[0]} failed:\n{output.decode()}"
+    return output.decode()

@@ -1,0 +1,101 @@
+"""`python -m scripts.domain NAME [SINGULAR]`: add a domain to the project, all of it or nothing."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from scripts.domain.names import Names, Refused
+from scripts.domain.render import Files, render
+
+PROJECT = Path(__file__).resolve().parents[2]
+CONTRACT = Path("tests/openapi.json")
+COPIED = ("src", "scripts", "alembic", "alembic.ini", "pyproject.toml", CONTRACT)
+
+TOLD = """\
+{names.plural}: table {names.singular}, endpoints under /api/v1/{names.path}
+
+written
+{written}
+changed
+  pyproject.toml      its layer: it may import the domains below it
+  src/main.py         its router
+  src/models.py       its tables
+  tests/openapi.json  its endpoints
+
+next
+  1. It has a name and a description: give it what yours has, in models.py and the revision, in schemas.py and
+     constants.py, and in its tests. Once the revision has been applied, it stays: make migration m="..." adds one.
+  2. make openapi && make check && make test
+  3. make run, and see http://127.0.0.1:8000/docs"""
+
+
+def main(plural: str = "", singular: str = "") -> None:
+    names = Names.choose(plural, singular)
+    files = generate(names, PROJECT)
+    new = sorted(str(path) for path in files if not (PROJECT / path).exists())
+    write(files, PROJECT)
+    print(TOLD.format(names=names, written="".join(f"  {path}\n" for path in new)))
+
+
+def generate(names: Names, project: Path) -> Files:
+    """Every file that is new or changes, as it is to be written. Raises `Refused`."""
+    files = render(names, project)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder)
+        for name in COPIED:
+            _copy(project / name, copy / name)
+        write(files, copy)
+        code = [str(path) for path in files if path.suffix == ".py"]
+        _run(copy, "ruff", "check", "--fix", "--exit-zero", *code)
+        _run(copy, "ruff", "format", *code)
+        _run(copy, "ruff", "check", *code)
+        _run(copy, "scripts.openapi")
+        return {path: (copy / path).read_text() for path in (*files, CONTRACT)}
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copy2(source, target)
+
+
+def _run(folder: Path, *command: str) -> None:
+    done = subprocess.run((sys.executable, "-m", *command), cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        raise Refused(f"{command[0]} fails on what would have been written:\n{done.stdout}{done.stderr}")
+
+
+def write(files: Files, project: Path) -> None:
+    """Write them all, or leave everything as it was. Raises `Refused`."""
+    before = {path: (project / path).read_bytes() for path in files if (project / path).exists()}
+    new = {path for path in files if path not in before}
+    new |= {path.parent for path in new if not (project / path.parent).exists()}
+    try:
+        for path, text in files.items():
+            (project / path.parent).mkdir(exist_ok=True)
+            (project / path).write_text(text)
+    except BaseException as error:
+        _undo(before, new, project)
+        if isinstance(error, OSError):
+            raise Refused(f"cannot write it, and all is as it was: {error}") from None
+        raise
+
+
+def _undo(before: Mapping[Path, bytes], new: Iterable[Path], project: Path) -> None:
+    # The files in a folder come before it.
+    for path in sorted((project / path for path in new), reverse=True):
+        if path.is_dir():
+            path.rmdir()
+        elif path.is_file():
+            path.unlink()
+    for relative, content in before.items():
+        (project / relative).write_bytes(content)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

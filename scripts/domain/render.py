@@ -1,0 +1,115 @@
+"""The files of a new domain, and the lines elsewhere that make it a part of the service."""
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+
+from scripts.domain.names import Names, Refused
+
+TEMPLATE = Path(__file__).resolve().parent / "template"
+PACKAGE = "scripts.domain.template."
+EXAMPLE = Names("gift_cards", "gift_card")
+
+# What the template's revision says, and what becomes of it.
+_REVISION, _DOWN_REVISION, _CREATED = "0123456789ab", "ba9876543210", "2026-01-31 12:00:00+00:00"
+
+Files = dict[Path, str]
+"""Text by path, relative to the project."""
+
+
+def render(names: Names, project: Path) -> Files:
+    """Every file that is new, and every one that changes. Raises `Refused`."""
+    files = {
+        Path(_rename(str(path.relative_to(TEMPLATE)), names)): _rename(path.read_text(), names)
+        for folder in ("src", "tests")
+        for path in sorted((TEMPLATE / folder / EXAMPLE.plural).glob("*.py"))
+    }
+    _refuse_taken(names, project)
+    return files | dict([_revision(names, project)]) | _registrations(names, project)
+
+
+def _rename(text: str, names: Names) -> str:
+    spelled = dict(zip(EXAMPLE.spellings(), names.spellings(), strict=True))
+    found = re.compile("|".join(map(re.escape, spelled)))
+    return found.sub(lambda match: spelled[match[0]], text.replace(PACKAGE, ""))
+
+
+def _refuse_taken(names: Names, project: Path) -> None:
+    for folder in ("src", "tests"):
+        for path in (Path(folder, names.plural), Path(folder, f"{names.plural}.py")):
+            if (project / path).exists():
+                raise Refused(f"{names.plural} is taken: {path} is there")
+    for path in (project / "alembic" / "versions").glob("*.py"):
+        if re.search(rf'create_table\(\s*"{names.singular}"', path.read_text()):
+            raise Refused(f"the table {names.singular} is taken: {path.relative_to(project)} creates it")
+    schemas = json.loads((project / "tests" / "openapi.json").read_text())["components"]["schemas"]
+    for path in sorted(TEMPLATE.glob("*/*/*.py")):
+        used = {name for node in ast.walk(ast.parse(path.read_text())) for name in _names_of(node)}
+        renamed = {name: _rename(name, names) for name in used if _rename(name, names) != name}
+        for name in sorted({*renamed.values()} & (used | schemas.keys())):
+            advice = f"choose another, or make domain name={names.plural} singular=..."
+            raise Refused(f"{name} would mean two things, as in {path.name}: {advice}")
+
+
+def _names_of(node: ast.AST) -> Iterator[str]:
+    """What a module binds or looks up; the attributes of something else can have any name."""
+    match node:
+        case ast.Name():
+            yield node.id
+        case ast.arg():
+            yield node.arg
+        case ast.alias():
+            yield (node.asname or node.name).split(".")[0]
+        case ast.Call(func=ast.Name("Column"), args=[ast.Constant(value=str(column)), *_]):
+            # To PostgreSQL, `version` is the column before it is the row of a table of that name.
+            yield column
+        case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
+            yield node.name
+
+
+def _revision(names: Names, project: Path) -> tuple[Path, str]:
+    """The migration, on top of what is there; its name as `file_template` in alembic.ini has it."""
+    try:
+        head = ScriptDirectory.from_config(Config(project / "alembic.ini")).get_current_head()
+    except CommandError as error:
+        raise Refused(f"alembic/versions: {error}") from None
+    now, identifier = datetime.now(UTC), uuid4().hex[-12:]
+    text = (TEMPLATE / "alembic" / "versions" / f"create_{EXAMPLE.singular}.py").read_text()
+    text = text.replace(_REVISION, identifier).replace(_CREATED, now.isoformat(" ", "seconds"))
+    text = text.replace(f'"{_DOWN_REVISION}"', repr(head)).replace(_DOWN_REVISION, head or "")
+    return Path("alembic/versions", f"{now:%Y-%m-%d}_create_{names.singular}_{identifier}.py"), _rename(text, names)
+
+
+def _registrations(names: Names, project: Path) -> Files:
+    plural = names.plural
+    # Behind what; the order of imports is ruff's business.
+    edits = {
+        "src/main.py": [
+            (r"^(?=from src\.)", f"from src.{plural}.router import router as {plural}_router\n"),
+            (r"^ROUTERS = \([^)]*?(?=,?\s*\)$)", f", {plural}_router"),
+        ],
+        "src/models.py": [
+            (r"^(?=from src\.)", f"from src.{plural} import models as {plural}\n"),
+            (r"^__all__ = \[", f'"{plural}", '),
+        ],
+        # Above the domains that it may import, and below the one that reports on all.
+        "pyproject.toml": [(r'^    "health",\n', f'    "{plural}",\n')],
+    }
+    return {Path(path): _insert(path, (project / path).read_text(), lines) for path, lines in edits.items()}
+
+
+def _insert(path: str, text: str, lines: list[tuple[str, str]]) -> str:
+    for behind, line in lines:
+        place = re.search(behind, text, re.MULTILINE)
+        if place is None:
+            raise Refused(f"{path}: no place for {line.strip()!r}: nothing matches {behind!r}")
+        text = text[: place.end()] + line + text[place.end() :]
+    return text

@@ -1,0 +1,1 @@
+"""Gift cards, to create, list, read, change and remove."""

@@ -1,0 +1,94 @@
+"""The endpoints of the gift cards domain: HTTP on one side, one call of the service on the other."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from scripts.domain.template.src.gift_cards import service
+from scripts.domain.template.src.gift_cards.dependencies import GiftCardId, ValidGiftCard
+from scripts.domain.template.src.gift_cards.exceptions import GiftCardNotFound
+from scripts.domain.template.src.gift_cards.schemas import (
+    GiftCard,
+    GiftCardCreate,
+    GiftCardDeleted,
+    GiftCardPage,
+    GiftCardPatch,
+    GiftCardQuery,
+)
+from src import openapi, problems
+from src.conditional import etag, matches_none
+from src.config import API_PREFIX
+from src.dependencies import IfMatchDep, IfNoneMatchDep, StatementDep, StrictQuery, TransactionDep
+from src.exceptions import VersionMismatch
+from src.pagination import links
+from src.strict_json import StrictJSONRoute
+
+router = APIRouter(
+    prefix=f"{API_PREFIX}/gift-cards",
+    tags=["gift-cards"],
+    route_class=StrictJSONRoute,
+    dependencies=[StrictQuery],
+    responses=problems.documented(*problems.DATABASE_ERRORS),
+)
+
+_CREATED = openapi.describe(*problems.BODY_ERRORS, status=201, headers=openapi.LOCATION | openapi.ETAG)
+_LISTED = openapi.describe(headers=openapi.LINK)
+_READ = openapi.NOT_MODIFIED | openapi.describe(GiftCardNotFound, headers=openapi.ETAG)
+_CHANGED = openapi.describe(GiftCardNotFound, VersionMismatch, *problems.BODY_ERRORS, headers=openapi.ETAG)
+_REMOVED = openapi.describe(GiftCardNotFound, VersionMismatch)
+
+
+@router.post("", status_code=201, summary="Create a new gift card", responses=_CREATED)
+async def create_gift_card(given: GiftCardCreate, connection: StatementDep, response: Response) -> GiftCard:
+    """`id`, `created_at`, `updated_at` and `version` are the service's."""
+    created = await service.create(connection, given)
+    response.headers["Location"] = f"{router.prefix}/{created.id}"
+    response.headers["ETag"] = etag(created.version)
+    return created
+
+
+@router.get("", summary="List gift cards", responses=_LISTED)
+async def list_gift_cards(
+    query: Annotated[GiftCardQuery, Query()], connection: StatementDep, request: Request, response: Response
+) -> GiftCardPage:
+    """Newest first, 20 by default and 50 at most. Follow `next_cursor`, or the link `next`, to read them all."""
+    found = await service.find(connection, query)
+    response.headers["Link"] = links(request.url.path, query, found.next_cursor)
+    return found
+
+
+@router.get("/{gift_card_id:uuid}", summary="Read one gift card", response_model=GiftCard, responses=_READ)
+async def read_gift_card(
+    found: ValidGiftCard, if_none_match: IfNoneMatchDep, response: Response
+) -> GiftCard | Response:
+    """As it stands."""
+    tag = {"ETag": etag(found.version)}
+    if if_none_match is not None and not matches_none(if_none_match, found.version):
+        return Response(status_code=304, headers=tag)
+    response.headers.update(tag)
+    return found
+
+
+@router.patch("/{gift_card_id:uuid}", summary="Change some fields of one gift card", responses=_CHANGED)
+async def patch_gift_card(
+    gift_card_id: GiftCardId,
+    changes: GiftCardPatch,
+    connection: TransactionDep,
+    if_match: IfMatchDep,
+    response: Response,
+) -> GiftCard:
+    """Each given field is replaced as a whole, the others stay as they are.
+
+    Without `If-Match` the last writer wins, field by field.
+    """
+    changed = await service.patch(connection, gift_card_id, changes, if_match)
+    response.headers["ETag"] = etag(changed.version)
+    return changed
+
+
+@router.delete("/{gift_card_id:uuid}", summary="Remove one gift card", responses=_REMOVED)
+async def delete_gift_card(
+    gift_card_id: GiftCardId, connection: TransactionDep, if_match: IfMatchDep
+) -> GiftCardDeleted:
+    """Afterwards it is 404."""
+    return await service.remove(connection, gift_card_id, if_match)

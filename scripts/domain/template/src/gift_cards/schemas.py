@@ -1,0 +1,73 @@
+"""What gift cards look like from outside, and what a request may ask."""
+
+from datetime import datetime
+from typing import Annotated, Self
+from uuid import UUID
+
+from pydantic import MISSING, Field, StringConstraints, model_validator
+
+from scripts.domain.template.src.gift_cards.constants import MAX_DESCRIPTION_LENGTH, MAX_NAME_LENGTH, TEXT_PATTERN
+from src.pagination import COUNT_CAP, Count, PageQuery
+from src.schemas import CustomModel, Page, example
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH, pattern=TEXT_PATTERN)]
+Description = Annotated[str, StringConstraints(min_length=1, max_length=MAX_DESCRIPTION_LENGTH, pattern=TEXT_PATTERN)]
+
+_WRITTEN = {"name": "The first", "description": "Whatever is to be said of it."}
+_RECORD = _WRITTEN | {
+    "id": "019c1400-7c3d-7e4f-8a5b-6c7d8e9f0a1b",
+    "created_at": "2026-01-31T12:00:00.250000Z",
+    "updated_at": "2026-01-31T12:00:00.250000Z",
+    "version": 1,
+}
+_PAGE = {"items": [_RECORD], "limit": 20, "offset": 0, "total": 1, "total_relation": "eq", "next_cursor": None}
+
+
+class GiftCardCreate(CustomModel):
+    model_config = example(_WRITTEN)
+
+    name: Name = Field(description="What people call it.")
+    description: Description | None = Field(None, description="Anything else.")
+
+
+class GiftCardPatch(CustomModel):
+    """The fields to change, each as a whole."""
+
+    model_config = example({"name": "The second"})
+
+    name: Name | MISSING = MISSING
+    description: Description | MISSING | None = MISSING
+
+    @model_validator(mode="after")
+    def changes_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("must change at least one field")
+        return self
+
+
+class GiftCard(CustomModel):
+    """As it stands."""
+
+    model_config = example(_RECORD)
+
+    id: UUID
+    name: str
+    description: str | None
+    created_at: datetime
+    updated_at: datetime = Field(description="When it was changed last.")
+    version: int = Field(description="1 for a new one; each change adds 1.")
+
+
+class GiftCardDeleted(CustomModel):
+    model_config = example({"id": _RECORD["id"], "deleted_at": "2026-02-01T08:00:00Z"})
+
+    id: UUID
+    deleted_at: datetime
+
+
+class GiftCardQuery(PageQuery):
+    count: Count = Field(Count.CAPPED, description=f"`capped` counts to {COUNT_CAP}; `none` does not count.")
+
+
+class GiftCardPage(Page[GiftCard]):
+    model_config = example(_PAGE)

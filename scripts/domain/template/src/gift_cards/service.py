@@ -1,0 +1,118 @@
+"""What can be done with gift cards. No function here commits.
+
+A write decides in its own locking statement whether there is such a record, and of which version.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from sqlalchemy import Select, Text, cast, delete, func, insert, literal_column, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from scripts.domain.template.src.gift_cards.exceptions import GiftCardNotFound
+from scripts.domain.template.src.gift_cards.models import gift_card
+from scripts.domain.template.src.gift_cards.schemas import (
+    GiftCard,
+    GiftCardCreate,
+    GiftCardDeleted,
+    GiftCardPage,
+    GiftCardPatch,
+    GiftCardQuery,
+)
+from src import clock, pagination
+from src.conditional import IfMatch
+from src.identifiers import new_id
+
+_found = TypeAdapter(list[GiftCard])
+_position = TypeAdapter(tuple[UUID])
+# What a cursor is bound to. A list that takes filters is bound to them too: see src/audits/listing.py.
+_LIST = "gift_cards"
+
+_AS_OBJECT = func.row_to_json(gift_card.table_valued())
+_AS_JSON = cast(_AS_OBJECT, Text)
+
+
+async def create(connection: AsyncConnection, given: GiftCardCreate) -> GiftCard:
+    now = clock.now()
+    values = given.model_dump() | {"id": new_id(), "created_at": now, "updated_at": now, "version": 1}
+    created = await connection.execute(insert(gift_card).values(values).returning(_AS_JSON))
+    return GiftCard.model_validate_json(created.scalar_one())
+
+
+async def get(connection: AsyncConnection, gift_card_id: UUID) -> GiftCard:
+    """Raises `GiftCardNotFound`."""
+    found = await connection.scalar(select(_AS_JSON).where(gift_card.c.id == gift_card_id))
+    if found is None:
+        raise GiftCardNotFound
+    return GiftCard.model_validate_json(found)
+
+
+async def find(connection: AsyncConnection, query: GiftCardQuery) -> GiftCardPage:
+    """One page, newest first, and its total, in one statement, so that both are of one moment.
+
+    Raises `InvalidCursor`.
+    """
+    found, counted = (await connection.execute(_page(query))).one()
+    items = _found.validate_json(found)
+    total, relation = pagination.relate_total(counted, query.count)
+    return GiftCardPage(
+        items=items[: query.limit],
+        limit=query.limit,
+        offset=None if query.cursor else query.offset,
+        total=total,
+        total_relation=relation,
+        next_cursor=_cursor(items[query.limit - 1]) if len(items) > query.limit else None,
+    )
+
+
+def _page(query: GiftCardQuery) -> Select[Any]:
+    """One row: the items as a JSON array, one more than the limit where there are more, and how many there are."""
+    reached = []
+    if query.cursor is not None:
+        reached.append(gift_card.c.id < pagination.decode_cursor(query.cursor, _LIST, _position)[0])
+    items = (
+        select(_AS_OBJECT.label("item"))
+        .where(*reached)
+        .order_by(gift_card.c.id.desc())
+        .limit(query.limit + 1)
+        .offset(query.offset)
+        .subquery()
+    )
+    matches: Select[Any] = select(literal_column("1")).select_from(gift_card)
+    return select(pagination.as_array(items), pagination.count_matches(matches, query.count).scalar_subquery())
+
+
+def _cursor(last: GiftCard) -> str:
+    return pagination.encode_cursor([str(last.id)], _LIST)
+
+
+async def patch(
+    connection: AsyncConnection, gift_card_id: UUID, changes: GiftCardPatch, if_match: IfMatch | None
+) -> GiftCard:
+    """Of two patches at once to different fields, both survive.
+
+    Raises `GiftCardNotFound`, `VersionMismatch`.
+    """
+    current = await _lock(connection, gift_card_id, if_match)
+    values = changes.model_dump() | {"updated_at": clock.now(), "version": current.version + 1}
+    statement = update(gift_card).where(gift_card.c.id == gift_card_id).values(values).returning(_AS_JSON)
+    return GiftCard.model_validate_json((await connection.execute(statement)).scalar_one())
+
+
+async def remove(connection: AsyncConnection, gift_card_id: UUID, if_match: IfMatch | None) -> GiftCardDeleted:
+    """Raises `GiftCardNotFound`, `VersionMismatch`."""
+    await _lock(connection, gift_card_id, if_match)
+    await connection.execute(delete(gift_card).where(gift_card.c.id == gift_card_id))
+    return GiftCardDeleted(id=gift_card_id, deleted_at=clock.now())
+
+
+async def _lock(connection: AsyncConnection, gift_card_id: UUID, if_match: IfMatch | None) -> GiftCard:
+    """As it stands until the transaction ends. Raises `GiftCardNotFound`, `VersionMismatch`."""
+    found = await connection.scalar(select(_AS_JSON).where(gift_card.c.id == gift_card_id).with_for_update())
+    if found is None:
+        raise GiftCardNotFound
+    current = GiftCard.model_validate_json(found)
+    if if_match:
+        if_match.check(current.version)
+    return current

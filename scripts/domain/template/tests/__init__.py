@@ -1,0 +1,1 @@
+"""What becomes a folder of `tests`."""

@@ -1,0 +1,50 @@
+"""Conditional requests: ETag, If-None-Match and If-Match."""
+
+import asyncio
+
+import httpx2
+import pytest
+
+from scripts.domain.template.tests.gift_cards.factories import GIFT_CARDS, create_gift_card, gift_card_body
+
+
+async def change(client: httpx2.AsyncClient, method: str, url: str, if_match: str) -> httpx2.Response:
+    body = {"name": "The second"} if method == "PATCH" else None
+    return await client.request(method, url, json=body, headers={"If-Match": if_match})
+
+
+async def test_every_answer_with_a_record_carries_its_version_as_etag(client: httpx2.AsyncClient) -> None:
+    created = await client.post(GIFT_CARDS, json=gift_card_body())
+    url = created.headers["Location"]
+    patched = await client.patch(url, json={"name": "The second"})
+    read = await client.get(url)
+    assert [answer.headers["ETag"] for answer in (created, patched, read)] == ['"1"', '"2"', '"2"']
+
+
+@pytest.mark.parametrize(("if_none_match", "status"), [('"1"', 304), ('W/"1"', 304), ("*", 304), ('"2"', 200)])
+async def test_if_none_match_is_304_for_the_version_that_it_names(
+    client: httpx2.AsyncClient, if_none_match: str, status: int
+) -> None:
+    url = f"{GIFT_CARDS}/{(await create_gift_card(client))['id']}"
+    response = await client.get(url, headers={"If-None-Match": if_none_match})
+    assert (response.status_code, response.headers["ETag"], bool(response.content)) == (status, '"1"', status == 200)
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+@pytest.mark.parametrize(("if_match", "status"), [('"1"', 200), ("*", 200), ('"2"', 412), ('W/"1"', 412), ("1", 422)])
+async def test_if_match_decides_whether_a_change_is_made(
+    client: httpx2.AsyncClient, method: str, if_match: str, status: int
+) -> None:
+    created = await create_gift_card(client)
+    url = f"{GIFT_CARDS}/{created['id']}"
+    assert (await change(client, method, url, if_match)).status_code == status
+    if status != 200:
+        assert (await client.get(url)).json() == created
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+async def test_of_two_writers_with_one_version_exactly_one_wins(client: httpx2.AsyncClient, method: str) -> None:
+    url = f"{GIFT_CARDS}/{(await create_gift_card(client))['id']}"
+    answers = await asyncio.gather(*(change(client, method, url, '"1"') for _ in range(4)))
+    loser = 404 if method == "DELETE" else 412
+    assert sorted(answer.status_code for answer in answers) == [200, loser, loser, loser]

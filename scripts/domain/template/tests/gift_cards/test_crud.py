@@ -1,0 +1,77 @@
+"""Create, read, patch and delete: statuses, headers and bodies."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx2
+import pytest
+
+from scripts.domain.template.tests.gift_cards.factories import GIFT_CARDS, create_gift_card, gift_card_body
+
+MISSING = f"{GIFT_CARDS}/01a202e4-1742-76d7-9e81-3d827693f0c3"
+
+
+async def test_create_answers_201_with_location_and_what_it_created(client: httpx2.AsyncClient) -> None:
+    response = await client.post(GIFT_CARDS, json=gift_card_body(description="Ünïcode/☃"))
+    created = response.json()
+    assert response.status_code == 201
+    assert response.headers["Location"] == f"{GIFT_CARDS}/{created['id']}"
+    assert created.keys() == {"id", "name", "description", "created_at", "updated_at", "version"}
+    assert UUID(created["id"]).version == 7
+    assert (created["name"], created["description"], created["version"]) == ("The first", "Ünïcode/☃", 1)
+    assert created["created_at"] == created["updated_at"]
+    assert (await client.get(response.headers["Location"])).json() == created
+
+
+async def test_patch_changes_only_the_given_fields_and_makes_a_version(client: httpx2.AsyncClient) -> None:
+    created = await create_gift_card(client, description="before")
+    response = await client.patch(f"{GIFT_CARDS}/{created['id']}", json={"description": None})
+    patched = response.json()
+    assert response.status_code == 200
+    assert patched == created | {"description": None, "version": 2, "updated_at": patched["updated_at"]}
+    assert patched["updated_at"] > created["updated_at"]
+    assert (await client.get(f"{GIFT_CARDS}/{created['id']}")).json() == patched
+
+
+async def test_delete_answers_what_it_deleted_and_afterwards_it_is_gone(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    created = await create_gift_card(client)
+    response = await client.delete(f"{GIFT_CARDS}/{created['id']}")
+    assert (response.status_code, response.json()["id"]) == (200, created["id"])
+    assert datetime.fromisoformat(response.json()["deleted_at"]).tzinfo == UTC
+    assert (await client.get(f"{GIFT_CARDS}/{created['id']}")).status_code == 404
+    assert await connection.fetchval("SELECT count(*) FROM gift_card") == 0
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+async def test_an_unknown_id_is_404_for_every_method(client: httpx2.AsyncClient, method: str) -> None:
+    response = await client.request(method, MISSING, json={"name": "x"} if method == "PATCH" else None)
+    assert (response.status_code, response.json()["code"]) == (404, "gift-card-not-found")
+
+
+NOT_VALID: list[dict[str, Any]] = [
+    {"name": ""},
+    {"name": None},
+    {"name": "x" * 129},
+    {"name": "a\tb"},
+    {"description": "x" * 1001},
+    {"unknown": 1},
+]
+
+
+async def test_what_is_not_valid_is_422_and_names_the_field(client: httpx2.AsyncClient) -> None:
+    url = f"{GIFT_CARDS}/{(await create_gift_card(client))['id']}"
+    for changes in NOT_VALID:
+        created = await client.post(GIFT_CARDS, json=gift_card_body(**changes))
+        patched = await client.patch(url, json=changes)
+        for response in (created, patched):
+            assert (response.status_code, response.json()["code"]) == (422, "validation-error")
+            assert [error["loc"] for error in response.json()["errors"]] == [["body", *changes]]
+
+
+async def test_an_empty_patch_is_422(client: httpx2.AsyncClient) -> None:
+    response = await client.patch(f"{GIFT_CARDS}/{(await create_gift_card(client))['id']}", json={})
+    assert (response.status_code, response.json()["errors"][0]["loc"]) == (422, ["body"])

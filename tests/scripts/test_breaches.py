@@ -1,0 +1,183 @@
+"""Every contract in pyproject.toml and every rule of the architecture, broken once: the failure names it."""
+
+import re
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from scripts.domain.__main__ import write
+from scripts.domain.names import Names
+from scripts.domain.render import render
+from tests.scripts.conftest import ARCHITECTURE, run
+
+
+class Breach(NamedTuple):
+    """`old` becomes `new` in a file, or `new` is added to it; then a line says so, its `*` being anything."""
+
+    path: str
+    old: str
+    new: str
+    said: str
+
+
+SERVICE, ROUTER, SCHEMAS = (f"src/spare_parts/{name}.py" for name in ("service", "router", "schemas"))
+PARTS, PART = "/api/v1/spare-parts", "/api/v1/spare-parts/{spare_part_id}"
+
+CONTRACTS = {
+    "Who may import whom across src": [
+        Breach("src/utils.py", "", "X = 1", "- src.utils"),
+        Breach(
+            "src/audits/service.py", "", "import src.spare_parts.service", "- src.audits.service -> src.spare_parts.*"
+        ),
+    ],
+    "Who may import whom inside a domain": [
+        Breach("src/spare_parts/helpers.py", "", "X = 1", "- src.spare_parts.helpers"),
+        Breach(SCHEMAS, "", "import src.spare_parts.service", "- src.spare_parts.schemas -> src.spare_parts.service *"),
+    ],
+    "Services, models and exceptions know no web framework": [
+        Breach(SERVICE, "", "import fastapi", "*src.spare_parts.service -> fastapi *"),
+    ],
+    "Routers import no SQLAlchemy themselves": [
+        Breach(ROUTER, "", "import sqlalchemy", "*src.spare_parts.router -> sqlalchemy *"),
+    ],
+    "Only main imports routers": [
+        Breach("src/index.py", "", "import src.spare_parts.router", "- src.index -> src.spare_parts.router *"),
+    ],
+    "Only the AI client imports openai": [
+        Breach("src/spare_parts/constants.py", "", "import openai", "*src.spare_parts.constants -> openai *"),
+    ],
+}
+
+RULES = [
+    # Of a domain, its files and its registrations.
+    Breach(
+        "src/empty/__init__.py",
+        "",
+        "X = 1",
+        "*src/empty: every domain has the modules of src/audits; write constants.py*",
+    ),
+    Breach("src/empty/router.py", "", "router = 1", "*src/empty: has no tests; write tests/empty/test_?.py"),
+    Breach("tests/gone/test_it.py", "", "X = 1", "*tests/gone: there is no src/gone; delete the folder"),
+    Breach(
+        "pyproject.toml",
+        '    "spare_parts",\n',
+        "",
+        '*src/spare_parts: nothing says whom it may import; add the line "spare_parts"*',
+    ),
+    Breach(
+        "src/main.py",
+        "health_router, audits_router",
+        "audits_router",
+        "*src/health/router.py: its endpoints are not served; add its router to ROUTERS*",
+    ),
+    Breach(
+        "src/models.py",
+        "from src.spare_parts import models as spare_parts\n",
+        "",
+        "*src/spare_parts/models.py: Alembic does not see its tables; import it in src/models.py",
+    ),
+    Breach(
+        "src/spare_parts/models.py",
+        '"spare_part",',
+        '"another",',
+        "*alembic/versions: spare_part is created, and no src/[*]/models.py declares it; take it away*",
+    ),
+    Breach(
+        SERVICE,
+        "",
+        "async def settle(connection: AsyncConnection) -> None:\n    await connection.commit()",
+        f"*{SERVICE}:*: .commit()",
+    ),
+    Breach(
+        "src/spare_parts/exceptions.py",
+        "",
+        "async def settle(connection: Exception) -> None:\n    await connection.exec_driver_sql('ROLLBACK')",
+        "*src/spare_parts/exceptions.py:*: ROLLBACK",
+    ),
+    # Of an endpoint and its description.
+    Breach(
+        ROUTER, 'summary="List spare parts", ', "", f"*{ROUTER}:*: list_spare_parts (GET {PARTS}) has no summary; give*"
+    ),
+    Breach(
+        ROUTER,
+        '    """Afterwards it is 404."""\n',
+        "",
+        f"*{ROUTER}:*: delete_spare_part (DELETE {PART}) has no description; write its docstring",
+    ),
+    Breach(
+        ROUTER,
+        ") -> SparePartPage:",
+        ") -> dict[str, str]:",
+        f"*{ROUTER}:*: list_spare_parts (GET {PARTS}) answers with no model; give it a return type",
+    ),
+    Breach(
+        SCHEMAS,
+        "model_config = example(_RECORD)",
+        "",
+        f"*{ROUTER}:*: patch_spare_part (PATCH {PART}) shows no example; give the model of its answer one*",
+    ),
+    Breach(
+        SCHEMAS,
+        "model_config = example(_WRITTEN)",
+        "",
+        f"*{ROUTER}:*: create_spare_part (POST {PARTS}) shows no example; give the model of its body one*",
+    ),
+    Breach(
+        ROUTER,
+        "_REMOVED = openapi.describe(SparePartNotFound, VersionMismatch)",
+        "_REMOVED = openapi.describe()",
+        f"*{ROUTER}:*: delete_spare_part (DELETE {PART}) can answer 404, 412* and does not say so; add*",
+    ),
+    Breach(
+        ROUTER,
+        "responses=problems.documented(*problems.DATABASE_ERRORS),",
+        "",
+        f"*{ROUTER}:*: list_spare_parts (GET {PARTS}) can answer 503 and does not say so; add*",
+    ),
+    Breach(
+        ROUTER,
+        "async def read_spare_part",
+        "async def create_spare_part",
+        f"*{ROUTER}:*(GET {PART}) and {ROUTER}:*(POST {PARTS}) have one operation id; rename a function",
+    ),
+]
+
+
+@pytest.fixture
+def breached(project: Path) -> Path:
+    """The copy with a domain to break the rules in."""
+    write(render(Names.choose("spare_parts"), project), project)
+    return project
+
+
+def commit(breach: Breach, project: Path) -> None:
+    file = project / breach.path
+    file.parent.mkdir(exist_ok=True)
+    text = file.read_text() if file.exists() else '"""A breach."""\n'
+    assert breach.old in text
+    file.write_text(text.replace(breach.old, breach.new, 1) if breach.old else f"{text}\n\n{breach.new}\n")
+
+
+def assert_named(breach: Breach, output: str) -> None:
+    if not any(fnmatch(line, breach.said) for line in output.splitlines()):
+        pytest.fail(f"{breach} was not named in:\n{output}", pytrace=False)
+
+
+def test_a_breach_of_each_contract_is_named(breached: Path) -> None:
+    breaches = [breach for broken in CONTRACTS.values() for breach in broken]
+    for breach in breaches:
+        commit(breach, breached)
+    output = run(breached, "lint-imports").stdout
+    for breach in breaches:
+        assert_named(breach, output)
+    assert re.findall(r"^(.+) BROKEN", output, re.MULTILINE) == [*CONTRACTS]
+
+
+def test_a_breach_of_each_rule_names_the_file_the_rule_and_the_mend(breached: Path) -> None:
+    for breach in RULES:
+        commit(breach, breached)
+    tested = run(breached, "pytest", "--tb=short", *ARCHITECTURE)
+    for breach in RULES:
+        assert_named(breach, tested.stdout + tested.stderr)

@@ -1,0 +1,149 @@
+"""`make domain`: what it writes works as it is, and what it refuses leaves no trace."""
+
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from scripts.domain.__main__ import write
+from scripts.domain.names import MAX_LENGTH, SQL_WORDS, Names
+from scripts.domain.render import render
+from src.config import PROJECT_ROOT
+from tests.scripts.conftest import ARCHITECTURE, run
+
+# No domain that is added one day is to be in these tests' way: their names are spare.
+# As long as a name can be, and of several words: every line must still fit, and every spelling be right.
+LONGEST = Names("spare_purchase_confirmations", "spare_purchase_confirmation")
+
+
+def contents(project: Path) -> dict[str, bytes]:
+    """Of every file but caches."""
+    files = (path for path in project.rglob("*") if path.is_file())
+    by_path = {path.relative_to(project): path.read_bytes() for path in files}
+    return {str(path): by_path[path] for path in by_path if not path.name.endswith(".pyc") and path.parts[0][0] != "."}
+
+
+def test_a_new_domain_keeps_every_rule_and_passes_its_tests(project: Path) -> None:
+    assert len(LONGEST.plural) == MAX_LENGTH
+    before = contents(project)
+    made = run(project, "python", "-m", "scripts.domain", LONGEST.plural)
+    assert (made.returncode, made.stderr) == (0, "")
+    after = contents(project)
+    for path in {path for path in after if after[path] != before.get(path)}:
+        assert f"  {path}" in made.stdout
+    for check in ("ruff check .", "ruff format --check .", "lint-imports"):
+        checked = run(project, *check.split())
+        assert checked.returncode == 0, checked.stdout
+    tested = run(project, "pytest", "-q", "-k", "spare or unique", f"tests/{LONGEST.plural}", *ARCHITECTURE)
+    assert tested.returncode == 0, tested.stdout
+    with pytest.raises(SystemExit, match=f"domain: {LONGEST.plural} is taken: src/{LONGEST.plural} is there"):
+        render(LONGEST, project)
+
+
+@pytest.mark.parametrize(
+    ("plural", "singular"),
+    [
+        ("spare_parts", "spare_part"),
+        ("spare_companies", "spare_company"),
+        ("spare_statuses", "spare_status"),
+        ("spare_analyses", "spare_analysis"),
+        ("spare_data", "spare_datum"),
+        ("spare_people", "spare_person"),
+        ("sparenesses", "spareness"),
+    ],
+)
+def test_the_plural_names_the_folder_and_the_path_and_the_singular_the_table(plural: str, singular: str) -> None:
+    files = render(Names.choose(plural), PROJECT_ROOT)
+    camel, kebab = singular.replace("_", " ").title().replace(" ", ""), plural.replace("_", "-")
+    assert f'Table(\n    "{singular}",' in files[Path(f"src/{plural}/models.py")]
+    assert f"class {camel}Page(Page[{camel}]):" in files[Path(f"src/{plural}/schemas.py")]
+    assert f'prefix=f"{{API_PREFIX}}/{kebab}"' in files[Path(f"src/{plural}/router.py")]
+    for path, text in files.items():
+        assert "gift" not in f"{path}{text}".lower()
+        assert "scripts.domain" not in text
+
+
+def test_a_singular_can_be_named() -> None:
+    assert Names.choose("orders", "customer_order").singular == "customer_order"
+    assert Names.choose("billing", "bill").singular == "bill"
+
+
+@pytest.mark.parametrize(
+    ("plural", "singular", "reason"),
+    [
+        ("", "", "usage: make domain name=invoices"),
+        ("invoice", "", "invoice is no plural: make domain name=invoices, or name both"),
+        ("status", "", "status is no plural: make domain name=statuses"),
+        ("news", "", "news names one as well as many: make domain name=news singular=..."),
+        ("invoices", "invoices", "invoices names one as well as many"),
+        ("2invoices", "", "'2invoices' is no name for it: lower-case words joined by underscores are"),
+        ("Invoices", "", "is no name"),
+        ("purchase-orders", "", "is no name"),
+        ("purchase orders", "", "is no name"),
+        ("_invoices", "", "is no name"),
+        ("invoices\n", "", "is no name"),
+        ("fälle", "", "is no name"),
+        ("../invoices", "", "is no name"),
+        ("invoices", "In voice", "is no name"),
+        ("x" * MAX_LENGTH + "s", "", f"has more than {MAX_LENGTH} characters"),
+        ("classes", "", "class is a word of Python"),
+        ("imports", "", "import is a word of Python"),
+        ("lists", "", "list is a word of Python"),
+        ("timeout_errors", "", "TimeoutError is a word of Python"),
+        ("statistics", "", "statistics is a module of Python's own library"),
+        ("spare_versions", "version", "version would mean two things, as in models.py"),
+        ("orders", "", "order is a reserved word of SQL"),
+        ("users", "", "user is a reserved word of SQL"),
+        ("references", "", "references is a reserved word of SQL"),
+        ("test_results", "", "pytest takes for a test whatever begins with test"),
+        ("audits", "", "audits is taken: src/audits is there"),
+        ("schemas", "", "schemas is taken: src/schemas.py is there"),
+        ("outages", "", "outages is taken: tests/outages.py is there"),
+        ("scripts", "", "scripts is taken: tests/scripts is there"),
+        ("audit_revisions", "", "the table audit_revision is taken: alembic/versions/"),
+        ("spare_records", "audit", "the table audit is taken"),
+        ("pages", "", "Page would mean two things, as in schemas.py: choose another"),
+        ("responses", "", "Response would mean two things"),
+        ("problems", "", "problems is taken"),
+        ("spare_troubles", "problem", "Problem would mean two things"),
+        ("endpoints", "", "Endpoint would mean two things"),
+    ],
+)
+def test_a_name_that_cannot_be_is_one_clear_line(plural: str, singular: str, reason: str) -> None:
+    with pytest.raises(SystemExit) as refused:
+        render(Names.choose(plural, singular), PROJECT_ROOT)
+    message = str(refused.value)
+    assert message.startswith("domain: ")
+    assert reason in message
+    assert len(message.splitlines()) == 1
+
+
+async def test_every_reserved_word_of_postgresql_is_known(administrator: asyncpg.Connection) -> None:
+    words = await administrator.fetch("SELECT word FROM pg_get_keywords() WHERE catcode IN ('R', 'T')")
+    assert {row["word"] for row in words} <= SQL_WORDS
+
+
+def test_what_cannot_be_written_whole_is_not_written_at_all(tmp_path: Path) -> None:
+    (tmp_path / "old.py").write_text("as it was")
+    before = contents(tmp_path)
+    files = {Path("old.py"): "changed", Path("new/one.py"): "1", Path("old.py/two.py"): "2", Path("three.py"): "3"}
+    with pytest.raises(SystemExit, match=r"^domain: cannot write it, and all is as it was: .*old\.py"):
+        write(files, tmp_path)
+    assert contents(tmp_path) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["old.py"]
+
+
+def test_a_project_in_which_a_line_has_no_place_is_refused(project: Path) -> None:
+    main = project / "src" / "main.py"
+    main.write_text(main.read_text().replace("ROUTERS = ", "ALL = "))
+    with pytest.raises(SystemExit, match=r"^domain: src/main.py: no place for ', spare_parts_router'"):
+        render(Names.choose("spare_parts"), project)
+
+
+def test_a_project_that_does_not_start_is_left_alone(project: Path) -> None:
+    (project / "src" / "__init__.py").write_text("nonsense")
+    before = contents(project)
+    made = run(project, "python", "-m", "scripts.domain", "spare_parts")
+    assert made.returncode == 1
+    assert "NameError: name 'nonsense' is not defined" in made.stderr
+    assert contents(project) == before
