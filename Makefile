@@ -11,7 +11,7 @@ WITH_POSTGRES := $(BIN)/python -m scripts.postgres
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-peers coverage migrate rollback migration verify check format lock openapi up down
+.PHONY: help setup run test test-peers bench coverage migrate rollback migration verify check format lock openapi up down
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ test-peers: setup ## run the service beside what others wrote; needs Node, and s
 	@if command -v npm > /dev/null; then npm ci --prefix tests/peers --no-audit --no-fund --loglevel=error; \
 	else echo 'test-peers: Node 20 or newer is not there (https://nodejs.org); what needs it is skipped' >&2; fi
 	@$(BIN)/python -m pytest -m peers tests/peers
+
+bench: setup ## measure beside bare asyncpg; ROWS=1000000 adds lists of so many records
+	@$(BIN)/python -m tests.benchmarks
 
 coverage: setup ## run the tests and say which lines of src they do not reach
 	@$(BIN)/coverage run -m pytest $(T)
