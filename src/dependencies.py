@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from src.conditional import IfMatch
-from src.database import connect
+from src.database import AutocommitConnection, connect
 
 
 async def get_engine(request: Request) -> AsyncEngine:
@@ -25,15 +25,14 @@ async def get_engine(request: Request) -> AsyncEngine:
 EngineDep = Annotated[AsyncEngine, Depends(get_engine)]
 
 
-async def statement_connection(engine: EngineDep) -> AsyncIterator[AsyncConnection]:
-    async with connect(engine, autocommit=True) as connection:
-        yield connection
+async def statement_connection(engine: EngineDep) -> AutocommitConnection:
+    return AutocommitConnection(engine)
 
 
-StatementDep = Annotated[AsyncConnection, Depends(statement_connection, scope="function")]
-"""A connection for one statement, which commits itself: no BEGIN and COMMIT around it.
+StatementDep = Annotated[AutocommitConnection, Depends(statement_connection)]
+"""For single statements, each of which commits itself: no BEGIN and COMMIT around it.
 
-`scope="function"` gives it back before the response is sent, so that a slow client holds no connection.
+The connection is back in the pool when the statement has ended, so that a slow client holds none.
 """
 
 

@@ -22,8 +22,9 @@ _PIECE_BYTES = 64 * 1024
 
 async def open_export(connection: AsyncConnection, query: ExportQuery) -> AsyncIterator[bytes]:
     """The first rows are fetched here, so that what fails can still be answered with a problem."""
-    statement = select(AS_JSON).where(*filters.conditions(query)).order_by(*filters.ordering(query.order))
-    rows = await connection.stream_scalars(statement, execution_options={"yield_per": _ROWS_AT_ONCE})
+    values = filters.values(query)
+    statement = select(AS_JSON).where(*filters.conditions(values)).order_by(*filters.ordering(query.order))
+    rows = await connection.stream_scalars(statement, values, execution_options={"yield_per": _ROWS_AT_ONCE})
     return _write(rows, await rows.fetchmany(_ROWS_AT_ONCE), query.format)
 
 

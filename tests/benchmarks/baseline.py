@@ -14,18 +14,16 @@ from typing import Any
 import asyncpg
 import orjson
 import uvicorn
-from sqlalchemy import ClauseElement, select
-from sqlalchemy.dialects.postgresql.asyncpg import dialect
-from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy import select
 from starlette.types import Receive, Scope, Send
 
 from src import clock, pagination
 from src.audits import filters, listing, statements
 from src.audits.schemas import AuditQuery
 from src.config import DatabaseSettings
-from src.database import server_settings
+from src.database import Statement, server_settings
 from src.identifiers import new_id
-from src.pagination import COUNT_CAP, DEFAULT_LIMIT, Order
+from src.pagination import COUNT_CAP, DEFAULT_LIMIT, Count, Order
 from tests.benchmarks.servers import AUDITS, driver_url
 
 _PREFIX = f"{AUDITS}/"
@@ -34,18 +32,11 @@ _ROWS_AT_ONCE = 500
 _PIECE_BYTES = 64 * 1024
 
 
-def compile_once(statement: ClauseElement) -> tuple[str, list[Any]]:
-    """The SQL that the service sends, and the parameters that are always the same."""
-    compiled = statement.compile(dialect=dialect(), compile_kwargs={"render_postcompile": True})  # type: ignore[no-untyped-call]
-    assert isinstance(compiled, SQLCompiler)
-    assert compiled.positiontup is not None
-    return str(compiled), [compiled.params[name] for name in compiled.positiontup]
-
-
-GET, _ = compile_once(statements.GET)
-CREATE, _ = compile_once(statements.CREATE)
-PAGE, PAGE_PARAMETERS = compile_once(listing.page(AuditQuery(), None))
-EXPORT, _ = compile_once(select(statements.AS_JSON).order_by(*filters.ordering(Order.DESC)))
+GET, CREATE = statements.GET.sql, statements.CREATE.sql
+_VALUES = listing.page_values(AuditQuery(), None)
+_PAGE = listing.page(tuple(_VALUES), Order.DESC, Count.CAPPED)
+PAGE, PAGE_PARAMETERS = _PAGE.sql, _PAGE.arguments(_VALUES)
+EXPORT = Statement(select(statements.AS_JSON).order_by(*filters.ordering(Order.DESC))).sql
 _CURSORS_OF = pagination._fingerprint(listing._list_of(AuditQuery()))  # noqa: SLF001 (computed once, as by hand)
 
 
