@@ -1,18 +1,19 @@
 """The shared asynchronous engine, and how tables name their constraints."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
 from pydantic_core import from_json, to_json
 from sqlalchemy import URL, ClauseElement, ExceptionContext, MetaData, event, make_url
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
-from sqlalchemy.exc import DisconnectionError, EmulatedDBAPIException
+from sqlalchemy.exc import DisconnectionError, EmulatedDBAPIException, MissingGreenlet
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection, QueuePool
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.util import greenlet_spawn
+from sqlalchemy.util.concurrency import in_greenlet
 
 from src.config import DatabaseSettings
 
@@ -70,6 +71,7 @@ def _create_pooled_engine(settings: DatabaseSettings, size: int, overflow: int) 
         pool_use_lifo=True,
     )
     event.listen(engine.sync_engine, "checkout", refuse_closed_connection)
+    event.listen(engine.sync_engine, "do_connect", connect_in_greenlets_only)
     event.listen(engine.sync_engine, "handle_error", hang_up_on_silence)
     return engine
 
@@ -125,6 +127,12 @@ def refuse_closed_connection(connection: Any, entry: ConnectionPoolEntry, proxy:
         raise DisconnectionError("the server closed this connection")
 
 
+def connect_in_greenlets_only(*_: Any) -> None:
+    """Elsewhere SQLAlchemy cannot wait, and finds out when it has begun."""
+    if not in_greenlet():
+        raise MissingGreenlet
+
+
 def hang_up_on_silence(context: ExceptionContext) -> None:
     """Drop the connection to a server that does not answer: to take leave of it politely takes two seconds more."""
     if isinstance(context.original_exception, TimeoutError) and context.connection:
@@ -158,7 +166,8 @@ class AutocommitConnection:
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+        assert isinstance(engine.pool, QueuePool)
+        self._engine, self._pool = engine, engine.pool
 
     async def fetch(self, statement: Statement, **values: Any) -> list[asyncpg.Record]:
         borrowed = await self._borrow()
@@ -175,13 +184,25 @@ class AutocommitConnection:
             borrowed.invalidate()
             raise
         finally:
-            await greenlet_spawn(borrowed.close)
+            await self._give_back(borrowed)
 
     async def _borrow(self) -> PoolProxiedConnection:
         try:
+            if self._pool.checkedin():
+                # No greenlet, which takes 10 us and is for waiting only.
+                with suppress(MissingGreenlet):
+                    return self._pool.connect()
+                # It was closed meanwhile, and to connect another is to wait.
             return await self._engine.raw_connection()
         except EmulatedDBAPIException as error:
             raise error.driver_exception from None
+
+    async def _give_back(self, borrowed: PoolProxiedConnection) -> None:
+        if self._pool.overflow() > 0:
+            # It may be closed now, and that is to wait.
+            await greenlet_spawn(borrowed.close)
+        else:
+            borrowed.close()
 
     async def fetch_row(self, statement: Statement, **values: Any) -> asyncpg.Record:
         """The only row that there is."""
