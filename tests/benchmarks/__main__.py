@@ -61,12 +61,7 @@ def _at_ten_thousand(cluster: Cluster, log: Path) -> list[Figure]:
 
 
 def _at_many(cluster: Cluster, log: Path, rows: int) -> list[Figure]:
-    times = []
-    for size in (FEW, MANY, rows):
-        url = asyncio.run(seeded(cluster, size))
-        measures.logger.info("lists of %s records", f"{size:,}")
-        times.append(measures.list_times(url, log))
-    return measures.scale(*times)
+    return measures.scale({size: asyncio.run(seeded(cluster, size)) for size in (FEW, MANY, rows)}, log)
 
 
 logger = logging.getLogger("bench")

@@ -4,11 +4,12 @@ The service and its reference take turns, in several short rounds, and the media
 the machine does meanwhile falls on both.
 """
 
+import http.client
 import json
 import logging
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +27,9 @@ from tests.benchmarks.servers import AUDITS, Server, fetch, serve
 logger = logging.getLogger(__name__)
 
 ROUNDS, SECONDS = 5, 2
+LIST_ROUNDS = 120
+UNFILTERED = ("no filter", "oldest first", "deep cursor")
+REACH_THE_CAP = (*UNFILTERED, "action, common", "action, prefix", "entity_type, common")
 CONNECTIONS = 32
 RATE = 200  # requests a second: below what two cores can do with PostgreSQL and the generator beside the server
 BATCH_ITEMS = 1000
@@ -213,33 +217,48 @@ def filters(server: Server) -> dict[str, dict[str, Any]]:
     }
 
 
-def list_times(database_url: str, log: Path) -> dict[str, float]:
-    """Milliseconds of each list, with and without its capped count; the median of many in a row."""
-    times = {}
-    with serve(SERVICE, database_url, log) as server:
-        for name, query in filters(server).items():
-            for count in ("none", "capped"):
-                path = f"{AUDITS}?{urlencode(query | {'count': count})}"
-                times[f"{name}, count={count}"] = statistics.median(_milliseconds(server, path) for _ in range(25))
-    return times
+def scale(urls: Mapping[int, str], log: Path) -> list[Figure]:
+    """The same lists at ten thousand records and at many more; a capped count beside a hundred thousand.
 
-
-def _milliseconds(server: Server, path: str) -> float:
-    started = time.perf_counter()
-    fetch(server.port, path)
-    return (time.perf_counter() - started) * 1000
-
-
-def scale(small: dict[str, float], medium: dict[str, float], large: dict[str, float]) -> list[Figure]:
-    """The same lists at ten thousand records and at many more; a capped count beside a hundred thousand."""
+    One at a time, the sizes in turn, on a connection that stays open. With a filter a count has more to count where
+    more records match: counts are compared where the cap is reached at both sizes.
+    """
     figures = []
-    for name, value in large.items():
-        at_most = 1.5 if name.endswith("none") or name.startswith(("no filter", "oldest", "deep")) else None
-        figures.append(Figure(f"{name}: beside 10,000 records", "ms", value, small[name], at_most=at_most))
-        if name.endswith("capped"):
-            # A tenth for the noise of two measurements.
-            figures.append(Figure(f"{name}: beside 100,000 records", "ms", value, medium[name], at_most=1.1))
+    few, medium, many = urls
+    with ExitStack() as stack:
+        servers = {size: stack.enter_context(serve(SERVICE, url, log)) for size, url in urls.items()}
+        queries = {size: filters(server) for size, server in servers.items()}
+        for name in queries[few]:
+            logger.info("lists: %s", name)
+            times = {count: _list_times(servers, queries, name, count) for count in ("none", "capped")}
+            plain, capped = times["none"], times["capped"]
+            figures.append(Figure(f"list, {name}: at {many:,}, beside {few:,}", "ms", plain[many], plain[few], 1.5))
+            if name in UNFILTERED:
+                title = f"list with its count, {name}: at {many:,}, beside {few:,}"
+                figures.append(Figure(title, "ms", capped[many], capped[few], 1.5))
+            if name in REACH_THE_CAP:
+                title = f"list with its count, {name}: at {many:,}, beside {medium:,}"
+                # A tenth for the noise of two measurements.
+                figures.append(Figure(title, "ms", capped[many], capped[medium], 1.1))
     return figures
+
+
+def _list_times(
+    servers: Mapping[int, Server], queries: Mapping[int, dict[str, dict[str, Any]]], name: str, count: str
+) -> dict[int, float]:
+    """Median milliseconds of a list at each size."""
+    connections = {size: http.client.HTTPConnection("127.0.0.1", server.port) for size, server in servers.items()}
+    paths = {size: f"{AUDITS}?{urlencode(queries[size][name] | {'count': count})}" for size in servers}
+    times: dict[int, list[float]] = {size: [] for size in servers}
+    for _ in range(LIST_ROUNDS):
+        for size, connection in connections.items():
+            started = time.perf_counter()
+            connection.request("GET", paths[size])
+            connection.getresponse().read()
+            times[size].append((time.perf_counter() - started) * 1000)
+    for connection in connections.values():
+        connection.close()
+    return {size: statistics.median(of_size) for size, of_size in times.items()}
 
 
 def workers(database_url: str, log: Path) -> list[Figure]:
