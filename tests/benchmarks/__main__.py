@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def _at_ten_thousand(cluster: Cluster, log: Path) -> list[Figure]:
-    url = asyncio.run(fresh_copy(cluster, FEW))
+    url = asyncio.run(fresh_copy(cluster, FEW, "measured"))
     figures = measures.start(url, log)
     with ExitStack() as stack:
         service, baseline, empty = (
@@ -49,11 +49,14 @@ def _at_ten_thousand(cluster: Cluster, log: Path) -> list[Figure]:
             for module in (measures.SERVICE, measures.BASELINE, measures.EMPTY)
         )
         measures.check_same_answers(service, baseline)
-        figures += measures.cost(service, baseline, empty)
+        with serve(measures.BASELINE, url, log, POOL_RESET="yes") as usual:
+            figures += measures.cost(service, baseline, usual, empty)
         figures += measures.latency(service, baseline)
-        figures += measures.crowd(service)
         figures += measures.batch(service, url)
         figures.append(measures.peak_memory(service, baseline))
+    crowded = asyncio.run(fresh_copy(cluster, FEW, "crowded"))
+    with serve(measures.SERVICE, crowded, log) as service:
+        figures += measures.crowd(service)
     figures += measures.workers(url, log)
     many = asyncio.run(seeded(cluster, MANY))
     with serve(measures.SERVICE, many, log) as service, serve(measures.BASELINE, many, log) as baseline:

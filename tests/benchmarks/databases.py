@@ -62,7 +62,7 @@ async def seeded(cluster: Cluster, rows: int) -> str:
     return cluster.url(name)
 
 
-async def fresh_copy(cluster: Cluster, rows: int, name: str = "measured") -> str:
+async def fresh_copy(cluster: Cluster, rows: int, name: str) -> str:
     """The URL of a copy that may be written to; the one of the run before is dropped."""
     template = make_url(await seeded(cluster, rows)).database
     administrator = await asyncpg.connect(driver_url(cluster.url("postgres")))

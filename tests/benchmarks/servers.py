@@ -59,12 +59,13 @@ def _status_kb(pid: int, name: str) -> int:
 
 
 @contextmanager
-def serve(module: str, database_url: str, log: Path, *, workers: int = 1) -> Iterator[Server]:
+def serve(module: str, database_url: str, log: Path, *, workers: int = 1, **variables: str) -> Iterator[Server]:
     """`python -m module` in its production form, with its log in a file."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
     environment = {
         **os.environ,
+        **variables,
         "DATABASE_URL": database_url,
         "ENVIRONMENT": "production",
         "HOST": "127.0.0.1",
