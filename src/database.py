@@ -144,7 +144,7 @@ def hang_up_on_silence(context: ExceptionContext) -> None:
 class Statement:
     """SQL that SQLAlchemy compiles once and asyncpg runs itself.
 
-    Measured: for a record by its id, `AsyncConnection.execute` takes 500 us more of the process than asyncpg does.
+    Measured: a record by its id took 1,054 us of the process by `AsyncConnection.execute`, and 702 so.
     """
 
     def __init__(self, statement: ClauseElement) -> None:

@@ -91,8 +91,8 @@ class _NotPlain(ValueError):
 def canonicalize(value: Any) -> bytes:
     """RFC 8785, every number as a double.
 
-    orjson writes the same bytes for nearly everything: in 2 us for a usual record where the library takes 130, and in a
-    twentieth of the time for many numbers.
+    orjson writes the same bytes for nearly everything: in 7 us for a usual record where the library takes 130, and in a
+    fifth of the time for many numbers.
     """
     try:
         return orjson.dumps(_plain(value), option=orjson.OPT_SORT_KEYS)
