@@ -12,7 +12,7 @@ WITH_POSTGRES := $(BIN)/python -m scripts.postgres
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-peers chaos coverage migrate rollback migration domain verify check audit format lock openapi up down
+.PHONY: help setup run test test-peers chaos bench coverage migrate rollback migration domain verify check audit format lock openapi up down
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ chaos: setup .tools/chaos/installed ## load, faults and floods against the servi
 	@test -x .tools/chaos/bin/python || $(UV) venv --quiet --no-python-downloads --python $(PYTHON) .tools/chaos
 	@$(UV) pip sync --quiet --require-hashes --python .tools/chaos/bin/python requirements/chaos.txt
 	@touch $@
+
+bench: setup ## measure beside bare asyncpg; ROWS=1000000 adds lists of so many records
+	@$(BIN)/python -m tests.benchmarks
 
 coverage: setup ## run the tests and say which lines of src they do not reach
 	@$(BIN)/coverage run -m pytest $(T)

@@ -142,8 +142,8 @@ class DatabaseSettings(Settings):
     """
 
     database_url: SecretStr
-    database_pool_size: int = Field(10, ge=1)
-    database_max_overflow: int = Field(10, ge=0)
+    database_pool_size: int = Field(20, ge=1)
+    database_max_overflow: int = Field(0, ge=0)
     database_pool_timeout: float = Field(0.75, ge=0.001)
     database_connect_timeout: float = Field(2, ge=0.001)
     database_lock_timeout: float = Field(1, ge=0.001)

@@ -42,6 +42,7 @@ _BY_SQLSTATE: Mapping[str, type[AppError]] = {
 }
 _SYNTAX_OR_ACCESS = "42"
 _OF_CONNECTING = ("08", "28", "3D", "53", "57P")
+_OF_DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError)
 _REFUSED_VALUE = ("22", "23502", "23514")  # data_exception, not_null_violation, check_violation
 
 
@@ -101,7 +102,7 @@ def install(app: FastAPI) -> None:
     async def handle(request: Request, error: Exception) -> Response:
         return from_exception(error, request.scope)
 
-    for kind in (AppError, HTTPException, RequestValidationError, SQLAlchemyError, OSError):
+    for kind in (AppError, HTTPException, RequestValidationError, SQLAlchemyError, *_OF_DRIVER, OSError):
         app.add_exception_handler(kind, handle)
 
 
@@ -154,8 +155,8 @@ def _classify(error: Exception, scope: Scope) -> AppError:
             return _from_http(error, scope)
         case PoolTimeoutError():
             return exceptions.DatabaseBusy("Every connection is in use. Try again shortly.")
-        case DBAPIError():
-            return _from_database(error)
+        case DBAPIError() | asyncpg.PostgresError() | asyncpg.InterfaceError():
+            return _from_database(getattr(error, "driver_exception", error))
         case TimeoutError():
             return exceptions.DatabaseTimeout("The database did not answer in time. Try again shortly.")
         case OSError():
@@ -206,9 +207,10 @@ def _allowed_methods(scope: Scope) -> str:
     return ", ".join(filter(is_allowed, _METHODS)) or "GET, HEAD"
 
 
-def _from_database(error: DBAPIError) -> AppError:
-    sqlstate = getattr(error.driver_exception, "sqlstate", None) or ""
-    if _is_unencodable(error.driver_exception) or sqlstate.startswith(_REFUSED_VALUE):
+def _from_database(error: BaseException | None) -> AppError:
+    """Of what asyncpg has raised, whether SQLAlchemy stood between or not."""
+    sqlstate = getattr(error, "sqlstate", None) or ""
+    if _is_unencodable(error) or sqlstate.startswith(_REFUSED_VALUE):
         return exceptions.ValidationFailed(
             [{"loc": ["body"], "msg": "A value cannot be stored as it is", "type": "not_storable"}]
         )
@@ -236,7 +238,7 @@ def cause(error: Exception) -> str:
 
 def _log(answer: AppError, error: Exception) -> None:
     """The traceback of what only a change of code or schema can mend; of an outage, the cause in a line."""
-    sqlstate = getattr(getattr(error, "driver_exception", None), "sqlstate", None)
+    sqlstate = getattr(getattr(error, "driver_exception", error), "sqlstate", None)
     if isinstance(answer, exceptions.InternalError) or (sqlstate or "").startswith(_SYNTAX_OR_ACCESS):
         logger.error("unforeseen exception", exc_info=error, extra={"sqlstate": sqlstate})
     else:

@@ -1,34 +1,55 @@
-"""Strict JSON bodies: read within a limit, of the right media type, and parsed by `src/json_parser.py`."""
+"""Strict requests: no unknown query parameter, no header twice, and JSON bodies read within a limit, parsed strictly.
+
+All are a matter of the route and not of dependencies, each of which takes 15 us of every request.
+"""
 
 import re
-from collections.abc import Callable, Coroutine
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Set
 from email.message import Message
-from typing import Any
+from inspect import isclass
+from typing import Any, get_origin
+from urllib.parse import unquote_to_bytes
 
 from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from src import json_parser
 from src.exceptions import PayloadTooLarge, UnsupportedMediaType
 
+# RFC 9110, 5.3: only what is a list may come as several lines.
+_LISTS = ("If-Match", "If-None-Match")
+
 
 class StrictJSONRoute(APIRoute):
-    """A route whose body, where it takes one, is read within a limit and parsed strictly."""
+    """A route whose query parameters are known, and whose body, where it takes one, is read and parsed strictly."""
 
     limit_setting = "max_body_bytes"
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        if self.body_field is None:
-            return handle
+        known = dict(_query_parameters(self.dependant))
+        single = frozenset(_single_headers(self.dependant))
+        takes_body = self.body_field is not None
 
         async def handle_strictly(request: Request) -> Response:
-            body = await _read(request, getattr(request.app.state.settings, self.limit_setting))
-            if body:
-                _require_json(request)
-            return await handle(_ParsedRequest(request, body, json_parser.parse(body) if body else None))
+            parsed = await self._parse(request) if takes_body else request
+            _refuse_repeated_headers(request, single)
+            if request.scope["query_string"]:
+                _refuse_unknown_query(request, known)
+            return await handle(parsed)
 
         return handle_strictly
+
+    async def _parse(self, request: Request) -> Request:
+        body = await _read(request, getattr(request.app.state.settings, self.limit_setting))
+        if body:
+            _require_json(request)
+        return _ParsedRequest(request, body, json_parser.parse(body) if body else None)
 
 
 class BatchJSONRoute(StrictJSONRoute):
@@ -69,3 +90,69 @@ def _require_json(request: Request) -> None:
     is_plain = request.headers.get("content-encoding", "identity").lower() == "identity"
     if not (is_json and is_utf8 and is_plain):
         raise UnsupportedMediaType("Send the body as Content-Type: application/json, in UTF-8, not encoded further.")
+
+
+def _refuse_unknown_query(request: Request, known: Mapping[str, bool]) -> None:
+    """Refuse a query parameter that the operation does not take, or one that is no list and is given twice.
+
+    A typo must not widen a query without a word.
+    """
+    if not _is_utf8(request.scope["query_string"]):
+        raise RequestValidationError([{"loc": ("query",), "msg": "Must be UTF-8, percent-encoded", "type": "not_utf8"}])
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    refused = {name: reason for name, count in given.items() if (reason := _refusal(known.get(name), count))}
+    if refused:
+        raise RequestValidationError(
+            [{"loc": ("query", name), "msg": message, "type": kind} for name, (message, kind) in refused.items()]
+        )
+
+
+def _refuse_repeated_headers(request: Request, single: Set[str]) -> None:
+    """Refuse a header that the operation takes, where it is no list and comes twice: which one is meant?"""
+    names = [name for name, _ in request.scope["headers"]]
+    if len(set(names)) == len(names):
+        return
+    repeated = [name for name in sorted(single) if names.count(name.lower().encode()) > 1]
+    if repeated:
+        raise RequestValidationError(
+            [{"loc": ("header", name), "msg": "Given more than once", "type": "repeated"} for name in repeated]
+        )
+
+
+def _is_utf8(query_string: bytes) -> bool:
+    try:
+        unquote_to_bytes(query_string).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _query_parameters(dependant: Dependant) -> Iterator[tuple[str, bool]]:
+    """The query parameters of an operation and its dependencies: name, and whether it can be given more than once."""
+    for parameter in dependant.query_params:
+        annotation = parameter.field_info.annotation
+        if isclass(annotation) and issubclass(annotation, BaseModel):
+            yield from ((field.alias or name, _is_list(field)) for name, field in annotation.model_fields.items())
+        else:
+            yield parameter.alias, _is_list(parameter.field_info)
+    for inner in dependant.dependencies:
+        yield from _query_parameters(inner)
+
+
+def _single_headers(dependant: Dependant) -> Iterator[str]:
+    """The headers that an operation and its dependencies take, and that are no lists."""
+    yield from (parameter.alias for parameter in dependant.header_params if parameter.alias not in _LISTS)
+    for inner in dependant.dependencies:
+        yield from _single_headers(inner)
+
+
+def _is_list(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) is list
+
+
+def _refusal(repeatable: bool | None, count: int) -> tuple[str, str] | None:
+    if repeatable is None:
+        return "Unknown query parameter", "extra_forbidden"
+    if count > 1 and not repeatable:
+        return "Given more than once", "repeated"
+    return None

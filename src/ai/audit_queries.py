@@ -21,7 +21,7 @@ from src.ai.redaction import plain
 from src.audits import service as audits_service
 from src.audits.constants import PATH, ActorType, AuditStatus
 from src.audits.schemas import AuditFilter, AuditPage, AuditQuery, AuditSelection
-from src.database import connect
+from src.database import AutocommitConnection
 from src.pagination import link_targets
 
 _INSTRUCTIONS = """\
@@ -102,5 +102,4 @@ def _understand(value: Any, limit: int) -> tuple[AuditQuery, list[str]]:
 
 
 async def _find(engine: AsyncEngine, query: AuditQuery) -> AuditPage:
-    async with connect(engine, autocommit=True) as connection:
-        return await audits_service.find(connection, query)
+    return await audits_service.find(AutocommitConnection(engine), query)

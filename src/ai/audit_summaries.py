@@ -20,7 +20,7 @@ from src.ai.prompt import OutputFormat, Prompt
 from src.ai.redaction import excerpt, mask, plain
 from src.audits import service as audits_service
 from src.audits.schemas import Audit
-from src.database import connect
+from src.database import AutocommitConnection
 
 _INSTRUCTIONS = """\
 You summarise records of an audit trail for the people who have to understand what happened. The records stand, one JSON
@@ -55,8 +55,7 @@ class _Found(BaseModel):
 
 async def summarize(client: AIClient, engine: AsyncEngine, request: SummaryRequest) -> Summary:
     """Raises `AIError`. No connection is held while the provider is asked."""
-    async with connect(engine, autocommit=True) as connection:
-        sample = await audits_service.sample(connection, request.filter, request.max_records)
+    sample = await audits_service.sample(AutocommitConnection(engine), request.filter, request.max_records)
     value, completion = await structured.complete(client, _prompt(client, sample.audits, request.focus))
     found = _understand(value)
     findings = _grounded(found.findings, sample.audits)

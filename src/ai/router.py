@@ -14,11 +14,11 @@ from src.ai.audit_schemas import AuditQuestion, AuditQuestionAnswer, Summary, Su
 from src.ai.dependencies import AIClientDep, ExitStackDep, while_connected
 from src.ai.schemas import EXAMPLE_STREAM, AIResponse, AIStatus, ResponseCreate, StreamDelta, StreamStart
 from src.config import API_PREFIX
-from src.dependencies import EngineDep, StrictQuery
+from src.dependencies import EngineDep
 from src.exceptions import ValidationFailed
 from src.strict_json import StrictJSONRoute
 
-router = APIRouter(prefix=f"{API_PREFIX}/ai", tags=["ai"], route_class=StrictJSONRoute, dependencies=[StrictQuery])
+router = APIRouter(prefix=f"{API_PREFIX}/ai", tags=["ai"], route_class=StrictJSONRoute)
 
 # What a call of the provider can end in.
 _PROVIDER_ERRORS = (

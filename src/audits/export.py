@@ -1,7 +1,6 @@
 """Records as a stream of NDJSON or CSV, in constant memory."""
 
 import csv
-import io
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
@@ -22,8 +21,9 @@ _PIECE_BYTES = 64 * 1024
 
 async def open_export(connection: AsyncConnection, query: ExportQuery) -> AsyncIterator[bytes]:
     """The first rows are fetched here, so that what fails can still be answered with a problem."""
-    statement = select(AS_JSON).where(*filters.conditions(query)).order_by(*filters.ordering(query.order))
-    rows = await connection.stream_scalars(statement, execution_options={"yield_per": _ROWS_AT_ONCE})
+    values = filters.values(query)
+    statement = select(AS_JSON).where(*filters.conditions(values)).order_by(*filters.ordering(query.order))
+    rows = await connection.stream_scalars(statement, values, execution_options={"yield_per": _ROWS_AT_ONCE})
     return _write(rows, await rows.fetchmany(_ROWS_AT_ONCE), query.format)
 
 
@@ -50,9 +50,18 @@ def _encode_csv(audit: Audit) -> bytes:
 
 def _encode_row(cells: Sequence[Any]) -> bytes:
     """RFC 4180: a line ends with CRLF, and a cell that holds a comma, a quote or a line break is quoted."""
-    text = io.StringIO()
-    csv.writer(text).writerow(cells)
-    return text.getvalue().encode()
+    row: str = _CSV.writerow(cells)
+    return row.encode()
+
+
+class _Echo:
+    """A file that hands back what is written: a writer of its own for each row takes 1 us of 9."""
+
+    def write(self, text: str) -> str:
+        return text
+
+
+_CSV = csv.writer(_Echo())
 
 
 def _cell(value: Any) -> Any:

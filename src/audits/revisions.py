@@ -19,6 +19,7 @@ from src.audits.constants import Operation
 
 SALT_BYTES = 16
 _MAX_SAFE_INTEGER = 2**53 - 1
+_LEAST_WITHOUT_EXPONENT = 1e-4  # of orjson
 
 
 @dataclass(frozen=True)
@@ -83,29 +84,43 @@ def _document(revision: Revision) -> dict[str, Any]:
     }
 
 
+class _NotPlain(ValueError):
+    pass
+
+
 def canonicalize(value: Any) -> bytes:
     """RFC 8785, every number as a double.
 
-    orjson writes the same bytes for what holds no float, no large integer and only ASCII keys, in 2 us for a usual
-    record where the library takes 130.
+    orjson writes the same bytes for nearly everything: in 7 us for a usual record where the library takes 130, and in a
+    fifth of the time for many numbers.
     """
-    if _is_plain(value):
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    return rfc8785.dumps(_with_doubles(value))
+    try:
+        return orjson.dumps(_plain(value), option=orjson.OPT_SORT_KEYS)
+    except _NotPlain:
+        return rfc8785.dumps(_with_doubles(value))
 
 
-def _is_plain(value: Any) -> bool:
+def _plain(value: Any) -> Any:
+    """The same value, of which orjson writes what RFC 8785 asks for.
+
+    Raises `_NotPlain` where there is none: numbers with an exponent or beyond 2^53, and keys whose order depends on
+    how they are encoded.
+    """
     match value:
         case None | str() | bool():
-            return True
-        case int():
-            return -_MAX_SAFE_INTEGER <= value <= _MAX_SAFE_INTEGER
-        case dict():
-            return all(key.isascii() and _is_plain(item) for key, item in value.items())
+            return value
+        case int() if -_MAX_SAFE_INTEGER <= value <= _MAX_SAFE_INTEGER:
+            return value
+        case float() if value.is_integer() and abs(value) <= _MAX_SAFE_INTEGER:
+            return int(value)
+        case float() if _LEAST_WITHOUT_EXPONENT <= abs(value) <= _MAX_SAFE_INTEGER:
+            return value
+        case dict() if "".join(value).isascii():
+            return {key: _plain(item) for key, item in value.items()}
         case list():
-            return all(map(_is_plain, value))
+            return list(map(_plain, value))
         case _:
-            return False
+            raise _NotPlain
 
 
 def _with_doubles(value: Any) -> Any:

@@ -28,7 +28,7 @@ from src.audits.schemas import (
 )
 from src.audits.service import Created
 from src.conditional import etag, matches_none
-from src.dependencies import IfMatchDep, IfNoneMatchDep, StatementDep, StreamDep, StrictQuery, TransactionDep
+from src.dependencies import IfMatchDep, IfNoneMatch, StatementDep, StreamDep, TransactionDep, whole_list
 from src.exceptions import Conflict, VersionMismatch
 from src.pagination import links
 from src.strict_json import BatchJSONRoute, StrictJSONRoute
@@ -37,7 +37,6 @@ router = APIRouter(
     prefix=PATH,
     tags=["audits"],
     route_class=StrictJSONRoute,
-    dependencies=[StrictQuery],
     responses=problems.documented(*problems.DATABASE_ERRORS),
 )
 
@@ -130,10 +129,12 @@ async def export_audits(query: Annotated[ExportQuery, Query()], connection: Stre
 
 
 @router.get("/{audit_id:uuid}", summary="Read a record", response_model=Audit, responses=_READ)
-async def read_audit(audit: ValidAudit, if_none_match: IfNoneMatchDep, response: Response) -> Audit | Response:
+async def read_audit(
+    audit: ValidAudit, if_none_match: IfNoneMatch = None, *, request: Request, response: Response
+) -> Audit | Response:
     """The record as it stands."""
     tag = {"ETag": etag(audit.version)}
-    if if_none_match is not None and not matches_none(if_none_match, audit.version):
+    if if_none_match is not None and not matches_none(whole_list(request, "If-None-Match"), audit.version):
         return Response(status_code=304, headers=tag)
     response.headers.update(tag)
     return audit

@@ -3,20 +3,22 @@
 A write decides in its own locking statement whether the record is there, and of which version.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from pydantic import TypeAdapter
+from pydantic_core import to_json
 from sqlalchemy import exists, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from src import clock, pagination
-from src.audits import idempotency, listing, statements
+from src.audits import filters, idempotency, listing, statements
 from src.audits.constants import Operation
 from src.audits.exceptions import AuditNotFound, DetailsTooLarge
 from src.audits.export import open_export
@@ -37,9 +39,13 @@ from src.audits.schemas import (
     HistoryQuery,
 )
 from src.conditional import IfMatch
+from src.database import AutocommitConnection, Statement
 from src.identifiers import new_id
 
-Location = tuple[str | int, ...]
+_CREATE_ONCE = Statement(
+    statements.create(exists(select(idempotency.CLAIM.c.claimed))).add_cte(idempotency.CLEAR_EXPIRED)
+)
+"""Creates nothing where the key is taken."""
 
 _audits = TypeAdapter(list[Audit])
 _revisions = TypeAdapter(list[AuditRevision])
@@ -71,35 +77,37 @@ class _Locked:
 
 
 async def create(
-    connection: AsyncConnection, record: AuditCreate, change: Change, request: IdempotentRequest | None = None
+    connection: AutocommitConnection, record: AuditCreate, change: Change, request: IdempotentRequest | None = None
 ) -> Created:
     """Raises `DetailsTooLarge`, `IdempotencyKeyReused`."""
-    async with _details_within_limit(connection, {("body", "details"): record.details}):
+    with _details_within_limit():
         return await _create(connection, [record], change, request)
 
 
 async def create_batch(
-    connection: AsyncConnection, records: Sequence[AuditCreate], change: Change, request: IdempotentRequest | None
+    connection: AutocommitConnection, records: Sequence[AuditCreate], change: Change, request: IdempotentRequest | None
 ) -> Created:
     """All of them or none. Raises `DetailsTooLarge`, `IdempotencyKeyReused`."""
-    details: dict[Location, dict[str, Any]] = {
-        ("body", "items", index, "details"): record.details for index, record in enumerate(records)
-    }
-    async with _details_within_limit(connection, details):
-        return await _create(connection, records, change, request)
+    try:
+        with _details_within_limit():
+            return await _create(connection, records, change, request)
+    except DetailsTooLarge:
+        details = to_json([record.details for record in records]).decode()
+        positions = await connection.fetch_column(statements.TOO_LARGE, details=details)
+        raise DetailsTooLarge([("body", "items", position - 1, "details") for position in positions]) from None
 
 
 async def _create(
-    connection: AsyncConnection, records: Sequence[AuditCreate], change: Change, request: IdempotentRequest | None
+    connection: AutocommitConnection, records: Sequence[AuditCreate], change: Change, request: IdempotentRequest | None
 ) -> Created:
     revisions = _first_revisions(records, change)
     parameters = statements.parameters(revisions)
     if request is None:
-        return _created(revisions, (await connection.scalars(statements.CREATE, parameters)).all())
+        return _created(revisions, await connection.fetch_column(statements.CREATE, **parameters))
+    audit_ids = [revision.audit_id for revision in revisions]
     while True:
-        claim = idempotency.claim(request, [revision.audit_id for revision in revisions])
-        statement = statements.create(exists(select(claim.c.claimed))).add_cte(idempotency.clear_expired(request))
-        if created := (await connection.scalars(statement, parameters)).all():
+        claim = idempotency.values(request, audit_ids)
+        if created := await connection.fetch_column(_CREATE_ONCE, **parameters, **claim):
             return _created(revisions, created)
         # Taken; or it has expired since, and can be claimed.
         if first := await idempotency.first_answer(connection, request):
@@ -122,18 +130,19 @@ def _created(revisions: Sequence[Revision], records: Sequence[str]) -> Created:
     return Created([audits[revision.audit_id] for revision in revisions])
 
 
-async def get(connection: AsyncConnection, audit_id: UUID) -> Audit:
+async def get(connection: AutocommitConnection, audit_id: UUID) -> Audit:
     """Raises `AuditNotFound`."""
-    found = await connection.scalar(statements.GET, {"audit_id": audit_id})
-    if found is None:
+    found = await connection.fetch_column(statements.GET, audit_id=audit_id)
+    if not found:
         raise AuditNotFound
-    return Audit.model_validate_json(found)
+    return Audit.model_validate_json(found[0])
 
 
-async def find(connection: AsyncConnection, query: AuditQuery) -> AuditPage:
+async def find(connection: AutocommitConnection, query: AuditQuery) -> AuditPage:
     """One page and its total, in one statement, so that both are of one moment. Raises `InvalidCursor`."""
     position = listing.decode_position(query)
-    records, counted = (await connection.execute(listing.page(query, position))).one()
+    values = listing.page_values(query, position)
+    records, counted = await connection.fetch_row(listing.page(tuple(values), query.order, query.count), **values)
     items = _audits.validate_json(records)
     total, relation = pagination.relate_total(counted, query.count)
     return AuditPage(
@@ -146,17 +155,19 @@ async def find(connection: AsyncConnection, query: AuditQuery) -> AuditPage:
     )
 
 
-async def sample(connection: AsyncConnection, wanted: AuditFilter, limit: int) -> Sample:
+async def sample(connection: AutocommitConnection, wanted: AuditFilter, limit: int) -> Sample:
     """Records and counts of one moment."""
-    records, *counts = (await connection.execute(listing.sample(wanted, limit))).one()
+    values = filters.values(wanted) | {"limit": limit}
+    records, *counts = await connection.fetch_row(listing.sample(tuple(values)), **values)
     by_action, by_status = map(_counts.validate_json, counts)
     return Sample(_audits.validate_json(records), sum(by_status.values()), by_action, by_status)
 
 
-async def get_history(connection: AsyncConnection, audit_id: UUID, query: HistoryQuery) -> AuditHistory:
+async def get_history(connection: AutocommitConnection, audit_id: UUID, query: HistoryQuery) -> AuditHistory:
     """Newest first; of a deleted record too. Raises `AuditNotFound`, `InvalidCursor`."""
     before = listing.decode_version(audit_id, query)
-    revisions, counted = (await connection.execute(listing.history(audit_id, query, before))).one()
+    values = listing.history_values(audit_id, query, before)
+    revisions, counted = await connection.fetch_row(listing.HISTORY, **values)
     if not counted:
         raise AuditNotFound
     items = _revisions.validate_json(revisions)
@@ -195,7 +206,7 @@ async def _rewrite(
     now = _later(current.audit.updated_at)
     changed = current.audit.model_copy(update=fields | {"version": current.audit.version + 1, "updated_at": now})
     revision = seal(changed.model_dump(mode="json"), Operation.UPDATE, change, now, current.hash)
-    async with _details_within_limit(connection, {("body", "details"): changed.details}):
+    with _details_within_limit():
         updated = await connection.execute(statements.UPDATE, statements.parameters([revision]))
     return Audit.model_validate_json(updated.scalar_one())
 
@@ -230,18 +241,13 @@ async def export(connection: AsyncConnection, query: ExportQuery) -> AsyncIterat
     return await open_export(connection, query)
 
 
-@asynccontextmanager
-async def _details_within_limit(
-    connection: AsyncConnection, details: Mapping[Location, dict[str, Any]]
-) -> AsyncIterator[None]:
+@contextmanager
+def _details_within_limit() -> Iterator[None]:
     """Only PostgreSQL knows how long it prints a value: 1e308 grows to 309 digits."""
     try:
         yield
-    except IntegrityError as error:
-        if getattr(error.driver_exception, "constraint_name", None) != "audit_details_size_check":
+    except (asyncpg.CheckViolationError, IntegrityError) as error:
+        origin = getattr(error, "driver_exception", error)
+        if getattr(origin, "constraint_name", None) != "audit_details_size_check":
             raise
-        locations = list(details)
-        if len(locations) > 1:
-            positions = await connection.scalars(statements.TOO_LARGE, {"details": list(details.values())})
-            locations = [locations[position - 1] for position in positions]
-        raise DetailsTooLarge(locations) from None
+        raise DetailsTooLarge([("body", "details")]) from None

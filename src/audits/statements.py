@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
 
+from pydantic_core import to_json
 from sqlalchemy import (
     CTE,
     ColumnElement,
@@ -31,6 +32,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from src.audits.constants import MAX_DETAILS_BYTES
 from src.audits.models import audit, audit_revision
 from src.audits.revisions import Revision
+from src.database import Statement
 
 _FIELDS = [column.name for column in audit.c if column.name != "hash"]
 
@@ -39,7 +41,7 @@ AS_OBJECT: ColumnElement[Any] = func.json_build_object(
 )
 AS_JSON = cast(AS_OBJECT, Text)
 
-GET = select(AS_JSON).where(audit.c.id == bindparam("audit_id"))
+GET = Statement(select(AS_JSON).where(audit.c.id == bindparam("audit_id")))
 LOCK = select(AS_JSON, audit.c.hash).where(audit.c.id == bindparam("audit_id")).with_for_update()
 
 
@@ -49,9 +51,11 @@ def _rows(function: FunctionElement[Any], name: str, table: Table, names: Iterab
     return function.table_valued(*columns, name=name).render_derived(with_types=True)
 
 
-_given = _rows(
-    func.jsonb_to_recordset(bindparam("revisions", type_=JSONB)), "given", audit_revision, audit_revision.c.keys()
-)
+def _as_jsonb(name: str) -> ColumnElement[Any]:
+    return cast(bindparam(name, type_=Text), JSONB)
+
+
+_given = _rows(func.jsonb_to_recordset(_as_jsonb("revisions")), "given", audit_revision, audit_revision.c.keys())
 _revisions = select(*_given.c).cte("revisions")
 _record = _rows(func.jsonb_to_record(_revisions.c.record), "record", audit, _FIELDS)
 _same = _record.c.id == _revisions.c.audit_id
@@ -68,7 +72,7 @@ def create(*conditions: ColumnElement[bool]) -> Any:
     return insert(audit).from_select([*_FIELDS, "hash"], created).returning(AS_JSON).add_cte(_note(*conditions))
 
 
-CREATE = create()
+CREATE = Statement(create())
 UPDATE = (
     update(audit)
     .values({name: _record.c[name] for name in _FIELDS} | {"hash": _revisions.c.hash})
@@ -79,18 +83,20 @@ UPDATE = (
 DELETE = delete(audit).where(audit.c.id == _revisions.c.audit_id).add_cte(_note())
 
 _details = (
-    func.jsonb_array_elements(bindparam("details", type_=JSONB))
+    func.jsonb_array_elements(_as_jsonb("details"))
     .table_valued(column("value", JSONB), with_ordinality="position")
     .render_derived()
 )
-TOO_LARGE = select(cast(_details.c.position, Integer)).where(
-    func.octet_length(cast(_details.c.value, Text)) > MAX_DETAILS_BYTES
+TOO_LARGE = Statement(
+    select(cast(_details.c.position, Integer)).where(
+        func.octet_length(cast(_details.c.value, Text)) > MAX_DETAILS_BYTES
+    )
 )
 """Positions, from 1, of those in a list of `details` that are."""
 
 
 def parameters(revisions: Sequence[Revision]) -> dict[str, Any]:
-    return {"revisions": [_as_json(revision) for revision in revisions]}
+    return {"revisions": to_json([_as_json(revision) for revision in revisions]).decode()}
 
 
 def _as_json(revision: Revision) -> dict[str, Any]:

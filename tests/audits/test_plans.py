@@ -8,7 +8,9 @@ import asyncpg
 from src.audits import listing
 from src.audits.schemas import AuditQuery
 from src.config import DatabaseSettings
-from src.database import create_engine
+from src.database import server_settings
+from src.pagination import Count, Order
+from tests.conftest import driver_url
 
 # Each value is rare, so that reading everything in order would take long.
 SERVED_BY: dict[str, tuple[dict[str, Any], str]] = {
@@ -53,18 +55,19 @@ async def test_each_filter_is_served_by_its_index(
     await connection.execute("VACUUM ANALYZE audit")
     plans: list[str] = []
     served = {}
-    engine = create_engine(database_settings)
-    async with engine.connect() as application:
-        driver_connection = (await application.get_raw_connection()).driver_connection
-        assert driver_connection
-        driver_connection.add_log_listener(lambda _, message: plans.append(message.message))
-        for statement in EXPLAIN_ALL:
-            await application.exec_driver_sql(statement)
-        for name, (query, _) in SERVED_BY.items():
-            await application.execute(listing.page(AuditQuery.model_validate(query | {"count": "none"}), None))
-            # A plan is logged when the next statement takes its place.
-            await application.exec_driver_sql("SELECT 1")
-            served[name] = set(re.findall(r"(audit_\w+_idx)", " ".join(plans)))
-            plans.clear()
-    await engine.dispose()
+    application = await asyncpg.connect(
+        driver_url(database_settings), server_settings=server_settings(database_settings)
+    )
+    application.add_log_listener(lambda _, message: plans.append(message.message))
+    for statement in EXPLAIN_ALL:
+        await application.execute(statement)
+    for name, (query, _) in SERVED_BY.items():
+        values = listing.page_values(AuditQuery.model_validate(query), None)
+        page = listing.page(tuple(values), Order.DESC, Count.NONE)
+        await application.fetch(page.sql, *page.arguments(values))
+        # A plan is logged when the next statement takes its place.
+        await application.execute("SELECT 1")
+        served[name] = set(re.findall(r"(audit_\w+_idx)", " ".join(plans)))
+        plans.clear()
+    await application.close()
     assert served == {name: {index} for name, (_, index) in SERVED_BY.items()}

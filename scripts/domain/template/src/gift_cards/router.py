@@ -18,7 +18,7 @@ from scripts.domain.template.src.gift_cards.schemas import (
 from src import openapi, problems
 from src.conditional import etag, matches_none
 from src.config import API_PREFIX
-from src.dependencies import IfMatchDep, IfNoneMatchDep, StatementDep, StrictQuery, TransactionDep
+from src.dependencies import IfMatchDep, IfNoneMatch, StatementDep, TransactionDep, whole_list
 from src.exceptions import VersionMismatch
 from src.pagination import links
 from src.strict_json import StrictJSONRoute
@@ -27,7 +27,6 @@ router = APIRouter(
     prefix=f"{API_PREFIX}/gift-cards",
     tags=["gift-cards"],
     route_class=StrictJSONRoute,
-    dependencies=[StrictQuery],
     responses=problems.documented(*problems.DATABASE_ERRORS),
 )
 
@@ -59,11 +58,11 @@ async def list_gift_cards(
 
 @router.get("/{gift_card_id:uuid}", summary="Read one gift card", response_model=GiftCard, responses=_READ)
 async def read_gift_card(
-    found: ValidGiftCard, if_none_match: IfNoneMatchDep, response: Response
+    found: ValidGiftCard, if_none_match: IfNoneMatch = None, *, request: Request, response: Response
 ) -> GiftCard | Response:
     """As it stands."""
     tag = {"ETag": etag(found.version)}
-    if if_none_match is not None and not matches_none(if_none_match, found.version):
+    if if_none_match is not None and not matches_none(whole_list(request, "If-None-Match"), found.version):
         return Response(status_code=304, headers=tag)
     response.headers.update(tag)
     return found

@@ -3,11 +3,12 @@
 A write decides in its own locking statement whether there is such a record, and of which version.
 """
 
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import Select, Text, cast, delete, func, insert, literal_column, select, update
+from sqlalchemy import Integer, Select, Text, bindparam, cast, delete, func, insert, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from scripts.domain.template.src.gift_cards.exceptions import GiftCardNotFound
@@ -22,7 +23,9 @@ from scripts.domain.template.src.gift_cards.schemas import (
 )
 from src import clock, pagination
 from src.conditional import IfMatch
+from src.database import AutocommitConnection, Statement
 from src.identifiers import new_id
+from src.pagination import Count
 
 _found = TypeAdapter(list[GiftCard])
 _position = TypeAdapter(tuple[UUID])
@@ -32,28 +35,34 @@ _LIST = "gift_cards"
 _AS_OBJECT = func.row_to_json(gift_card.table_valued())
 _AS_JSON = cast(_AS_OBJECT, Text)
 
+_CREATE = Statement(insert(gift_card).returning(_AS_JSON))
+_GET = Statement(select(_AS_JSON).where(gift_card.c.id == bindparam("gift_card_id")))
 
-async def create(connection: AsyncConnection, given: GiftCardCreate) -> GiftCard:
+
+async def create(connection: AutocommitConnection, given: GiftCardCreate) -> GiftCard:
     now = clock.now()
     values = given.model_dump() | {"id": new_id(), "created_at": now, "updated_at": now, "version": 1}
-    created = await connection.execute(insert(gift_card).values(values).returning(_AS_JSON))
-    return GiftCard.model_validate_json(created.scalar_one())
+    (created,) = await connection.fetch_column(_CREATE, **values)
+    return GiftCard.model_validate_json(created)
 
 
-async def get(connection: AsyncConnection, gift_card_id: UUID) -> GiftCard:
+async def get(connection: AutocommitConnection, gift_card_id: UUID) -> GiftCard:
     """Raises `GiftCardNotFound`."""
-    found = await connection.scalar(select(_AS_JSON).where(gift_card.c.id == gift_card_id))
-    if found is None:
+    found = await connection.fetch_column(_GET, gift_card_id=gift_card_id)
+    if not found:
         raise GiftCardNotFound
-    return GiftCard.model_validate_json(found)
+    return GiftCard.model_validate_json(found[0])
 
 
-async def find(connection: AsyncConnection, query: GiftCardQuery) -> GiftCardPage:
+async def find(connection: AutocommitConnection, query: GiftCardQuery) -> GiftCardPage:
     """One page, newest first, and its total, in one statement, so that both are of one moment.
 
     Raises `InvalidCursor`.
     """
-    found, counted = (await connection.execute(_page(query))).one()
+    values: dict[str, Any] = {"limit": query.limit + 1, "offset": query.offset}
+    if query.cursor is not None:
+        values["last_id"] = pagination.decode_cursor(query.cursor, _LIST, _position)[0]
+    found, counted = await connection.fetch_row(_page("last_id" in values, query.count), **values)
     items = _found.validate_json(found)
     total, relation = pagination.relate_total(counted, query.count)
     return GiftCardPage(
@@ -66,21 +75,20 @@ async def find(connection: AsyncConnection, query: GiftCardQuery) -> GiftCardPag
     )
 
 
-def _page(query: GiftCardQuery) -> Select[Any]:
+@cache
+def _page(is_behind_cursor: bool, count: Count) -> Statement:
     """One row: the items as a JSON array, one more than the limit where there are more, and how many there are."""
-    reached = []
-    if query.cursor is not None:
-        reached.append(gift_card.c.id < pagination.decode_cursor(query.cursor, _LIST, _position)[0])
     items = (
         select(_AS_OBJECT.label("item"))
-        .where(*reached)
+        .where(*([gift_card.c.id < bindparam("last_id")] if is_behind_cursor else []))
         .order_by(gift_card.c.id.desc())
-        .limit(query.limit + 1)
-        .offset(query.offset)
+        .limit(bindparam("limit", type_=Integer))
+        .offset(bindparam("offset", type_=Integer))
         .subquery()
     )
     matches: Select[Any] = select(literal_column("1")).select_from(gift_card)
-    return select(pagination.as_array(items), pagination.count_matches(matches, query.count).scalar_subquery())
+    counted = pagination.count_matches(matches, count)
+    return Statement(select(pagination.as_array(items), counted.scalar_subquery()))
 
 
 def _cursor(last: GiftCard) -> str:

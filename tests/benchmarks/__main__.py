@@ -1,0 +1,73 @@
+"""`make bench`: measure, print one table, and compare with what the last run has stored.
+
+`ROWS=1000000` also measures lists in a table of so many records, beside those of 10,000 and 100,000.
+"""
+
+import asyncio
+import logging
+import os
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from scripts.postgres import Cluster, postgres
+from src.config import PROJECT_ROOT
+from tests.benchmarks import measures, report
+from tests.benchmarks.databases import fresh_copy, seeded
+from tests.benchmarks.report import Figure
+from tests.benchmarks.servers import serve
+
+FOLDER = PROJECT_ROOT / ".benchmarks"
+FEW, MANY = 10_000, 100_000
+
+
+def main() -> None:
+    logging.basicConfig(format="bench: %(message)s", level=logging.INFO, stream=sys.stderr)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    rows = int(os.environ.get("ROWS") or FEW)
+    FOLDER.mkdir(exist_ok=True)
+    log = FOLDER / "server.log"
+    log.unlink(missing_ok=True)
+    started = time.monotonic()
+    with postgres(FOLDER / "postgres") as cluster:
+        figures = [*_at_ten_thousand(cluster, log), *(_at_many(cluster, log, rows) if rows > FEW else ())]
+    results = FOLDER / f"results-{rows}.json"
+    facts = report.machine() | {"rows": rows, "seconds": round(time.monotonic() - started)}
+    last = report.load_last(results)
+    report.store(results, figures, facts)
+    sys.stdout.write(f"\n{report.table(figures, last)}\n\n{report.summary(figures)}\n")
+    logger.info("%s s in all; stored in %s", facts["seconds"], results.relative_to(PROJECT_ROOT))
+
+
+def _at_ten_thousand(cluster: Cluster, log: Path) -> list[Figure]:
+    url = asyncio.run(fresh_copy(cluster, FEW, "measured"))
+    figures = measures.start(url, log)
+    with ExitStack() as stack:
+        service, baseline, empty = (
+            stack.enter_context(serve(module, url, log))
+            for module in (measures.SERVICE, measures.BASELINE, measures.EMPTY)
+        )
+        measures.check_same_answers(service, baseline)
+        with serve(measures.BASELINE, url, log, POOL_RESET="yes") as usual:
+            figures += measures.cost(service, baseline, usual, empty)
+        figures += measures.latency(service, baseline)
+        figures += measures.batch(service, url)
+        figures.append(measures.peak_memory(service, baseline))
+    crowded = asyncio.run(fresh_copy(cluster, FEW, "crowded"))
+    with serve(measures.SERVICE, crowded, log) as service:
+        figures += measures.crowd(service)
+    figures += measures.workers(url, log)
+    many = asyncio.run(seeded(cluster, MANY))
+    with serve(measures.SERVICE, many, log) as service, serve(measures.BASELINE, many, log) as baseline:
+        return figures + measures.export(service, baseline)
+
+
+def _at_many(cluster: Cluster, log: Path, rows: int) -> list[Figure]:
+    return measures.scale({size: asyncio.run(seeded(cluster, size)) for size in (FEW, MANY, rows)}, log)
+
+
+logger = logging.getLogger("bench")
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""Databases to measure in: migrated, seeded once, and kept for the next run."""
+
+import asyncio
+import hashlib
+import logging
+from pathlib import Path
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from pydantic import SecretStr
+from sqlalchemy import make_url
+
+from scripts.postgres import Cluster
+from src.config import PROJECT_ROOT, DatabaseSettings
+from tests.benchmarks.servers import driver_url
+
+logger = logging.getLogger(__name__)
+
+# As records come in: ids and times rise together, half a minute apart. What is rare has as many matches at any size.
+SEED = """
+    INSERT INTO audit (
+        id, occurred_at, recorded_at, updated_at, action, entity_type, entity_id, actor_type, actor_id, status,
+        correlation_id, details
+    )
+    SELECT
+        (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0')
+            || '7' || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 4, 15))::uuid,
+        at, at, at,
+        CASE WHEN n % $2 = 7 THEN 'rare.action'
+            ELSE (ARRAY['invoice.create', 'invoice.update', 'invoice.void', 'user.login', 'report.view'])[1 + n % 5]
+        END,
+        CASE WHEN n % $2 = 7 THEN 'rare' ELSE (ARRAY['invoice', 'user', 'report'])[1 + n % 3] END,
+        'E-' || n % greatest($1 / 5, 1),
+        CASE WHEN n % $2 = 7 THEN 'system' ELSE 'user' END,
+        'u-' || n % greatest($1 / 50, 1),
+        CASE WHEN n % $2 = 7 THEN 'pending' WHEN n % 50 = 1 THEN 'failure' ELSE 'success' END,
+        CASE WHEN n % 3 = 0 THEN 'c-' || n / 15 END,
+        jsonb_build_object('ip', '10.0.' || n % 255 || '.' || n / 255 % 255, 'amount', jsonb_build_object(
+            'from', n % 1000, 'to', n % 1000 + 20), 'tenant', 't-' || n % greatest($1 / 100, 1), 'note', md5(n::text))
+    FROM (
+        SELECT n, timestamptz '2026-06-01Z' - ($1 - n) * interval '30 seconds' AS at FROM generate_series(1, $1) AS n
+    ) AS numbered
+"""
+_RARE = 30  # records of each rare kind
+
+
+async def seeded(cluster: Cluster, rows: int) -> str:
+    """The URL of a database with so many records; made when it is first asked for."""
+    name = f"seeded_{rows}_{_fingerprint()}"
+    administrator = await asyncpg.connect(driver_url(cluster.url("postgres")))
+    try:
+        if not await administrator.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name):
+            logger.info("seeding %s records", f"{rows:,}")
+            unfinished = f"{name}_unfinished"
+            await administrator.execute(f"DROP DATABASE IF EXISTS {unfinished}")
+            await administrator.execute(f"CREATE DATABASE {unfinished}")
+            await _fill(cluster.url(unfinished), rows)
+            await administrator.execute(f"ALTER DATABASE {unfinished} RENAME TO {name}")
+    finally:
+        await administrator.close()
+    return cluster.url(name)
+
+
+async def fresh_copy(cluster: Cluster, rows: int, name: str) -> str:
+    """The URL of a copy that may be written to; the one of the run before is dropped."""
+    template = make_url(await seeded(cluster, rows)).database
+    administrator = await asyncpg.connect(driver_url(cluster.url("postgres")))
+    try:
+        await administrator.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        await administrator.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    finally:
+        await administrator.close()
+    return cluster.url(name)
+
+
+async def _fill(url: str, rows: int) -> None:
+    settings = DatabaseSettings(database_url=SecretStr(url))
+    config = Config(PROJECT_ROOT / "alembic.ini", attributes={"database_settings": settings})
+    await asyncio.to_thread(command.upgrade, config, "head")
+    connection = await asyncpg.connect(driver_url(url))
+    try:
+        # An index is faster built at the end than row by row.
+        indexes = [
+            record["indexdef"]
+            for record in await connection.fetch(
+                "SELECT indexdef FROM pg_indexes WHERE tablename = 'audit' AND indexname <> 'audit_pkey'"
+            )
+        ]
+        for definition in indexes:
+            await connection.execute(f"DROP INDEX {definition.split()[2]}")
+        await connection.execute(SEED, rows, max(rows // _RARE, 8))
+        for definition in indexes:
+            await connection.execute(definition)
+        await connection.execute("VACUUM (FREEZE, ANALYZE) audit")
+    finally:
+        await connection.close()
+
+
+def _fingerprint() -> str:
+    """A database of another seed or another schema is of no use."""
+    revisions = sorted(path.name for path in Path(PROJECT_ROOT, "alembic", "versions").glob("*.py"))
+    return hashlib.sha256(repr((SEED, _RARE, revisions)).encode()).hexdigest()[:8]

@@ -1,0 +1,306 @@
+"""What is measured, and what is aimed at.
+
+The service and its reference take turns, in several short rounds, and the median of the rounds counts: whatever else
+the machine does meanwhile falls on both.
+"""
+
+import http.client
+import json
+import logging
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from src.audits import listing
+from src.audits.schemas import Audit, AuditQuery
+from tests.benchmarks import copying
+from tests.benchmarks.load import Load, Result, run
+from tests.benchmarks.report import Figure
+from tests.benchmarks.servers import AUDITS, Server, fetch, serve
+
+logger = logging.getLogger(__name__)
+
+ROUNDS, SECONDS = 5, 2
+LIST_ROUNDS = 120
+UNFILTERED = ("no filter", "oldest first", "deep cursor")
+REACH_THE_CAP = (*UNFILTERED, "action, common", "action, prefix", "entity_type, common")
+CONNECTIONS = 32
+RATE = 200  # requests a second: below what two cores can do with PostgreSQL and the generator beside the server
+BATCH_ITEMS = 1000
+_TOLERATED = 0.01
+SERVICE, BASELINE, EMPTY = "src", "tests.benchmarks.baseline", "tests.benchmarks.empty"
+RECORD = {
+    "action": "invoice.update",
+    "entity_type": "invoice",
+    "entity_id": "INV-2026-0042",
+    "actor_id": "u-17",
+    "occurred_at": "2026-01-31T12:00:00Z",
+    "details": {"ip": "10.0.17.4", "amount": {"from": 100, "to": 120}, "tenant": "t-4", "note": "corrected by hand"},
+    "correlation_id": "req-7f3a",
+}
+
+
+@dataclass(frozen=True)
+class Call:
+    name: str
+    paths: Sequence[str]
+    at_most: float
+    body: str | None = None
+
+    def load(self, server: Server, **changes: Any) -> Load:
+        given: dict[str, Any] = {"connections": CONNECTIONS, "seconds": SECONDS, "body": self.body} | changes
+        return Load(server.port, self.paths, **given)
+
+
+def calls(server: Server) -> list[Call]:
+    """The calls that are measured beside the baseline; creating comes last, since it changes what the others read."""
+    items = json.loads(fetch(server.port, f"{AUDITS}?limit=50"))["items"]
+    return [
+        Call("read by id", [f"{AUDITS}/{item['id']}" for item in items], 3.5),
+        Call("first page of 20", [AUDITS], 3),
+        Call("create", [AUDITS], 3, json.dumps(RECORD)),
+    ]
+
+
+def check_same_answers(service: Server, baseline: Server) -> None:
+    """A baseline that answers something else measures nothing."""
+    for call in calls(service):
+        body = call.body.encode() if call.body else None
+        one, other = (_comparable(fetch(server.port, call.paths[0], body)) for server in (service, baseline))
+        if one != other:
+            raise SystemExit(f"bench: {call.name}: the service and the baseline do not answer the same")
+
+
+def _comparable(answer: bytes) -> Any:
+    """Times are written in two ways, and of what is new ids and times differ."""
+    value = json.loads(answer.replace(b"+00:00", b"Z"))
+    if "id" in value and value["action"] == RECORD["action"] and value["entity_id"] == RECORD["entity_id"]:
+        return value | dict.fromkeys(("id", "recorded_at", "updated_at"))
+    return value | {"next_cursor": None}
+
+
+def cost(service: Server, baseline: Server, usual: Server, empty: Server) -> list[Figure]:
+    """CPU of the server process for each request, and how many there are in a second when many clients ask.
+
+    `usual` is the baseline with the pool as it comes: for comparison, the targets are of the other.
+    """
+    logger.info("cost of /health/live")
+    live = Call("/health/live, beside an empty FastAPI route", ["/health/live"], 1.2)
+    figures = _costs(live, service, empty)
+    for call in calls(service):
+        logger.info("cost of %s", call.name)
+        figures += _costs(call, service, baseline)
+        _, (cpu, _) = _in_turns([partial(_cpu, server, call) for server in (service, usual)], rounds=2)
+        figures.append(Figure(f"{call.name}: CPU, beside a pool that resets", "us", figures[-2].service, cpu))
+    return figures
+
+
+def _costs(call: Call, service: Server, reference: Server) -> list[Figure]:
+    ours, theirs = _in_turns([partial(_cpu, server, call) for server in (service, reference)])
+    return [
+        Figure(f"{call.name}: CPU", "us", ours[0], theirs[0], at_most=call.at_most),
+        Figure(f"{call.name}: throughput", "1/s", ours[1], theirs[1]),
+    ]
+
+
+def _cpu(server: Server, call: Call) -> tuple[float, float]:
+    before = server.cpu_seconds()
+    result = _mostly_successful(run(call.load(server)))
+    return (server.cpu_seconds() - before) / result.requests * 1e6, result.per_second
+
+
+def _mostly_successful(result: Result) -> Result:
+    """A figure made of failures is none; a machine that stalled for a moment is said and lived with."""
+    if result.errors > result.requests * _TOLERATED:
+        raise SystemExit(f"bench: {result.errors} of {result.requests} requests failed")
+    if result.errors:
+        logger.warning("%s of %s requests failed", result.errors, result.requests)
+    return result
+
+
+def _in_turns(work: Sequence[Callable[[], tuple[float, ...]]], rounds: int = ROUNDS) -> list[list[float]]:
+    """The median of each figure that each of them gives."""
+    results = [[measure() for measure in work] for _ in range(rounds)]
+    return [
+        [statistics.median(figure) for figure in zip(*of_one, strict=True)] for of_one in zip(*results, strict=True)
+    ]
+
+
+def latency(service: Server, baseline: Server) -> list[Figure]:
+    """How long callers wait at a fixed rate."""
+    figures = []
+    for call in calls(service):
+        logger.info("latency of %s at %s/s", call.name, RATE)
+        ours, theirs = _in_turns(
+            [partial(_percentiles, server, call) for server in (service, baseline)],
+            rounds=3,
+        )
+        for name, our, their in zip(("p50", "p95", "p99"), ours, theirs, strict=True):
+            figures.append(Figure(f"{call.name}: {name} at {RATE}/s", "ms", our, their))
+    return figures
+
+
+def _percentiles(server: Server, call: Call) -> tuple[float, ...]:
+    result = _mostly_successful(run(call.load(server, rate=RATE)))
+    return result.p50, result.p95, result.p99
+
+
+def crowd(service: Server) -> list[Figure]:
+    """The numbers of the specification, with 100 clients that ask again at once; records are added at the end."""
+    _, page, create = calls(service)
+    health = Call("/health", ["/health"], 0)
+    figures, errors = [], 0
+    for call, percentile, bound in ((health, "p99", 100), (page, "p95", 200), (create, "p95", 500)):
+        logger.info("100 clients: %s", call.name)
+        results = [run(call.load(service, connections=100)) for _ in range(3)]
+        errors += sum(result.errors for result in results)
+        value = statistics.median(getattr(result, percentile) for result in results)
+        figures.append(Figure(f"{call.name}: {percentile} with 100 clients", "ms", value, at_most=bound))
+    return [*figures, Figure("errors with 100 clients", "", errors, at_most=0)]
+
+
+def batch(service: Server, database_url: str) -> list[Figure]:
+    logger.info("batches of %s, and COPY", BATCH_ITEMS)
+    body = json.dumps({"items": [RECORD] * BATCH_ITEMS}).encode()
+
+    def post() -> tuple[float, ...]:
+        before, started = service.cpu_seconds(), time.perf_counter()
+        fetch(service.port, f"{AUDITS}/batch", body)
+        return BATCH_ITEMS / (time.perf_counter() - started), (service.cpu_seconds() - before) / BATCH_ITEMS * 1e6
+
+    def copy() -> tuple[float, ...]:
+        return BATCH_ITEMS / copying.copy(database_url, RECORD, BATCH_ITEMS), 0
+
+    (ours, cpu), (theirs, _) = _in_turns([post, copy], rounds=15)
+    return [
+        Figure("batch of 1,000, beside COPY", "records/s", ours, theirs, at_least=0.25),
+        Figure("batch of 1,000: CPU of each record", "us", cpu),
+    ]
+
+
+def export(service: Server, baseline: Server) -> list[Figure]:
+    figures = []
+    for form, at_least in (("ndjson", 0.5), ("csv", None)):
+        logger.info("export as %s, and a cursor", form)
+        path = f"{AUDITS}/export?format={form}"
+        ours, theirs = _in_turns([partial(_export, server, path) for server in (service, baseline)], rounds=3)
+        figures.append(Figure(f"export as {form}, beside a cursor", "records/s", ours[0], theirs[0], at_least=at_least))
+        figures.append(Figure(f"export as {form}: CPU of each record", "us", ours[1], theirs[1]))
+    return figures
+
+
+def _export(server: Server, path: str) -> tuple[float, ...]:
+    before, started = server.cpu_seconds(), time.perf_counter()
+    records = fetch(server.port, path).count(b"\n")
+    return records / (time.perf_counter() - started), (server.cpu_seconds() - before) / records * 1e6
+
+
+def filters(server: Server) -> dict[str, dict[str, Any]]:
+    """Lists, each of which an index serves. What is rare matches as many records in a table of any size."""
+    newest = json.loads(fetch(server.port, f"{AUDITS}?limit=1"))["items"][0]
+    deep = json.loads(fetch(server.port, f"{AUDITS}?limit=1&offset=5000&count=none"))["items"][0]
+    cursor = listing.encode_position(AuditQuery(), Audit.model_validate_json(json.dumps(deep)))
+    return {
+        "no filter": {},
+        "oldest first": {"order": "asc"},
+        "deep cursor": {"cursor": cursor},
+        "action": {"action": "rare.action"},
+        "action, common": {"action": "invoice.update"},
+        "action, prefix": {"action": "invoice.*"},
+        "entity_type": {"entity_type": "rare"},
+        "entity_type, common": {"entity_type": "invoice"},
+        "entity_id": {"entity_id": newest["entity_id"]},
+        "actor_type": {"actor_type": "system"},
+        "actor_id": {"actor_id": newest["actor_id"]},
+        "status": {"status": "pending"},
+        "status, 2 in 100": {"status": "failure"},
+        "correlation_id": {"correlation_id": "c-7"},
+        "occurred_from and occurred_to": {
+            "occurred_from": "2026-05-30T00:00:00Z",
+            "occurred_to": "2026-05-30T01:00:00Z",
+        },
+        "details": {"details": json.dumps({"tenant": newest["details"]["tenant"]})},
+    }
+
+
+def scale(urls: Mapping[int, str], log: Path) -> list[Figure]:
+    """The same lists at ten thousand records and at many more; a capped count beside a hundred thousand.
+
+    One at a time, the sizes in turn, on a connection that stays open. With a filter a count has more to count where
+    more records match: counts are compared where the cap is reached at both sizes.
+    """
+    figures = []
+    few, medium, many = urls
+    with ExitStack() as stack:
+        servers = {size: stack.enter_context(serve(SERVICE, url, log)) for size, url in urls.items()}
+        queries = {size: filters(server) for size, server in servers.items()}
+        for name in queries[few]:
+            logger.info("lists: %s", name)
+            times = {count: _list_times(servers, queries, name, count) for count in ("none", "capped")}
+            plain, capped = times["none"], times["capped"]
+            figures.append(Figure(f"list, {name}: at {many:,}, beside {few:,}", "ms", plain[many], plain[few], 1.5))
+            if name in UNFILTERED:
+                title = f"list with its count, {name}: at {many:,}, beside {few:,}"
+                figures.append(Figure(title, "ms", capped[many], capped[few], 1.5))
+            if name in REACH_THE_CAP:
+                title = f"list with its count, {name}: at {many:,}, beside {medium:,}"
+                # A tenth for the noise of two measurements.
+                figures.append(Figure(title, "ms", capped[many], capped[medium], 1.1))
+    return figures
+
+
+def _list_times(
+    servers: Mapping[int, Server], queries: Mapping[int, dict[str, dict[str, Any]]], name: str, count: str
+) -> dict[int, float]:
+    """Median milliseconds of a list at each size."""
+    connections = {size: http.client.HTTPConnection("127.0.0.1", server.port) for size, server in servers.items()}
+    paths = {size: f"{AUDITS}?{urlencode(queries[size][name] | {'count': count})}" for size in servers}
+    times: dict[int, list[float]] = {size: [] for size in servers}
+    for _ in range(LIST_ROUNDS):
+        for size, connection in connections.items():
+            started = time.perf_counter()
+            connection.request("GET", paths[size])
+            connection.getresponse().read()
+            times[size].append((time.perf_counter() - started) * 1000)
+    for connection in connections.values():
+        connection.close()
+    return {size: statistics.median(of_size) for size, of_size in times.items()}
+
+
+def workers(database_url: str, log: Path) -> list[Figure]:
+    figures = []
+    with ExitStack() as stack:
+        one, two = (stack.enter_context(serve(SERVICE, database_url, log, workers=count)) for count in (1, 2))
+        live = Call("/health/live", ["/health/live"], 0)
+        for call in (live, calls(one)[0]):
+            logger.info("two workers: %s", call.name)
+            ours, theirs = _in_turns([partial(_throughput, server, call) for server in (two, one)], rounds=3)
+            figures.append(Figure(f"{call.name}: two workers beside one", "1/s", ours[0], theirs[0], at_least=1.7))
+    return figures
+
+
+def _throughput(server: Server, call: Call) -> tuple[float, ...]:
+    return (_mostly_successful(run(call.load(server, connections=64))).per_second,)
+
+
+def start(database_url: str, log: Path) -> list[Figure]:
+    logger.info("start and idle memory")
+    seconds, memory = [], []
+    for _ in range(3):
+        with serve(SERVICE, database_url, log) as server:
+            seconds.append(server.seconds_to_first_answer)
+            memory.append(server.memory_mb())
+    return [
+        Figure("start to the first answer", "s", statistics.median(seconds), at_most=2),
+        Figure("idle memory of a worker", "MB", statistics.median(memory), at_most=120),
+    ]
+
+
+def peak_memory(service: Server, baseline: Server) -> Figure:
+    return Figure("peak memory", "MB", service.memory_mb("VmHWM"), baseline.memory_mb("VmHWM"))

@@ -1,0 +1,110 @@
+"""The servers that are measured, each a process of its own, and what the operating system says of them."""
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from src.config import API_PREFIX, PROJECT_ROOT
+
+AUDITS = f"{API_PREFIX}/audits"
+_START_SECONDS = 30
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def driver_url(url: str) -> str:
+    return url.replace("+asyncpg", "")
+
+
+class Server:
+    """A running server; `processes` are those that answer."""
+
+    def __init__(self, port: int, process: subprocess.Popen[bytes], seconds_to_first_answer: float) -> None:
+        self.port, self.process = port, process
+        self.seconds_to_first_answer = seconds_to_first_answer
+
+    @property
+    def processes(self) -> list[int]:
+        """The process itself, or its workers (beside the tracker of multiprocessing, which does nothing)."""
+        pid = self.process.pid
+        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        workers = [
+            child for child in children if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes()
+        ]
+        return workers or [pid]
+
+    def cpu_seconds(self) -> float:
+        """User and system time of all threads so far, in steps of 10 ms."""
+        return sum(_cpu_seconds(pid) for pid in self.processes)
+
+    def memory_mb(self, kind: str = "VmRSS") -> float:
+        """Of the largest process; `VmHWM` is the most it ever had."""
+        return max(_status_kb(pid, kind) for pid in self.processes) / 1024
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def _status_kb(pid: int, name: str) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+
+@contextmanager
+def serve(module: str, database_url: str, log: Path, *, workers: int = 1, **variables: str) -> Iterator[Server]:
+    """`python -m module` in its production form, with its log in a file."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    environment = {
+        **os.environ,
+        **variables,
+        "DATABASE_URL": database_url,
+        "ENVIRONMENT": "production",
+        "HOST": "127.0.0.1",
+        "LOG_LEVEL": "INFO",
+        "PORT": str(port),
+        "WORKERS": str(workers),
+    }
+    started = time.perf_counter()
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module], cwd=PROJECT_ROOT, env=environment, stdout=file, stderr=file
+        )
+    try:
+        _wait_for_answer(port, process, log)
+        yield Server(port, process, time.perf_counter() - started)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+
+
+def _wait_for_answer(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with suppress(OSError):
+            fetch(port, "/health/live")
+            return
+        time.sleep(0.01)
+    raise SystemExit(f"bench: a server does not start:\n{log.read_text()[-2000:]}")
+
+
+def fetch(port: int, path: str, body: bytes | None = None) -> bytes:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        headers = {"Content-Type": "application/json"} if body else {}
+        connection.request("POST" if body else "GET", path, body, headers)
+        response = connection.getresponse()
+        answer = response.read()
+        if response.status not in (200, 201):
+            raise SystemExit(f"bench: {path} answered {response.status}: {answer[:500]!r}")
+        return answer
+    finally:
+        connection.close()
