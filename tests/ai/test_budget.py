@@ -1,5 +1,6 @@
 """The deadline of a call, and when there is another attempt."""
 
+import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -7,6 +8,7 @@ from email.utils import format_datetime
 import httpx2
 import pytest
 
+from src.ai.constants import RETRY_DELAY
 from tests.ai.application import ask, ask_with, assert_problem, run_ai
 from tests.ai.provider import Provider, Reply, answers, fails
 
@@ -112,6 +114,34 @@ async def test_a_short_wait_is_waited_for(
 ) -> None:
     provider.replies(Reply(status=429, headers=headers), answers())
     assert (await ask(client)).json()["meta"]["attempts"] == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "seconds"),
+    [(Reply(status=429, headers={"retry-after-ms": "400"}), 0.4), (fails(500), RETRY_DELAY[0])],
+    ids=["as told", "a moment"],
+)
+async def test_the_second_attempt_comes_after_the_wait(
+    provider: Provider, client: httpx2.AsyncClient, first: Reply, seconds: float
+) -> None:
+    provider.replies(first, answers())
+    answer = await ask(client)
+    assert answer.json()["meta"]["attempts"] == 2
+    assert answer.json()["meta"]["latency_ms"] >= seconds * 1000
+
+
+async def test_waiting_for_a_place_is_a_part_of_the_deadline(provider: Provider) -> None:
+    """The second call gets its place after a second, and with it only what is left."""
+    provider.replies(Reply(answers().body, delay=1), Reply(hangs=True))
+    settings = {"ai_deadline": 1.5, "ai_read_timeout": 1.4, "ai_connect_timeout": 0.1, "ai_place_timeout": 1.4}
+    async with run_ai(provider, **settings, ai_max_in_flight=1) as client:
+        first = asyncio.create_task(ask(client))
+        await provider.asked_for()
+        started = time.perf_counter()
+        assert_problem(await ask(client), 504, "ai-timeout", retryable=True)
+        assert time.perf_counter() - started < 2.3
+        assert (await first).status_code == 200
+    assert len(provider.requests) == 2
 
 
 async def test_a_wait_is_never_told_as_zero(provider: Provider, client: httpx2.AsyncClient) -> None:
