@@ -68,7 +68,7 @@ tests/peers/node_modules/installed: tests/peers/package-lock.json
 	@touch $@
 
 chaos: setup .tools/chaos/installed ## load, faults and floods against the service as it is deployed; takes some ten minutes
-	@$(BIN)/python -m pytest -s $(or $(T),tests/chaos)
+	@$(BIN)/python -m pytest -s --timeout=900 $(or $(T),tests/chaos)
 
 .tools/chaos/installed: requirements/chaos.txt | $(UV)
 	@echo "setup: installing Schemathesis into .tools/chaos" >&2

@@ -5,14 +5,14 @@ import gc
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.middleware import Middleware
 
-from src import __version__, index, problems
+from src import __version__, index, openapi, problems
 from src.ai.client import AIClient
 from src.ai.config import AISettings
 from src.ai.router import router as ai_router
@@ -30,7 +30,6 @@ from src.middleware import (
     RequestContextMiddleware,
 )
 from src.migrations import load_revisions
-from src.schemas import Problem
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +101,7 @@ def create_app(*given: Settings) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     index.install_documentation(app, settings)
-    _document_what_all_share(app)
+    openapi.install(app)
     return app
 
 
@@ -159,22 +158,3 @@ async def _dispose(*engines: AsyncEngine) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(_DISPOSE_SECONDS):
             await asyncio.gather(*(engine.dispose() for engine in engines))
-
-
-def _document_what_all_share(app: FastAPI) -> None:
-    """Add to the OpenAPI document the problem, to which documented errors refer, and what every answer carries."""
-    generate = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema:
-            return app.openapi_schema
-        document = generate()
-        schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        document["components"]["schemas"] |= {**schema.pop("$defs"), "Problem": schema}
-        for operation in (operation for path in document["paths"].values() for operation in path.values()):
-            operation["responses"]["default"] = problems.ANY_OTHER
-            for response in operation["responses"].values():
-                response["headers"] = response.get("headers", {}) | problems.REQUEST_ID_HEADER
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from src.ai.constants import (
     DEFAULT_SUMMARY_RECORDS,
@@ -13,13 +13,11 @@ from src.ai.constants import (
 from src.ai.schemas import EXAMPLE_META, EXAMPLE_USAGE, Meta, Usage
 from src.audits.schemas import EXAMPLE_RECORD, Audit, AuditSelection
 from src.pagination import DEFAULT_LIMIT, MAX_LIMIT
-from src.schemas import CustomModel
+from src.schemas import CustomModel, example
 
 
 class AuditQuestion(CustomModel):
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"question": "Which invoices did u-17 fail to update in January 2026?"}]}
-    )
+    model_config = example({"question": "Which invoices did u-17 fail to update in January 2026?"})
 
     question: str = Field(min_length=1, max_length=MAX_QUESTION_LENGTH, description="In any language.")
     limit: int = Field(DEFAULT_LIMIT, strict=True, ge=1, le=MAX_LIMIT, description="How many records to answer with.")
@@ -27,21 +25,17 @@ class AuditQuestion(CustomModel):
 
 
 class AuditQuestionAnswer(CustomModel):
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "filter": {"action": ["invoice.update"], "actor_id": "u-17", "status": ["failure"]},
-                    "url": "/api/v1/audits?action=invoice.update&actor_id=u-17&status=failure",
-                    "unsupported": [],
-                    "items": [EXAMPLE_RECORD | {"status": "failure"}],
-                    "total": 1,
-                    "total_relation": "eq",
-                    "model": "gpt-5.4-mini",
-                    "usage": EXAMPLE_USAGE,
-                    "meta": EXAMPLE_META | {"prompt_version": "audit-query-1"},
-                }
-            ]
+    model_config = example(
+        {
+            "filter": {"action": ["invoice.update"], "actor_id": "u-17", "status": ["failure"]},
+            "url": "/api/v1/audits?action=invoice.update&actor_id=u-17&status=failure",
+            "unsupported": [],
+            "items": [EXAMPLE_RECORD | {"status": "failure"}],
+            "total": 1,
+            "total_relation": "eq",
+            "model": "gpt-5.4-mini",
+            "usage": EXAMPLE_USAGE,
+            "meta": EXAMPLE_META | {"prompt_version": "audit-query-1"},
         }
     )
 
@@ -57,11 +51,7 @@ class AuditQuestionAnswer(CustomModel):
 
 
 class SummaryRequest(CustomModel):
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"filter": {"entity_type": "invoice", "status": ["failure"]}, "focus": "Who is affected?"}]
-        }
-    )
+    model_config = example({"filter": {"entity_type": "invoice", "status": ["failure"]}, "focus": "Who is affected?"})
 
     filter: AuditSelection = Field(AuditSelection(), description="Which records; all, if left out.")
     max_records: int = Field(
@@ -91,24 +81,20 @@ class Counts(CustomModel):
 class Summary(CustomModel):
     """What a model says of some records: it can be wrong, and nothing of it is recorded."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "summary": "One invoice was raised from 100 to 120.",
-                    "findings": [
-                        {"text": "u-17 raised INV-2026-0042 by 20.", "record_ids": [EXAMPLE_RECORD["id"]]},
-                    ],
-                    "dropped_findings": 0,
-                    "records_considered": 1,
-                    "total": 1,
-                    "counts": {"by_action": {"invoice.update": 1}, "by_status": {"success": 1}},
-                    "generated_by": "ai",
-                    "model": "gpt-5.4-mini",
-                    "usage": EXAMPLE_USAGE,
-                    "meta": EXAMPLE_META | {"prompt_version": "audit-summary-1"},
-                }
-            ]
+    model_config = example(
+        {
+            "summary": "One invoice was raised from 100 to 120.",
+            "findings": [
+                {"text": "u-17 raised INV-2026-0042 by 20.", "record_ids": [EXAMPLE_RECORD["id"]]},
+            ],
+            "dropped_findings": 0,
+            "records_considered": 1,
+            "total": 1,
+            "counts": {"by_action": {"invoice.update": 1}, "by_status": {"success": 1}},
+            "generated_by": "ai",
+            "model": "gpt-5.4-mini",
+            "usage": EXAMPLE_USAGE,
+            "meta": EXAMPLE_META | {"prompt_version": "audit-summary-1"},
         }
     )
 

@@ -3,7 +3,7 @@
 import json
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from src.ai.constants import (
     DEFAULT_OUTPUT_TOKENS,
@@ -16,7 +16,7 @@ from src.ai.constants import (
     FinishReason,
     ReasoningEffort,
 )
-from src.schemas import CustomModel
+from src.schemas import CustomModel, example
 
 EXAMPLE_USAGE: dict[str, Any] = {
     "input_tokens": 24,
@@ -55,15 +55,11 @@ data: {json.dumps(EXAMPLE_RESPONSE)}
 
 
 class ResponseCreate(CustomModel):
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "input": "Explain in two sentences what an audit trail is for.",
-                    "instructions": "Answer in plain English.",
-                    "max_output_tokens": 256,
-                }
-            ]
+    model_config = example(
+        {
+            "input": "Explain in two sentences what an audit trail is for.",
+            "instructions": "Answer in plain English.",
+            "max_output_tokens": 256,
         }
     )
 
@@ -118,7 +114,7 @@ class Meta(CustomModel):
 
 
 class AIResponse(CustomModel):
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_RESPONSE]})
+    model_config = example(EXAMPLE_RESPONSE)
 
     id: str = Field(description="The provider's id of the answer.")
     model: str = Field(description="The model that answered, as the provider names it.")
@@ -144,11 +140,7 @@ class StreamDelta(CustomModel):
 
 
 class AIStatus(CustomModel):
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"configured": True, "default_model": "gpt-5.4-mini", "allowed_models": ["gpt-5.4-mini"]}]
-        }
-    )
+    model_config = example({"configured": True, "default_model": "gpt-5.4-mini", "allowed_models": ["gpt-5.4-mini"]})
 
     configured: bool = Field(description="Whether there is a key; whether the provider takes it, only a call can tell.")
     default_model: str
