@@ -107,10 +107,15 @@ class Provider:
         await _send(reply, writer)
         return reply.sent_bytes is None
 
+    def _note_abandoned(self, left: asyncio.Task[bytes]) -> None:
+        if not left.cancelled():
+            left.exception()  # asyncio complains of one that nobody has looked at
+        self.abandoned.set()
+
     async def _stream(self, stream: Stream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Whether the connection is kept."""
         left = asyncio.create_task(reader.read())
-        left.add_done_callback(lambda _: self.abandoned.set())
+        left.add_done_callback(self._note_abandoned)
         _write_head(
             writer, 200, {"Content-Type": "text/event-stream", "Transfer-Encoding": "chunked", **stream.headers}
         )

@@ -1,15 +1,20 @@
 """The deadline of a call, and when there is another attempt."""
 
 import asyncio
+import contextlib
+import socket
+import sys
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import httpx2
 import pytest
+from pydantic import HttpUrl
 
 from src.ai.constants import RETRY_DELAY
-from tests.ai.application import ask, ask_with, assert_problem, run_ai
+from tests.ai.application import RESPONSES, ask, ask_with, assert_problem, run_ai
 from tests.ai.provider import Provider, Reply, answers, fails
 
 # Seconds.
@@ -57,6 +62,34 @@ async def test_an_answer_that_does_not_come_is_504_within_the_deadline(provider:
         assert_problem(await ask(client), 504, "ai-timeout", retryable=True)
         assert time.perf_counter() - started < AT_ONCE
     assert len(provider.requests) == 1
+
+
+async def test_an_answer_that_does_not_begin_is_504_at_the_read_timeout(provider: Provider) -> None:
+    provider.replies(Reply(hangs=True))
+    async with run_ai(provider, ai_read_timeout=0.3) as client:
+        started = time.perf_counter()
+        assert_problem(await ask(client), 504, "ai-timeout", retryable=True)
+        assert time.perf_counter() - started < AT_ONCE
+
+
+@pytest.fixture
+def deaf_url() -> Iterator[HttpUrl]:
+    """Where a connection is never accepted: the queue of those that wait for it is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, contextlib.ExitStack() as waiting:
+        for _ in range(3):
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(server.getsockname())
+        yield HttpUrl(f"http://127.0.0.1:{server.getsockname()[1]}/v1")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full queue refuses, or has room")
+@pytest.mark.parametrize("path", [RESPONSES, f"{RESPONSES}/stream"])
+async def test_a_connection_that_is_not_accepted_is_504_at_the_connect_timeout(deaf_url: HttpUrl, path: str) -> None:
+    async with run_ai(openai_base_url=deaf_url, ai_connect_timeout=0.3) as client:
+        started = time.perf_counter()
+        assert_problem(await client.post(path, json={"input": "x"}), 504, "ai-timeout", retryable=True)
+        assert time.perf_counter() - started < AT_ONCE
 
 
 async def test_a_body_that_trickles_ends_at_the_deadline(provider: Provider) -> None:

@@ -1,0 +1,188 @@
+"""A stream that fails: before `start` an ordinary problem, after it exactly one `error`; always in time."""
+
+import time
+from collections.abc import AsyncIterator
+from itertools import repeat
+
+import httpx2
+import pytest
+
+from src.ai.constants import MAX_PROVIDER_STREAM_BYTES
+from tests.ai.application import assert_problem, run_ai
+from tests.ai.provider import (
+    ANSWER,
+    BEGINS,
+    COMPLETES,
+    HEARTBEAT,
+    Provider,
+    Reply,
+    Stream,
+    answers,
+    event,
+    fails,
+    piece,
+    response,
+)
+from tests.ai.streams import assert_error, names, read, stream
+
+# Seconds.
+SHORT = {
+    "ai_deadline": 0.5,
+    "ai_connect_timeout": 0.1,
+    "ai_read_timeout": 0.4,
+    "ai_stream_event_timeout": 0.3,
+    # No test with a time waits for it.
+    "ai_stream_deadline": 60,
+}
+
+
+AT_ONCE = 2
+
+
+@pytest.fixture(scope="module")
+async def hasty_client(shared_provider: Provider) -> AsyncIterator[httpx2.AsyncClient]:
+    async with run_ai(shared_provider, **SHORT) as client:
+        yield client
+
+
+BEFORE_THE_START = {
+    "a wrong key": (fails(401), 502, "ai-provider-authentication-failed", False),
+    "rate": (fails(429, Retry_After="30"), 429, "ai-rate-limited", True),
+    "context": (fails(400, "context_length_exceeded"), 413, "ai-input-too-large", False),
+    "500": (fails(500), 503, "ai-provider-unavailable", True),
+    "dropped": (Reply(drops=True), 503, "ai-provider-unavailable", True),
+    "redirect": (Reply(status=302, headers={"Location": "/"}), 502, "ai-invalid-provider-response", False),
+    "HTML": (Reply(b"<html></html>"), 502, "ai-invalid-provider-response", False),
+    "an empty body": (Reply(), 502, "ai-invalid-provider-response", False),
+    "no stream": (answers(), 502, "ai-invalid-provider-response", False),
+    "no event": (Stream([]), 502, "ai-invalid-provider-response", False),
+    "only a heartbeat": (Stream([HEARTBEAT]), 502, "ai-invalid-provider-response", False),
+    "no event, cut short": (Stream([], ends="cut short"), 502, "ai-invalid-provider-response", False),
+    "only DONE": (Stream([b"data: [DONE]\n\n"]), 502, "ai-invalid-provider-response", False),
+    "an error event": (Stream([event("error", code="server_error")]), 503, "ai-provider-unavailable", True),
+    "an error event of no code": (Stream([event("error", message="No.")]), 503, "ai-provider-unavailable", True),
+    "an error in an event": (
+        Stream([event("error", error={"code": "insufficient_quota"})]),
+        503,
+        "ai-quota-exhausted",
+        False,
+    ),
+    "failed": (
+        Stream([event("response.failed", response={"status": "failed", "error": {"code": "invalid_prompt"}})]),
+        422,
+        "ai-content-rejected",
+        False,
+    ),
+    "bad JSON": (Stream([b"data: {bad\n\n"]), 502, "ai-invalid-provider-response", False),
+    "not UTF-8": (Stream([b"data: \xff\n\n"]), 502, "ai-invalid-provider-response", False),
+    "too deep": (Stream([b"data: " + b"[" * 100_000 + b"\n\n"]), 502, "ai-invalid-provider-response", False),
+    "a list": (Stream([b"data: []\n\n"]), 502, "ai-invalid-provider-response", False),
+    "an unnamed event": (Stream([b'data: {"delta": "x"}\n\n']), 502, "ai-invalid-provider-response", False),
+    "compressed": (
+        Stream([b"x"], headers={"Content-Encoding": "gzip"}),
+        502,
+        "ai-invalid-provider-response",
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize(("reply", "status", "code", "retryable"), BEFORE_THE_START.values(), ids=BEFORE_THE_START)
+async def test_a_failure_before_the_first_event_is_an_ordinary_problem(
+    provider: Provider, client: httpx2.AsyncClient, reply: Reply | Stream, status: int, code: str, retryable: bool
+) -> None:
+    provider.replies(reply)
+    assert_problem(await stream(client), status, code, retryable=retryable)
+
+
+async def test_a_failure_before_the_first_event_is_tried_again(provider: Provider, client: httpx2.AsyncClient) -> None:
+    provider.replies(Stream([event("error", code="server_error")]), ANSWER)
+    events = read(await stream(client))
+    assert names(events) == ["start", "delta", "delta", "done"]
+    assert events[-1][1]["meta"]["attempts"] == 2
+
+
+FAILED = {"status": "failed", "error": {"code": "server_error", "message": "Oh."}}
+
+
+AFTER_THE_START = {
+    "ends cleanly": (Stream([BEGINS, piece("An ")]), 502, "ai-invalid-provider-response"),
+    "ends with DONE": (Stream([BEGINS, b"data: [DONE]\n\n"]), 502, "ai-invalid-provider-response"),
+    "cut short": (Stream([BEGINS, piece("An ")], ends="cut short"), 502, "ai-invalid-provider-response"),
+    "cut in an event": (Stream([BEGINS, piece("An ")[:-9]], ends="cut short"), 502, "ai-invalid-provider-response"),
+    "bad JSON": (Stream([BEGINS, b"data: {bad\n\n"]), 502, "ai-invalid-provider-response"),
+    "not UTF-8": (Stream([BEGINS, b"data: \xff\n\n"]), 502, "ai-invalid-provider-response"),
+    "a lone surrogate": (Stream([BEGINS, piece("\ud800")]), 502, "ai-invalid-provider-response"),
+    "a piece of another shape": (
+        Stream([BEGINS, event("response.output_text.delta", delta=5)]),
+        502,
+        "ai-invalid-provider-response",
+    ),
+    "an end of another shape": (
+        Stream([BEGINS, event("response.completed", response={"status": "completed"})]),
+        502,
+        "ai-invalid-provider-response",
+    ),
+    "an error event": (Stream([BEGINS, event("error", code="rate_limit_exceeded")]), 429, "ai-rate-limited"),
+    "failed": (Stream([BEGINS, event("response.failed", response=FAILED)]), 503, "ai-provider-unavailable"),
+    "nothing more": (Stream([BEGINS, piece("An ")], ends="never"), 504, "ai-timeout"),
+    "heartbeats that never end": (Stream([BEGINS, *repeat(HEARTBEAT, 100)], pause=0.05), 504, "ai-timeout"),
+    "heartbeats as events": (
+        Stream([BEGINS, *repeat(event("response.in_progress", response=response()), 100)], pause=0.05),
+        504,
+        "ai-timeout",
+    ),
+    "a trickle": (Stream([BEGINS, *(bytes([byte]) for byte in piece("A"))], pause=0.05), 504, "ai-timeout"),
+}
+
+
+@pytest.mark.parametrize(("reply", "status", "code"), AFTER_THE_START.values(), ids=AFTER_THE_START)
+async def test_a_failure_after_the_start_is_one_error_event_in_time(
+    provider: Provider, hasty_client: httpx2.AsyncClient, reply: Stream, status: int, code: str
+) -> None:
+    provider.replies(reply)
+    started = time.perf_counter()
+    assert_error(read(await stream(hasty_client)), status, code)
+    assert time.perf_counter() - started < AT_ONCE
+    assert len(provider.requests) == 1
+
+
+async def test_pieces_that_never_end_are_ended_by_the_deadline_of_the_stream(provider: Provider) -> None:
+    provider.replies(Stream([BEGINS, *repeat(piece("A"), 200)], pause=0.05))
+    async with run_ai(provider, **SHORT | {"ai_stream_deadline": 0.6}) as client:
+        started = time.perf_counter()
+        assert_error(read(await stream(client)), 504, "ai-timeout")
+        assert time.perf_counter() - started < AT_ONCE
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [Reply(hangs=True), Stream([], ends="never"), Stream(repeat(HEARTBEAT, 100), pause=0.05)],
+    ids=["no head", "no event", "heartbeats"],
+)
+async def test_a_stream_that_does_not_begin_is_504_within_the_deadline(
+    provider: Provider, hasty_client: httpx2.AsyncClient, reply: Reply | Stream
+) -> None:
+    provider.replies(reply)
+    started = time.perf_counter()
+    assert_problem(await stream(hasty_client), 504, "ai-timeout", retryable=True)
+    assert time.perf_counter() - started < AT_ONCE
+
+
+async def test_progress_without_text_keeps_a_stream_alive(provider: Provider, hasty_client: httpx2.AsyncClient) -> None:
+    thinks = event("response.reasoning_summary_text.delta", delta="Hm.")
+    provider.replies(Stream([BEGINS, *repeat(thinks, 6), piece("A"), COMPLETES], pause=0.1))
+    assert names(read(await stream(hasty_client))) == ["start", "delta", "done"]
+
+
+async def test_a_stream_without_end_of_line_is_not_read_for_ever(
+    provider: Provider, client: httpx2.AsyncClient
+) -> None:
+    chunk = b"x" * 65_536
+    provider.replies(Stream([BEGINS, b"data: ", *repeat(chunk, 2 * MAX_PROVIDER_STREAM_BYTES // len(chunk))]))
+    assert_error(read(await stream(client)), 502, "ai-invalid-provider-response")
+
+
+async def test_a_named_model_that_the_provider_lacks_is_422(provider: Provider, client: httpx2.AsyncClient) -> None:
+    provider.replies(fails(404, "model_not_found"))
+    assert_problem(await stream(client, model="other-model"), 422, "ai-model-unavailable", retryable=False)
