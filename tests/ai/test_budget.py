@@ -106,6 +106,7 @@ async def test_a_body_that_trickles_ends_at_the_deadline(provider: Provider) -> 
     [
         ({"Retry-After": "30"}, 30),
         ({"Retry-After": "2.5"}, 3),
+        ({"Retry-After": "999999999"}, 86_400),
         ({"retry-after-ms": "2500"}, 3),
         ({"retry-after-ms": "20000", "Retry-After": "30"}, 20),
         ({}, 5),

@@ -2,10 +2,14 @@
 
 import asyncio
 import time
+from contextlib import aclosing
 
 import pytest
 
-from tests.ai.application import RESPONSES, ask, assert_problem, run_ai
+from src.ai.answers import Delta
+from src.ai.client import AIClient
+from src.ai.prompt import Prompt
+from tests.ai.application import RESPONSES, ai_settings, ask, assert_problem, run_ai
 from tests.ai.provider import ANSWER, BEGINS, Provider, Reply, Stream, answers, fails, piece
 
 STREAM = f"{RESPONSES}/stream"
@@ -57,6 +61,16 @@ async def test_every_end_gives_the_place_back(provider: Provider, path: str, rep
         await client.post(path, json={"input": "x"})
         provider.replies(answers())
         assert (await ask(client)).status_code == 200
+
+
+async def test_a_stream_that_is_given_up_between_two_pieces_gives_the_place_back(provider: Provider) -> None:
+    provider.replies(Stream([BEGINS, piece("A"), piece("B")], ends="never"), answers())
+    client = AIClient(ai_settings(provider, **ONE))
+    prompt = Prompt(version="test", model="gpt-5.4-mini", input="x")
+    async with aclosing(client.stream(prompt)) as events:
+        assert [await anext(events), await anext(events)] == [Delta(), Delta("A")]
+    assert (await client.complete(prompt)).answer.text == "An answer."
+    await client.close()
 
 
 async def test_a_stream_holds_its_place_to_the_end(provider: Provider) -> None:

@@ -91,6 +91,15 @@ async def test_nothing_of_an_answered_call_is_logged_but_its_numbers(
     assert expected.items() <= vars(call).items()
 
 
+async def test_a_refusal_is_said_to_be_one(
+    provider: Provider, client: httpx2.AsyncClient, log: pytest.LogCaptureFixture
+) -> None:
+    provider.replies(answers(output=[message({"type": "refusal", "refusal": ANSWER})]))
+    await ask(client)
+    (call,) = calls(log)
+    assert vars(call)["status"] == "refused"
+
+
 async def test_a_call_that_fails_is_one_line_with_its_code(
     provider: Provider, client: httpx2.AsyncClient, log: pytest.LogCaptureFixture
 ) -> None:

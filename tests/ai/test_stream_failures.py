@@ -132,6 +132,7 @@ AFTER_THE_START = {
         504,
         "ai-timeout",
     ),
+    "keepalive": (Stream([BEGINS, *repeat(event("keepalive"), 100)], pause=0.05), 504, "ai-timeout"),
     "a trickle": (Stream([BEGINS, *(bytes([byte]) for byte in piece("A"))], pause=0.05), 504, "ai-timeout"),
 }
 

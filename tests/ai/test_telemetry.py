@@ -3,6 +3,7 @@
 Its line in the log is tested in `test_secrecy.py`.
 """
 
+import asyncio
 from collections.abc import Iterator
 
 import httpx2
@@ -14,7 +15,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from src.ai import telemetry
 from tests.ai.application import KEY, RESPONSES, ask, ask_with
-from tests.ai.provider import ANSWER, BEGINS, Provider, Stream, answers, fails, piece
+from tests.ai.provider import ANSWER, BEGINS, Provider, Reply, Stream, answers, fails, piece
 
 
 @pytest.fixture
@@ -75,6 +76,17 @@ async def test_a_stream_that_breaks_off_is_an_error(
     provider.replies(Stream([BEGINS, piece("A")]))
     await client.post(f"{RESPONSES}/stream", json={"input": "x"})
     assert (only(spans).attributes or {})["error.type"] == "ai-invalid-provider-response"
+
+
+async def test_a_call_whose_caller_leaves_is_cancelled(
+    provider: Provider, client: httpx2.AsyncClient, spans: InMemorySpanExporter
+) -> None:
+    provider.replies(Reply(hangs=True))
+    call = asyncio.create_task(ask(client))
+    await provider.asked_for()
+    call.cancel()
+    await asyncio.wait((call,))
+    assert (only(spans).attributes or {})["error.type"] == "cancelled"
 
 
 async def test_a_call_that_is_not_made_is_a_span_too(provider: Provider, spans: InMemorySpanExporter) -> None:
