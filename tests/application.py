@@ -77,6 +77,10 @@ class Server:
             await self._reading
             return await self.process.wait()
 
+    def tracebacks(self) -> str:
+        """Of all that it did not foresee."""
+        return "\n".join(line["exc_info"] for line in self.log() if "exc_info" in line)
+
     def log(self) -> Log:
         """Every line it has written, each of which must be one JSON object."""
         return [json.loads(line) for line in self.lines]
