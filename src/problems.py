@@ -42,7 +42,8 @@ _BY_SQLSTATE: Mapping[str, type[AppError]] = {
 }
 _SYNTAX_OR_ACCESS = "42"
 _OF_CONNECTING = ("08", "28", "3D", "53", "57P")
-_OF_DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError)
+# Its client error is what a connection raises that the server has just ended, and that is not closed yet.
+_OF_DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _REFUSED_VALUE = ("22", "23502", "23514")  # data_exception, not_null_violation, check_violation
 
 
@@ -88,7 +89,7 @@ def _judge(error: Exception, scope: Scope) -> AppError:
 def log_outage(error: BaseException) -> bool:
     """Whether `error` is an outage, which is then logged, and not a fault of ours: for an answer that has begun."""
     origin = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error
-    if not isinstance(origin, DBAPIError | PoolTimeoutError | OSError):
+    if not isinstance(origin, (DBAPIError, *_OF_DRIVER, PoolTimeoutError, OSError)):
         return False
     answer = _classify(origin, {})
     if answer is not _UNFORESEEN:
@@ -155,7 +156,7 @@ def _classify(error: Exception, scope: Scope) -> AppError:
             return _from_http(error, scope)
         case PoolTimeoutError():
             return exceptions.DatabaseBusy("Every connection is in use. Try again shortly.")
-        case DBAPIError() | asyncpg.PostgresError() | asyncpg.InterfaceError():
+        case _ if isinstance(error, (DBAPIError, *_OF_DRIVER)):
             return _from_database(getattr(error, "driver_exception", error))
         case TimeoutError():
             return exceptions.DatabaseTimeout("The database did not answer in time. Try again shortly.")

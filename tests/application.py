@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 from fastapi import APIRouter
 
-from src.config import PROJECT_ROOT, Settings
+from src.config import PROJECT_ROOT, AppSettings, Settings
 from src.main import create_app
 
 Log = list[dict[str, Any]]
@@ -21,8 +21,11 @@ Log = list[dict[str, Any]]
 
 @asynccontextmanager
 async def run_application(*settings: Settings, routers: Sequence[APIRouter] = ()) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of the application in this process, its lifespan included; `routers` are added to its own."""
-    app = create_app(*settings)
+    """A client of the application in this process, its lifespan included; `routers` are added to its own.
+
+    With patience, unless its settings are given: on a busy machine a hundred requests wait longer for their places.
+    """
+    app = create_app(*settings, AppSettings(place_timeout=5))
     for router in routers:
         app.include_router(router)
     async with (
@@ -73,6 +76,10 @@ class Server:
         async with asyncio.timeout(20):
             await self._reading
             return await self.process.wait()
+
+    def tracebacks(self) -> str:
+        """Of all that it did not foresee."""
+        return "\n".join(line["exc_info"] for line in self.log() if "exc_info" in line)
 
     def log(self) -> Log:
         """Every line it has written, each of which must be one JSON object."""

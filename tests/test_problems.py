@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
+import asyncpg
 import httpx2
 import pytest
 from fastapi import APIRouter
@@ -27,6 +28,11 @@ async def fail() -> None:
 @failing_router.get("/decline")
 async def decline() -> None:
     raise NotFound(SECRET)
+
+
+@failing_router.get("/lose")
+async def lose() -> None:
+    raise asyncpg.InternalClientError(SECRET)
 
 
 @pytest.fixture
@@ -109,6 +115,13 @@ async def test_an_unforeseen_exception_is_500_logged_and_not_shown(
     assert problem["title"] == InternalError.title
     logged = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert [record.exc_info[1].args for record in logged if record.exc_info and record.exc_info[1]] == [(SECRET,)]
+
+
+async def test_a_connection_that_the_server_has_just_ended_is_503(failing_client: httpx2.AsyncClient) -> None:
+    response = await failing_client.get("/lose", headers=ORIGIN)
+    assert_problem(response, 503, "database-unavailable")
+    assert int(response.headers["Retry-After"]) >= 1
+    assert SECRET not in response.text
 
 
 async def test_an_error_of_a_domain_answers_with_its_own_words(failing_client: httpx2.AsyncClient) -> None:
