@@ -8,6 +8,9 @@ NPM := $(shell command -v npm 2>/dev/null)
 # Starts PostgreSQL for the command behind it, unless DATABASE_URL names one.
 WITH_POSTGRES := $(BIN)/python -m scripts.postgres
 
+# Tests wait about half as long as they work: half as many processes again as there are cores.
+TEST_PROCESSES = $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)))
+
 # Without compiled modules every start of Python compiles them anew: 3.1 s instead of 1.2 s for the service.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -50,7 +53,7 @@ verify: setup ## recompute every hash and chain of the audit trail
 	@$(WITH_POSTGRES) $(BIN)/python -m src.audits.verify
 
 test: setup ## run the tests on a database of their own; T=tests/audits picks some
-	@$(BIN)/python -m pytest --numprocesses=auto $(T)
+	@$(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=worksteal $(T)
 
 test-peers: setup tests/peers/.venv/installed $(if $(NPM),tests/peers/node_modules/installed) ## run the service beside what others wrote; most of it needs Node, and is skipped where that is missing
 	@$(if $(NPM),,echo "test-peers: Node 20 or newer is not there (https://nodejs.org): what needs it is skipped" >&2)
