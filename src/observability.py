@@ -43,7 +43,11 @@ def logging_config(level: str) -> dict[str, Any]:
                 "filters": ["request_context"],
             }
         },
-        # It names each of its plugins at every start.
-        "loggers": {"alembic.runtime.plugins": {"level": "WARNING"}},
+        "loggers": {
+            # It names each of its plugins at every start.
+            "alembic.runtime.plugins": {"level": "WARNING"},
+            # SQLAlchemy tells of the end of each pool, under the pool's own name.
+            "src.pool": {"level": "WARNING"},
+        },
         "root": {"level": level, "handlers": ["stdout"]},
     }
