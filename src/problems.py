@@ -110,7 +110,7 @@ def install(app: FastAPI) -> None:
 def documented(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
     """The `responses` of an operation that can fail in these ways, for its OpenAPI description."""
     by_status: dict[int | str, dict[str, Any]] = {}
-    for error in errors:
+    for error in dict.fromkeys(errors):
         response = by_status.setdefault(error.status, {"description": "", "content": {MEDIA_TYPE: _content()}})
         response["description"] = " or ".join(
             filter(None, (response["description"], f"{error.title} (`{error.code}`)"))
