@@ -92,7 +92,7 @@ async def run_server(database_url: str, **environment: str) -> AsyncIterator[Ser
     server = Server(await start_server_process(database_url, **environment))
     try:
         await server.line("Application startup complete")
-        server.url = (await server.line(r"Uvicorn running on (http://\S+)"))[1]
+        server.url = (await server.line(r"listening on (http://[^\"]+)"))[1]
         yield server
     finally:
         await server.stop()

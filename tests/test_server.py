@@ -14,7 +14,7 @@ from src.config import DatabaseSettings
 from tests.application import Log, run_server, start_server_process
 from tests.audits.factories import AUDITS, audit_body
 from tests.audits.test_list import INSERT_MANY
-from tests.wire import connect, head
+from tests.wire import Connection, connect, head
 
 UNREACHABLE = "postgresql://nobody@127.0.0.1:1/none"
 COMMON = {"timestamp", "level", "logger", "message", "request_id", "trace_id"}
@@ -65,6 +65,42 @@ async def test_a_signal_ends_the_server_with_success(number: signal.Signals, wor
         async with httpx2.AsyncClient(base_url=server.url) as client:
             assert (await client.get("/health/live")).status_code == 200
         assert await server.stop(number) == 0
+
+
+async def test_who_comes_need_not_wait_until_those_who_are_there_have_been_answered_many_times(
+    database_settings: DatabaseSettings, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(INSERT_MANY, 50)
+    answers = 0
+    is_busy = asyncio.Event()
+
+    async def ask(client: Connection) -> None:
+        await client.send(head("GET", f"{AUDITS}?limit=50"))
+        await client.answer()
+
+    async def ask_again_and_again() -> None:
+        nonlocal answers
+        async with connect(server.url) as client:
+            while True:
+                await ask(client)
+                answers += 1
+                if answers == 200:
+                    is_busy.set()
+
+    async def ask_once() -> None:
+        async with connect(server.url) as client:
+            await ask(client)
+
+    async with run_server(database_settings.database_url.get_secret_value()) as server:
+        busy = [asyncio.create_task(ask_again_and_again()) for _ in range(16)]
+        await is_busy.wait()
+        before = answers
+        await asyncio.gather(*(ask_once() for _ in range(60)))
+        answered_meanwhile = answers - before
+        for task in busy:
+            task.cancel()
+        await asyncio.wait(busy)
+    assert answered_meanwhile < 200
 
 
 async def test_what_is_in_flight_is_finished_before_the_end(database_settings: DatabaseSettings) -> None:
@@ -135,7 +171,7 @@ async def test_a_port_in_use_ends_the_start_with_failure() -> None:
         process = await start_server_process(UNREACHABLE, PORT=server.url.rpartition(":")[2])
         output, _ = await process.communicate()
         assert process.returncode not in (0, None)
-        assert b"address already in use" in output
+        assert json.loads(output)["message"].startswith("cannot listen: Address already in use")
 
 
 async def test_x_forwarded_for_is_believed_from_a_configured_proxy() -> None:
