@@ -150,7 +150,9 @@ async def test_a_stop_serves_what_is_on_its_way_and_gives_up_what_is_half_sent_i
 async def test_what_cannot_be_finished_is_cut_at_the_end_of_a_stop(
     database_settings: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
-    await connection.execute(INSERT_MANY, 60_000)
+    # More than the buffers between the two can hold.
+    await connection.execute(INSERT_MANY, 1_000)
+    await connection.execute("UPDATE audit SET details = jsonb_build_object('note', repeat('x', 20000))")
     short = {"REQUEST_BODY_TIMEOUT": "0.2", "REQUEST_TIMEOUT": "0.9", "GRACEFUL_SHUTDOWN_SECONDS": "1"}
     limits = {"DATABASE_POOL_TIMEOUT": "0.1", "DATABASE_CONNECT_TIMEOUT": "0.2", "DATABASE_COMMAND_TIMEOUT": "0.5"}
     limits |= {"DATABASE_LOCK_TIMEOUT": "0.2", "DATABASE_STATEMENT_TIMEOUT": "0.4"}
