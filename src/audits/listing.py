@@ -26,6 +26,8 @@ _LIMIT, _OFFSET = bindparam("limit", type_=Integer), bindparam("offset", type_=I
 # Behind every version that there can be.
 MAX_VERSION = 2**31 - 1
 
+_BOUND = {*AuditFilter.model_fields, "order"}
+
 _position: TypeAdapter[Position] = TypeAdapter(Position)
 _version: TypeAdapter[Version] = TypeAdapter(Version)
 
@@ -92,7 +94,7 @@ def decode_position(query: AuditQuery) -> Position | None:
 
 def _list_of(query: AuditQuery) -> dict[str, Any]:
     """What a cursor is bound to: the filters and the order; `limit` and `count` may change between pages."""
-    return query.model_dump(mode="json", include={*AuditFilter.model_fields, "order"})
+    return query.model_dump(mode="json", include=_BOUND)
 
 
 _REVISION = func.json_build_object(
