@@ -12,8 +12,11 @@ from src.ai.exceptions import AIInvalidProviderResponse
 class BoundedClient(httpx2.AsyncClient):
     """Reads each body whole, and at most `MAX_PROVIDER_BODY_BYTES` of it; a stream as it comes, within its own limit.
 
-    Reading raises `AIInvalidProviderResponse` for what is larger or cut short.
+    Reading raises `AIInvalidProviderResponse` for what is larger, cut short or compressed.
     """
+
+    def __init__(self, timeout: httpx2.Timeout) -> None:
+        super().__init__(timeout=timeout, follow_redirects=False, headers={"Accept-Encoding": "identity"})
 
     async def send(self, request: httpx2.Request, *, stream: bool = False, **options: Any) -> httpx2.Response:
         response = await super().send(request, stream=True, **options)
@@ -31,14 +34,22 @@ class BoundedClient(httpx2.AsyncClient):
 
 
 async def _read(response: httpx2.Response) -> bytes:
+    _refuse_compressed(response)
     return b"".join([chunk async for chunk in _bounded(response.aiter_bytes(), MAX_PROVIDER_BODY_BYTES)])
 
 
+def _refuse_compressed(response: httpx2.Response) -> None:
+    """It was asked for as it is. Packed several times, a few kilobytes unpack for hours, and nothing else runs then."""
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        raise AIInvalidProviderResponse("The AI provider compresses its answer.")
+
+
 async def _streamed(response: httpx2.Response) -> httpx2.Response:
-    if "content-encoding" in response.headers:
-        # It was asked for as it is: compressed, a few bytes of it could be any number.
+    try:
+        _refuse_compressed(response)
+    except AIInvalidProviderResponse:
         await response.aclose()
-        raise AIInvalidProviderResponse("The AI provider compresses a stream.")
+        raise
     headers = [*_plain(response), (b"content-type", b"text/event-stream")]
     return httpx2.Response(
         response.status_code, headers=headers, stream=_BoundedStream(response), request=response.request
