@@ -1,6 +1,7 @@
 """The HTTP client under the SDK: it bounds what it reads, and tells what was cut short from what was not sent."""
 
 from collections.abc import AsyncIterator
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpx2
@@ -16,7 +17,13 @@ class BoundedClient(httpx2.AsyncClient):
     """
 
     def __init__(self, timeout: httpx2.Timeout) -> None:
-        super().__init__(timeout=timeout, follow_redirects=False, headers={"Accept-Encoding": "identity"})
+        super().__init__(
+            timeout=timeout,
+            follow_redirects=False,
+            headers={"Accept-Encoding": "identity"},
+            # None is kept: what one caller's answer sets would go along with everybody's calls, and never end growing.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+        )
 
     async def send(self, request: httpx2.Request, *, stream: bool = False, **options: Any) -> httpx2.Response:
         response = await super().send(request, stream=True, **options)
