@@ -1,5 +1,6 @@
 """The HTTP client under the SDK: it bounds what it reads, and tells what was cut short from what was not sent."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
@@ -8,6 +9,9 @@ import httpx2
 
 from src.ai.constants import MAX_PROVIDER_BODY_BYTES, MAX_PROVIDER_STREAM_BYTES
 from src.ai.exceptions import AIInvalidProviderResponse
+
+# Bytes: some milliseconds of work, should they be empty lines.
+_SLICE = 4_096
 
 
 class BoundedClient(httpx2.AsyncClient):
@@ -68,10 +72,18 @@ class _BoundedStream(httpx2.AsyncByteStream):
         self._response = response
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return _bounded(self._response.aiter_bytes(), MAX_PROVIDER_STREAM_BYTES)
+        return _sliced(_bounded(self._response.aiter_bytes(), MAX_PROVIDER_STREAM_BYTES))
 
     async def aclose(self) -> None:
         await self._response.aclose()
+
+
+async def _sliced(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """In pieces between which others have their turn: the SDK reads a piece line by line to its end without a pause."""
+    async for chunk in chunks:
+        for start in range(0, len(chunk), _SLICE):
+            yield chunk[start : start + _SLICE]
+            await asyncio.sleep(0)
 
 
 async def _bounded(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
