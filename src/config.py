@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     response_write_timeout: float = Field(20, gt=0)
     """Seconds for a client to take what was sent."""
 
+    max_url_bytes: int = Field(8 * 1024, ge=1024)
+    """Of a request. Every class knows it: a URL that an answer names has to be one that can be asked for."""
+
     @classmethod
     def load(cls) -> Self:
         """Read the settings, or end the process with one line (`SystemExit`, status 1)."""
@@ -86,7 +89,6 @@ class AppSettings(Settings):
     forwarded_allow_ips: str = ""
     max_body_bytes: int = Field(1024 * 1024, ge=1024)
     max_batch_body_bytes: int = Field(4 * 1024 * 1024, ge=1024)
-    max_url_bytes: int = Field(8 * 1024, ge=1024)
     max_header_bytes: int = Field(16 * 1024, ge=1024)
     max_in_flight: int = Field(32, ge=1)
     place_timeout: float = Field(0.2, ge=0.001)

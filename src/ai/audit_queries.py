@@ -74,10 +74,11 @@ async def answer(client: AIClient, engine: AsyncEngine, asked: AuditQuestion) ->
     )
     value, completion = await structured.complete(client, prompt)
     query, unsupported = _understand(value, asked.limit)
+    url = _url(query, client.settings.max_url_bytes)
     page = None if asked.dry_run else await _find(engine, query)
     return AuditQuestionAnswer(
         filter=AuditSelection.model_validate(query.model_dump(include={*AuditFilter.model_fields})),
-        url=link_targets(PATH, query.model_dump(mode="json", exclude_defaults=True), None)["first"],
+        url=url,
         unsupported=unsupported,
         items=page and page.items,
         total=page and page.total,
@@ -99,6 +100,14 @@ def _understand(value: Any, limit: int) -> tuple[AuditQuery, list[str]]:
         return AuditQuery.model_validate(wanted.model_dump(exclude_unset=True) | {"limit": limit}), unsupported
     except ValidationError:
         raise AIInvalidProviderResponse(structured.NOT_AS_ASKED) from None
+
+
+def _url(query: AuditQuery, longest: int) -> str:
+    """Raises `AIInvalidProviderResponse` where no caller could ask for it: it would be 414."""
+    url = link_targets(PATH, query.model_dump(mode="json", exclude_defaults=True), None)["first"]
+    if len(url) > longest:
+        raise AIInvalidProviderResponse(structured.NOT_AS_ASKED)
+    return url
 
 
 async def _find(engine: AsyncEngine, query: AuditQuery) -> AuditPage:

@@ -120,7 +120,6 @@ async def _begin(
         response = await responses.create(
             **_parameters(call.prompt),
             stream=True,
-            extra_headers={"Accept-Encoding": "identity"},
             timeout=httpx2.Timeout(settings.ai_stream_event_timeout, connect=settings.ai_connect_timeout),
         )
     call.provider_request_id = _request_id(response.headers)
@@ -206,7 +205,7 @@ def _open(settings: AISettings) -> AsyncOpenAI:
         raise AIProviderAuthenticationFailed("OPENAI_API_KEY is malformed; the operator has to correct it.")
     timeout = httpx2.Timeout(settings.ai_read_timeout, connect=settings.ai_connect_timeout)
     try:
-        http_client = BoundedClient(timeout=timeout, follow_redirects=False)
+        http_client = BoundedClient(timeout)
     except (ImportError, OSError, ValueError):
         # What ALL_PROXY, HTTPS_PROXY, SSL_CERT_FILE or SSL_CERT_DIR of the environment names cannot be used.
         raise AIProviderUnavailable("The operator has to correct this service's proxy or certificates.") from None

@@ -22,18 +22,21 @@ _UNSEEN = re.compile(
 
 _SECRET_NAME = re.compile(
     r"pass(word|wd|phrase|code)|secret|token|(api|access|private|signing|encryption)_?key|authorization|cookie"
-    r"|credential|session_?id|card_?number|(\b|_)(pwd|csrf|otp|pin|cvv|cvc|ssn|iban)(\b|_)"
+    r"|credential|session_?id|card_?number|credit_?card|mnemonic|seed_?phrase"
+    r"|(\b|_)(pwd|csrf|otp|pin|cvv|cvc|ssn|iban)(\b|_)|(\b|_)(pass|pw|auth|bearer|jwt|sid|session)$"
 )
 _SECRET = re.compile(
-    r"""-----BEGIN[ A-Z]*PRIVATE\ KEY-----.*?(?:-----END[ A-Z]*PRIVATE\ KEY-----|$)
+    r"""-----BEGIN[ A-Z]*PRIVATE\ KEY[ A-Z]*-----.*?(?:-----END[ A-Z]*PRIVATE\ KEY[ A-Z]*-----|$)
     | \b eyJ[\w-]{8,512} \. [\w-]+ (?: \. [\w-]* )?                    # JSON Web Token
     | \b (?:sk|pk|rk) [-_] [\w-]{12,}                               # OpenAI, Anthropic, Stripe
     | \b (?:AKIA|ASIA) [0-9A-Z]{16} \b                              # AWS
-    | \b (?:gh[pousr]_|github_pat_|glpat-|xox[a-z]-|npm_) [\w-]{16,}
+    | \b (?:gh[pousr]_|github_pat_|glpat-|xox[a-z]-|npm_|hf_|whsec_|SG\.) [\w.-]{16,}
     | \b AIza [\w-]{30,}                                            # Google
     | \b (?:bearer|basic) \s+ [\w.~+/=-]{8,}
+    | \b (?:set-)?cookie \s* : \s* [^\s;]+ (?: ; \s* [^\s;]+ )*
     | (?<=://) [^\s/:@]* : [^\s/@]+ (?=@)                           # in a URL
-    | \b (?:\w*(?:passw(?:or)?d|secret|token|api[_-]?key|access[_-]?key)) ["']? \s* [:=] \s* ["']? [^\s"',;&]+
+    | \b (?:\w*(?:passw(?:or)?d|secret|token|(?:api|access|account)[_-]?key)) ["']? \s* [:=] \s*
+      (?: "[^"]*" | '[^']*' | ["']? [^\s"',;&]+ )
     """,
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )

@@ -1,6 +1,8 @@
 """The HTTP client under the SDK: it bounds what it reads, and tells what was cut short from what was not sent."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpx2
@@ -8,12 +10,24 @@ import httpx2
 from src.ai.constants import MAX_PROVIDER_BODY_BYTES, MAX_PROVIDER_STREAM_BYTES
 from src.ai.exceptions import AIInvalidProviderResponse
 
+# Bytes: some milliseconds of work, should they be empty lines.
+_SLICE = 4_096
+
 
 class BoundedClient(httpx2.AsyncClient):
     """Reads each body whole, and at most `MAX_PROVIDER_BODY_BYTES` of it; a stream as it comes, within its own limit.
 
-    Reading raises `AIInvalidProviderResponse` for what is larger or cut short.
+    Reading raises `AIInvalidProviderResponse` for what is larger, cut short or compressed.
     """
+
+    def __init__(self, timeout: httpx2.Timeout) -> None:
+        super().__init__(
+            timeout=timeout,
+            follow_redirects=False,
+            headers={"Accept-Encoding": "identity"},
+            # None is kept: what one caller's answer sets would go along with everybody's calls, and never end growing.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+        )
 
     async def send(self, request: httpx2.Request, *, stream: bool = False, **options: Any) -> httpx2.Response:
         response = await super().send(request, stream=True, **options)
@@ -31,14 +45,22 @@ class BoundedClient(httpx2.AsyncClient):
 
 
 async def _read(response: httpx2.Response) -> bytes:
+    _refuse_compressed(response)
     return b"".join([chunk async for chunk in _bounded(response.aiter_bytes(), MAX_PROVIDER_BODY_BYTES)])
 
 
+def _refuse_compressed(response: httpx2.Response) -> None:
+    """It was asked for as it is. Packed several times, a few kilobytes unpack for hours, and nothing else runs then."""
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        raise AIInvalidProviderResponse("The AI provider compresses its answer.")
+
+
 async def _streamed(response: httpx2.Response) -> httpx2.Response:
-    if "content-encoding" in response.headers:
-        # It was asked for as it is: compressed, a few bytes of it could be any number.
+    try:
+        _refuse_compressed(response)
+    except AIInvalidProviderResponse:
         await response.aclose()
-        raise AIInvalidProviderResponse("The AI provider compresses a stream.")
+        raise
     headers = [*_plain(response), (b"content-type", b"text/event-stream")]
     return httpx2.Response(
         response.status_code, headers=headers, stream=_BoundedStream(response), request=response.request
@@ -50,10 +72,18 @@ class _BoundedStream(httpx2.AsyncByteStream):
         self._response = response
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return _bounded(self._response.aiter_bytes(), MAX_PROVIDER_STREAM_BYTES)
+        return _sliced(_bounded(self._response.aiter_bytes(), MAX_PROVIDER_STREAM_BYTES))
 
     async def aclose(self) -> None:
         await self._response.aclose()
+
+
+async def _sliced(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """In pieces between which others have their turn: the SDK reads a piece line by line to its end without a pause."""
+    async for chunk in chunks:
+        for start in range(0, len(chunk), _SLICE):
+            yield chunk[start : start + _SLICE]
+            await asyncio.sleep(0)
 
 
 async def _bounded(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:

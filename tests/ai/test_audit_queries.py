@@ -165,6 +165,9 @@ async def test_what_a_model_without_strict_output_returns_is_understood_where_it
         NOTHING | {"details": '{"a": 1e400}'},
         NOTHING | {"details": '{"a": "\\ud800"}'},
         NOTHING | {"details": json.loads("[" * 40 + "]" * 40)},
+        # Longer than a URL may be.
+        NOTHING | {"action": [f"invoice.{number}" for number in range(500)]},
+        NOTHING | {"details": json.dumps({"a": "x" * 8_192})},
         NOTHING | {"unsupported": "everything"},
         NOTHING | {"unsupported": [5]},
         NOTHING | {"sql": "SELECT 1"},

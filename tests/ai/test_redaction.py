@@ -25,6 +25,13 @@ SECRETS = [
     "-----BEGIN RSA PRIVATE KEY-----\nMIIB\n-----END RSA PRIVATE KEY-----",
     "password=hunter22",
     'api_key: "hunter22"',
+    "password='4f9aB2cD8eF1 hunter22'",
+    "AccountKey=hunter22==",
+    "Cookie: theme=dark; session=hunter22",
+    "Set-Cookie: sid=hunter22; Path=/",
+    "-----BEGIN PGP PRIVATE KEY BLOCK-----\nMIIB\n-----END PGP PRIVATE KEY BLOCK-----",
+    "hf_4f9aB2cD8eF1gH7iJ3kL5mN6oP",
+    "SG.4f9aB2cD8eF1gH7iJ3kL.5mN6oP",
 ]
 
 
@@ -51,6 +58,7 @@ def test_ordinary_text_is_left_as_it_is(text: str) -> None:
 SECRET_NAMES = [
     *("password", "userPassword", "DB_PASSWD", "pass\u200bword", "client-secret", "accessToken", "API.Key", "apiKey"),
     *("private_key", "Authorization", "set-cookie", "sessionId", "pin", "card_pin", "otpCode"),
+    *("pass", "db_pass", "auth", "jwt", "session", "creditCard", "seed_phrase"),
 ]
 
 
@@ -62,7 +70,9 @@ def test_what_has_the_name_of_a_secret_is_masked_whatever_it_is(name: str, value
     assert list(member.values()) == [MASK, 1]
 
 
-@pytest.mark.parametrize("name", ["author", "passed", "spinning", "compass", "keyboard", "monkey", "footprint"])
+@pytest.mark.parametrize(
+    "name", ["author", "passed", "spinning", "compass", "keyboard", "monkey", "footprint", "pass_count"]
+)
 def test_other_names_are_not(name: str) -> None:
     assert json.loads(excerpt({name: "seen"}, ENOUGH)) == {name: "seen"}
 
@@ -116,7 +126,9 @@ def test_a_secret_that_the_cut_would_halve_is_masked_first() -> None:
     assert "4f9aB2" not in excerpt({"a": "sk-4f9aB2cD8eF1gH7iJ3kL"}, 20)
 
 
-@pytest.mark.parametrize("text", ["eyJ-", "password", "://a:", "sk-", "-----BEGIN", "a", "bearer "])
+@pytest.mark.parametrize(
+    "text", ["eyJ-", "password", "://a:", "sk-", "-----BEGIN", "a", "bearer ", "cookie:a;", "token='"]
+)
 def test_hostile_text_takes_no_time(text: str) -> None:
     """Patterns that go back and forth would take minutes."""
     started = time.perf_counter()

@@ -79,6 +79,13 @@ async def test_what_the_environment_holds_for_the_sdk_is_not_sent(
     assert not {"openai-organization", "openai-project"} & provider.requests[0].headers.keys()
 
 
+async def test_cookies_of_the_provider_are_not_kept(provider: Provider, client: httpx2.AsyncClient) -> None:
+    provider.replies(reply_json(response(), Set_Cookie="session=1; Path=/"))
+    for _ in range(2):
+        assert (await ask(client)).status_code == 200
+    assert "cookie" not in provider.requests[1].headers
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

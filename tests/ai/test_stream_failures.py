@@ -1,8 +1,9 @@
 """A stream that fails: before `start` an ordinary problem, after it exactly one `error`; always in time."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
-from itertools import repeat
+from itertools import pairwise, repeat
 
 import httpx2
 import pytest
@@ -182,6 +183,22 @@ async def test_a_stream_without_end_of_line_is_not_read_for_ever(
     chunk = b"x" * 65_536
     provider.replies(Stream([BEGINS, b"data: ", *repeat(chunk, 2 * MAX_PROVIDER_STREAM_BYTES // len(chunk))]))
     assert_error(read(await stream(client)), 502, "ai-invalid-provider-response")
+
+
+async def test_a_stream_of_empty_lines_leaves_others_their_turn(provider: Provider, client: httpx2.AsyncClient) -> None:
+    provider.replies(Stream([BEGINS, b"\n" * 2_000_000, COMPLETES]))
+    turns = [time.thread_time()]
+
+    async def take_turns() -> None:
+        while True:
+            turns.append(time.thread_time())
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(take_turns())
+    assert names(read(await stream(client))) == ["start", "done"]
+    other.cancel()
+    waits = [after - before for before, after in pairwise(turns)]
+    assert sum(wait > sum(waits) / 100 for wait in waits) < 5, "each a hundredth of the work at least"
 
 
 async def test_a_named_model_that_the_provider_lacks_is_422(provider: Provider, client: httpx2.AsyncClient) -> None:
