@@ -91,7 +91,6 @@ def test_a_singular_can_be_named() -> None:
         ("lists", "", "list is a word of Python"),
         ("timeout_errors", "", "TimeoutError is a word of Python"),
         ("statistics", "", "statistics is a module of Python's own library"),
-        ("spare_versions", "version", "version would mean two things, as in models.py"),
         ("orders", "", "order is a reserved word of SQL"),
         ("users", "", "user is a reserved word of SQL"),
         ("references", "", "references is a reserved word of SQL"),

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import Integer, Select, Text, bindparam, cast, delete, func, insert, literal_column, select, update
+from sqlalchemy import Integer, Select, Text, bindparam, cast, delete, insert, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from scripts.domain.template.src.gift_cards.exceptions import GiftCardNotFound
@@ -23,7 +23,7 @@ from scripts.domain.template.src.gift_cards.schemas import (
 )
 from src import clock, pagination
 from src.conditional import IfMatch
-from src.database import AutocommitConnection, Statement
+from src.database import AutocommitConnection, Statement, as_object
 from src.identifiers import new_id
 from src.pagination import Count
 
@@ -32,7 +32,7 @@ _position = TypeAdapter(tuple[UUID])
 # What a cursor is bound to. A list that takes filters is bound to them too: see src/audits/listing.py.
 _LIST = "gift_cards"
 
-_AS_OBJECT = func.row_to_json(gift_card.table_valued())
+_AS_OBJECT = as_object(gift_card.c)
 _AS_JSON = cast(_AS_OBJECT, Text)
 
 _CREATE = Statement(insert(gift_card).returning(_AS_JSON))

@@ -75,3 +75,14 @@ async def test_what_is_not_valid_is_422_and_names_the_field(client: httpx2.Async
 async def test_an_empty_patch_is_422(client: httpx2.AsyncClient) -> None:
     response = await client.patch(f"{GIFT_CARDS}/{(await create_gift_card(client))['id']}", json={})
     assert (response.status_code, response.json()["errors"][0]["loc"]) == (422, ["body"])
+
+
+async def test_a_column_that_the_next_release_has_added_is_in_nobodys_way(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    created = await create_gift_card(client)
+    await connection.execute("ALTER TABLE gift_card ADD COLUMN added integer")
+    assert (await client.get(f"{GIFT_CARDS}/{created['id']}")).json() == created
+    assert (await client.patch(f"{GIFT_CARDS}/{created['id']}", json={"name": "The second"})).status_code == 200
+    assert (await client.get(GIFT_CARDS)).status_code == 200
+    assert await create_gift_card(client)
