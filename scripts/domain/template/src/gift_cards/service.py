@@ -95,6 +95,13 @@ def _cursor(last: GiftCard) -> str:
     return pagination.encode_cursor([str(last.id)], _LIST)
 
 
+async def replace(
+    connection: AsyncConnection, gift_card_id: UUID, given: GiftCardCreate, if_match: IfMatch | None
+) -> GiftCard:
+    """Raises `GiftCardNotFound`, `VersionMismatch`."""
+    return await _rewrite(connection, gift_card_id, given.model_dump(), if_match)
+
+
 async def patch(
     connection: AsyncConnection, gift_card_id: UUID, changes: GiftCardPatch, if_match: IfMatch | None
 ) -> GiftCard:
@@ -102,8 +109,16 @@ async def patch(
 
     Raises `GiftCardNotFound`, `VersionMismatch`.
     """
+    return await _rewrite(connection, gift_card_id, changes.model_dump(), if_match)
+
+
+async def _rewrite(
+    connection: AsyncConnection, gift_card_id: UUID, fields: dict[str, Any], if_match: IfMatch | None
+) -> GiftCard:
     current = await _lock(connection, gift_card_id, if_match)
-    values = changes.model_dump() | {"updated_at": clock.now(), "version": current.version + 1}
+    # Never before the last change, which a host with another clock may have made.
+    now = max(clock.now(), current.updated_at)
+    values = fields | {"updated_at": now, "version": current.version + 1}
     statement = update(gift_card).where(gift_card.c.id == gift_card_id).values(values).returning(_AS_JSON)
     return GiftCard.model_validate_json((await connection.execute(statement)).scalar_one())
 
