@@ -22,7 +22,9 @@ class Breach(NamedTuple):
     said: str
 
 
-SERVICE, ROUTER, SCHEMAS = (f"src/spare_parts/{name}.py" for name in ("service", "router", "schemas"))
+SERVICE, ROUTER, SCHEMAS, DEPENDENCIES = (
+    f"src/spare_parts/{name}.py" for name in ("service", "router", "schemas", "dependencies")
+)
 PARTS, PART = "/api/v1/spare-parts", "/api/v1/spare-parts/{spare_part_id}"
 
 CONTRACTS = {
@@ -95,6 +97,18 @@ RULES = [
         "",
         "async def settle(connection: Exception) -> None:\n    await connection.exec_driver_sql('ROLLBACK')",
         "*src/spare_parts/exceptions.py:*: ROLLBACK",
+    ),
+    Breach(
+        DEPENDENCIES,
+        "from src.dependencies import StatementDep\n",
+        "from sqlalchemy import select\nfrom src.dependencies import StatementDep\n",
+        f"*{DEPENDENCIES}:*: from sqlalchemy import select",
+    ),
+    Breach(
+        DEPENDENCIES,
+        "",
+        "async def count(connection: StatementDep) -> object:\n    return await connection.fetch_column(service._GET)",
+        f"*{DEPENDENCIES}:*: .fetch_column()",
     ),
     # Of an endpoint and its description.
     Breach(
