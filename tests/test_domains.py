@@ -134,6 +134,13 @@ def test_tests_are_of_something_that_is_there() -> None:
             )
 
 
+def test_every_layer_is_there() -> None:
+    for name in " | ".join(LAYERS).split(" | "):
+        assert (SRC / name).exists() or (SRC / f"{name}.py").exists(), (
+            f"pyproject.toml: there is no src/{name}; take {name} out of the layers"
+        )
+
+
 async def test_every_table_has_a_model(connection: asyncpg.Connection) -> None:
     rows = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     orphans = {row["tablename"] for row in rows} - metadata.tables.keys() - {"alembic_version"}

@@ -69,6 +69,12 @@ RULES = [
         '*src/spare_parts: nothing says whom it may import; add the line "spare_parts"*',
     ),
     Breach(
+        "pyproject.toml",
+        '    "ai",\n',
+        '    "ai",\n    "former",\n',
+        "*pyproject.toml: there is no src/former; take former out of the layers",
+    ),
+    Breach(
         "src/main.py",
         "health_router, audits_router",
         "audits_router",
