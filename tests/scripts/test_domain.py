@@ -1,5 +1,6 @@
 """`make domain`: what it writes works as it is, and what it refuses leaves no trace."""
 
+import re
 from pathlib import Path
 
 import asyncpg
@@ -139,10 +140,23 @@ def test_a_project_in_which_a_line_has_no_place_is_refused(project: Path) -> Non
         render(Names.choose("spare_parts"), project)
 
 
-def test_a_project_that_does_not_start_is_left_alone(project: Path) -> None:
-    (project / "src" / "__init__.py").write_text("nonsense")
+@pytest.mark.parametrize(
+    ("path", "added", "reason"),
+    [
+        ("src/audits/constants.py", "nonsense", r"src/audits/constants\.py:\d+: NameError: name 'nonsense' is not .*"),
+        ("src/main.py", "def", r"src/main\.py:\d+: SyntaxError: .*"),
+        ("src/models.py", "import nothing", r"src/models\.py:\d+: ModuleNotFoundError: No module named 'nothing'"),
+        ("alembic/versions/broken.py", "import nothing", r"alembic/versions/broken\.py:1: ModuleNotFoundError: .*"),
+        ("tests/openapi.json", "{}", r"tests/openapi\.json is not what the service serves: run make openapi .*"),
+    ],
+)
+def test_a_project_that_is_wrong_before_is_one_clear_line_and_left_alone(
+    project: Path, path: str, added: str, reason: str
+) -> None:
+    with (project / path).open("a") as file:
+        file.write(added)
     before = contents(project)
     made = run(project, "python", "-m", "scripts.domain", "spare_parts")
     assert made.returncode == 1
-    assert "NameError: name 'nonsense' is not defined" in made.stderr
+    assert re.fullmatch(f"domain: mend first what is wrong without it: {reason}\n", made.stderr)
     assert contents(project) == before
