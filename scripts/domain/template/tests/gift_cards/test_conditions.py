@@ -9,7 +9,7 @@ from scripts.domain.template.tests.gift_cards.factories import GIFT_CARDS, creat
 
 
 async def change(client: httpx2.AsyncClient, method: str, url: str, if_match: str) -> httpx2.Response:
-    body = None if method == "DELETE" else {"name": "The second"}
+    body = {"PUT": gift_card_body(), "PATCH": {"name": "The second"}}.get(method)
     return await client.request(method, url, json=body, headers={"If-Match": if_match})
 
 

@@ -66,7 +66,8 @@ async def test_delete_answers_what_it_deleted_and_afterwards_it_is_gone(
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
 async def test_an_unknown_id_is_404_for_every_method(client: httpx2.AsyncClient, method: str) -> None:
-    response = await client.request(method, MISSING, json={"name": "x"} if method in ("PUT", "PATCH") else None)
+    body = {"PUT": gift_card_body(), "PATCH": {"name": "x"}}.get(method)
+    response = await client.request(method, MISSING, json=body)
     assert (response.status_code, response.json()["code"]) == (404, "gift-card-not-found")
 
 
