@@ -46,8 +46,13 @@ migration: setup ## write a new revision: make migration m="add invoice"
 	@test -n "$(m)" || { echo 'usage: make migration m="what it does"' >&2; exit 2; }
 	@$(WITH_POSTGRES) $(BIN)/alembic revision --autogenerate --message "$(m)"
 
+# Only the command line counts, and as it was given: neither make nor the shell expands it.
+as_given = $(if $(filter command,$(origin $(1))),$(value $(1)))
+unexport name singular
+domain: export DOMAIN_NAME := $(call as_given,name)
+domain: export DOMAIN_SINGULAR := $(call as_given,singular)
 domain: setup ## write a new domain: make domain name=invoices [singular=invoice]
-	@$(BIN)/python -m scripts.domain "$$name" "$$singular"
+	@$(BIN)/python -m scripts.domain "$$DOMAIN_NAME" "$$DOMAIN_SINGULAR"
 
 verify: setup ## recompute every hash and chain of the audit trail
 	@$(WITH_POSTGRES) $(BIN)/python -m src.audits.verify

@@ -1,12 +1,24 @@
-"""The shared asynchronous engine, and how tables name their constraints."""
+"""The shared asynchronous engine, how statements run on it, and how tables name their constraints."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
+from itertools import chain
 from typing import Any
 
 import asyncpg
 from pydantic_core import from_json, to_json
-from sqlalchemy import URL, ClauseElement, ExceptionContext, MetaData, event, make_url
+from sqlalchemy import (
+    URL,
+    ClauseElement,
+    Column,
+    ColumnElement,
+    ExceptionContext,
+    MetaData,
+    event,
+    func,
+    literal_column,
+    make_url,
+)
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.exc import DisconnectionError, EmulatedDBAPIException, MissingGreenlet
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -141,6 +153,11 @@ def hang_up_on_silence(context: ExceptionContext) -> None:
         driver_connection = context.connection.connection.driver_connection
         assert driver_connection is not None
         driver_connection.terminate()
+
+
+def as_object(columns: Iterable[Column[Any]]) -> ColumnElement[Any]:
+    """A row as a JSON object, made by the database. A column that the next release adds to the table is not in it."""
+    return func.json_build_object(*chain.from_iterable((literal_column(f"'{each.name}'"), each) for each in columns))
 
 
 class Statement:

@@ -5,17 +5,21 @@ import re
 import tomllib
 from collections.abc import Iterator
 from importlib import import_module
+from inspect import getmembers, isfunction, signature
 from pathlib import Path
 
 import asyncpg
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from src import main, models
 from src.config import PROJECT_ROOT
+from src.database import AutocommitConnection
 from src.models import metadata
 
 SRC, TESTS = PROJECT_ROOT / "src", PROJECT_ROOT / "tests"
 DOMAINS = sorted(folder.name for folder in SRC.iterdir() if (folder / "__init__.py").exists())
+ABOVE_SERVICES = ("dependencies.py", "router.py")
 MODULES = ("constants.py", "dependencies.py", "exceptions.py", "router.py", "schemas.py", "service.py")
 LAYERS = next(
     contract["layers"]
@@ -29,6 +33,14 @@ OTHER_TESTS = {"benchmarks", "chaos", "peers", "scripts"}
 TRANSACTION_METHODS = {"begin", "begin_nested", "commit", "rollback"}
 TRANSACTION_SQL = re.compile(r"\s*(BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT)\b", re.IGNORECASE)
 SQL_FUNCTIONS = {"text", "exec_driver_sql"}
+# Of every connection that a request can have: whatever takes a statement.
+STATEMENT_METHODS = {
+    name
+    for connection in (AsyncConnection, AutocommitConnection)
+    for name, method in getmembers(connection, isfunction)
+    if "statement" in signature(method).parameters
+}
+CONNECTION_TYPES = {"AsyncConnection", "AsyncEngine"}
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
@@ -86,6 +98,31 @@ def test_no_domain_begins_or_ends_a_transaction(path: str) -> None:
     )
 
 
+def sql_in(path: Path) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Import(names=names) if {"sqlalchemy", "asyncpg"} & {name.name.split(".")[0] for name in names}:
+                yield node.lineno, ast.unparse(node)
+            case ast.ImportFrom(module=str(module), names=names) if module.split(".")[0] in ("sqlalchemy", "asyncpg"):
+                if not {name.name for name in names} <= CONNECTION_TYPES:
+                    yield node.lineno, ast.unparse(node)
+            case ast.Call(func=ast.Attribute(value=owner, attr=name)) if name in STATEMENT_METHODS:
+                if not ast.unparse(owner).endswith("service"):
+                    yield node.lineno, f".{name}()"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [f"src/{name}/{module}" for name in DOMAINS for module in ABOVE_SERVICES if (SRC / name / module).exists()],
+)
+def test_all_sql_is_in_services(path: str) -> None:
+    found = "\n".join(f"{path}:{line}: {what}" for line, what in sql_in(PROJECT_ROOT / path))
+    assert not found, (
+        f"{found}\nrouters and dependencies hold no SQL, of which dependencies may name the type of a connection; move "
+        "the statement into a function of the domain's service.py, and call that"
+    )
+
+
 # What is left of a domain that was removed.
 
 
@@ -95,6 +132,13 @@ def test_tests_are_of_something_that_is_there() -> None:
             assert folder.name in (OTHER_TESTS | set(DOMAINS)), (
                 f"tests/{folder.name}: there is no src/{folder.name}; delete the folder"
             )
+
+
+def test_every_layer_is_there() -> None:
+    for name in " | ".join(LAYERS).split(" | "):
+        assert (SRC / name).exists() or (SRC / f"{name}.py").exists(), (
+            f"pyproject.toml: there is no src/{name}; take {name} out of the layers"
+        )
 
 
 async def test_every_table_has_a_model(connection: asyncpg.Connection) -> None:

@@ -1,5 +1,6 @@
 """`python -m scripts.domain NAME [SINGULAR]`: add a domain to the project, all of it or nothing."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -34,10 +35,23 @@ next
 
 def main(plural: str = "", singular: str = "") -> None:
     names = Names.choose(plural, singular)
+    refuse_broken(PROJECT)
     files = generate(names, PROJECT)
     new = sorted(str(path) for path in files if not (PROJECT / path).exists())
     write(files, PROJECT)
     print(TOLD.format(names=names, written="".join(f"  {path}\n" for path in new)))
+
+
+def refuse_broken(project: Path) -> None:
+    """What is wrong before would be found in what is written, or hide in it. Raises `Refused`."""
+    for command in (("scripts.openapi", "--check"), ("src.models",), ("alembic", "heads")):
+        checked = _start(project, *command)
+        if checked.returncode:
+            # Of a traceback: the last of the project's own lines, and the error.
+            places = re.findall(rf'File "{re.escape(str(project))}/((?:src|alembic)/.+)", line (\d+)', checked.stderr)
+            where = "".join(f"{path}:{line}: " for path, line in places[-1:])
+            reason = checked.stderr.strip().rpartition("\n")[2]
+            raise Refused(f"mend first what is wrong without it: {where}{reason}")
 
 
 def generate(names: Names, project: Path) -> Files:
@@ -64,8 +78,12 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
+def _start(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run((sys.executable, "-m", *command), cwd=folder, capture_output=True, text=True)
+
+
 def _run(folder: Path, *command: str) -> None:
-    done = subprocess.run((sys.executable, "-m", *command), cwd=folder, capture_output=True, text=True)
+    done = _start(folder, *command)
     if done.returncode:
         raise Refused(f"{command[0]} fails on what would have been written:\n{done.stdout}{done.stderr}")
 

@@ -68,9 +68,6 @@ def _names_of(node: ast.AST) -> Iterator[str]:
             yield node.arg
         case ast.alias():
             yield (node.asname or node.name).split(".")[0]
-        case ast.Call(func=ast.Name("Column"), args=[ast.Constant(value=str(column)), *_]):
-            # To PostgreSQL, `version` is the column before it is the row of a table of that name.
-            yield column
         case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
             yield node.name
 

@@ -5,7 +5,6 @@ record in each, in one statement. Records come back as JSON, made by the databas
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import chain
 from typing import Any
 
 from pydantic_core import to_json
@@ -22,7 +21,6 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    literal_column,
     select,
     update,
 )
@@ -32,13 +30,11 @@ from sqlalchemy.sql.functions import FunctionElement
 from src.audits.constants import MAX_DETAILS_BYTES
 from src.audits.models import audit, audit_revision
 from src.audits.revisions import Revision
-from src.database import Statement
+from src.database import Statement, as_object
 
 _FIELDS = [column.name for column in audit.c if column.name != "hash"]
 
-AS_OBJECT: ColumnElement[Any] = func.json_build_object(
-    *chain.from_iterable((literal_column(f"'{name}'"), audit.c[name]) for name in _FIELDS)
-)
+AS_OBJECT = as_object(audit.c[name] for name in _FIELDS)
 AS_JSON = cast(AS_OBJECT, Text)
 
 GET = Statement(select(AS_JSON).where(audit.c.id == bindparam("audit_id")))

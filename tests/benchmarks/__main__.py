@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scripts.postgres import Cluster, postgres
 from src.config import PROJECT_ROOT
-from tests.benchmarks import measures, report
+from tests.benchmarks import lists, measures, report
 from tests.benchmarks.databases import fresh_copy, seeded
 from tests.benchmarks.report import Figure
 from tests.benchmarks.servers import serve
@@ -64,7 +64,7 @@ def _at_ten_thousand(cluster: Cluster, log: Path) -> list[Figure]:
 
 
 def _at_many(cluster: Cluster, log: Path, rows: int) -> list[Figure]:
-    return measures.scale({size: asyncio.run(seeded(cluster, size)) for size in (FEW, MANY, rows)}, log)
+    return lists.scale({size: asyncio.run(seeded(cluster, size)) for size in (FEW, MANY, rows)}, log)
 
 
 logger = logging.getLogger("bench")

@@ -4,21 +4,17 @@ The service and its reference take turns, in several short rounds, and the media
 the machine does meanwhile falls on both.
 """
 
-import http.client
 import json
 import logging
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
-from src.audits import listing
-from src.audits.schemas import Audit, AuditQuery
 from tests.benchmarks import copying
 from tests.benchmarks.load import Load, Result, run
 from tests.benchmarks.report import Figure
@@ -27,9 +23,6 @@ from tests.benchmarks.servers import AUDITS, Server, fetch, serve
 logger = logging.getLogger(__name__)
 
 ROUNDS, SECONDS = 5, 2
-LIST_ROUNDS = 120
-UNFILTERED = ("no filter", "oldest first", "deep cursor")
-REACH_THE_CAP = (*UNFILTERED, "action, common", "action, prefix", "entity_type, common")
 CONNECTIONS = 32
 RATE = 200  # requests a second: below what two cores can do with PostgreSQL and the generator beside the server
 BATCH_ITEMS = 1000
@@ -199,78 +192,6 @@ def _export(server: Server, path: str) -> tuple[float, ...]:
     before, started = server.cpu_seconds(), time.perf_counter()
     records = fetch(server.port, path).count(b"\n")
     return records / (time.perf_counter() - started), (server.cpu_seconds() - before) / records * 1e6
-
-
-def filters(server: Server) -> dict[str, dict[str, Any]]:
-    """Lists, each of which an index serves. What is rare matches as many records in a table of any size."""
-    newest = json.loads(fetch(server.port, f"{AUDITS}?limit=1"))["items"][0]
-    deep = json.loads(fetch(server.port, f"{AUDITS}?limit=1&offset=5000&count=none"))["items"][0]
-    cursor = listing.encode_position(AuditQuery(), Audit.model_validate_json(json.dumps(deep)))
-    return {
-        "no filter": {},
-        "oldest first": {"order": "asc"},
-        "deep cursor": {"cursor": cursor},
-        "action": {"action": "rare.action"},
-        "action, common": {"action": "invoice.update"},
-        "action, prefix": {"action": "invoice.*"},
-        "entity_type": {"entity_type": "rare"},
-        "entity_type, common": {"entity_type": "invoice"},
-        "entity_id": {"entity_id": newest["entity_id"]},
-        "actor_type": {"actor_type": "system"},
-        "actor_id": {"actor_id": newest["actor_id"]},
-        "status": {"status": "pending"},
-        "status, 2 in 100": {"status": "failure"},
-        "correlation_id": {"correlation_id": "c-7"},
-        "occurred_from and occurred_to": {
-            "occurred_from": "2026-05-30T00:00:00Z",
-            "occurred_to": "2026-05-30T01:00:00Z",
-        },
-        "details": {"details": json.dumps({"tenant": newest["details"]["tenant"]})},
-    }
-
-
-def scale(urls: Mapping[int, str], log: Path) -> list[Figure]:
-    """The same lists at ten thousand records and at many more; a capped count beside a hundred thousand.
-
-    One at a time, the sizes in turn, on a connection that stays open. With a filter a count has more to count where
-    more records match: counts are compared where the cap is reached at both sizes.
-    """
-    figures = []
-    few, medium, many = urls
-    with ExitStack() as stack:
-        servers = {size: stack.enter_context(serve(SERVICE, url, log)) for size, url in urls.items()}
-        queries = {size: filters(server) for size, server in servers.items()}
-        for name in queries[few]:
-            logger.info("lists: %s", name)
-            times = {count: _list_times(servers, queries, name, count) for count in ("none", "capped")}
-            plain, capped = times["none"], times["capped"]
-            figures.append(Figure(f"list, {name}: at {many:,}, beside {few:,}", "ms", plain[many], plain[few], 1.5))
-            if name in UNFILTERED:
-                title = f"list with its count, {name}: at {many:,}, beside {few:,}"
-                figures.append(Figure(title, "ms", capped[many], capped[few], 1.5))
-            if name in REACH_THE_CAP:
-                title = f"list with its count, {name}: at {many:,}, beside {medium:,}"
-                # A tenth for the noise of two measurements.
-                figures.append(Figure(title, "ms", capped[many], capped[medium], 1.1))
-    return figures
-
-
-def _list_times(
-    servers: Mapping[int, Server], queries: Mapping[int, dict[str, dict[str, Any]]], name: str, count: str
-) -> dict[int, float]:
-    """Median milliseconds of a list at each size."""
-    connections = {size: http.client.HTTPConnection("127.0.0.1", server.port) for size, server in servers.items()}
-    paths = {size: f"{AUDITS}?{urlencode(queries[size][name] | {'count': count})}" for size in servers}
-    times: dict[int, list[float]] = {size: [] for size in servers}
-    for _ in range(LIST_ROUNDS):
-        for size, connection in connections.items():
-            started = time.perf_counter()
-            connection.request("GET", paths[size])
-            connection.getresponse().read()
-            times[size].append((time.perf_counter() - started) * 1000)
-    for connection in connections.values():
-        connection.close()
-    return {size: statistics.median(of_size) for size, of_size in times.items()}
 
 
 def workers(database_url: str, log: Path) -> list[Figure]:

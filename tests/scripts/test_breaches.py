@@ -22,7 +22,9 @@ class Breach(NamedTuple):
     said: str
 
 
-SERVICE, ROUTER, SCHEMAS = (f"src/spare_parts/{name}.py" for name in ("service", "router", "schemas"))
+SERVICE, ROUTER, SCHEMAS, DEPENDENCIES = (
+    f"src/spare_parts/{name}.py" for name in ("service", "router", "schemas", "dependencies")
+)
 PARTS, PART = "/api/v1/spare-parts", "/api/v1/spare-parts/{spare_part_id}"
 
 CONTRACTS = {
@@ -67,6 +69,12 @@ RULES = [
         '*src/spare_parts: nothing says whom it may import; add the line "spare_parts"*',
     ),
     Breach(
+        "pyproject.toml",
+        '    "ai",\n',
+        '    "ai",\n    "former",\n',
+        "*pyproject.toml: there is no src/former; take former out of the layers",
+    ),
+    Breach(
         "src/main.py",
         "health_router, audits_router",
         "audits_router",
@@ -95,6 +103,18 @@ RULES = [
         "",
         "async def settle(connection: Exception) -> None:\n    await connection.exec_driver_sql('ROLLBACK')",
         "*src/spare_parts/exceptions.py:*: ROLLBACK",
+    ),
+    Breach(
+        DEPENDENCIES,
+        "from src.dependencies import StatementDep\n",
+        "from sqlalchemy import select\nfrom src.dependencies import StatementDep\n",
+        f"*{DEPENDENCIES}:*: from sqlalchemy import select",
+    ),
+    Breach(
+        DEPENDENCIES,
+        "",
+        "async def count(connection: StatementDep) -> object:\n    return await connection.fetch_column(service._GET)",
+        f"*{DEPENDENCIES}:*: .fetch_column()",
     ),
     # Of an endpoint and its description.
     Breach(

@@ -1,5 +1,9 @@
 """`make domain`: what it writes works as it is, and what it refuses leaves no trace."""
 
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import asyncpg
@@ -91,7 +95,6 @@ def test_a_singular_can_be_named() -> None:
         ("lists", "", "list is a word of Python"),
         ("timeout_errors", "", "TimeoutError is a word of Python"),
         ("statistics", "", "statistics is a module of Python's own library"),
-        ("spare_versions", "version", "version would mean two things, as in models.py"),
         ("orders", "", "order is a reserved word of SQL"),
         ("users", "", "user is a reserved word of SQL"),
         ("references", "", "references is a reserved word of SQL"),
@@ -118,6 +121,34 @@ def test_a_name_that_cannot_be_is_one_clear_line(plural: str, singular: str, rea
     assert len(message.splitlines()) == 1
 
 
+def make_domain(project: Path, *arguments: str, **environment: str) -> str:
+    """What `make domain` says of a name that cannot be. The environment that runs the tests is set up already."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    command = ("make", "-f", PROJECT_ROOT / "Makefile", "-o", "setup", f"BIN={Path(sys.executable).parent}", "domain")
+    made = subprocess.run(
+        (*command, *arguments), cwd=project, env=inherited | environment, capture_output=True, text=True
+    )
+    assert made.returncode == 2
+    return made.stderr.partition("\nmake: *** ")[0]
+
+
+@pytest.mark.parametrize(
+    "value", ["a b", "a'b", 'a"b', "a\nb", "$(shell touch x)", "$$(touch x)", "`touch x`", "; touch x"]
+)
+def test_a_name_is_refused_in_one_line_and_never_carried_out(project: Path, value: str) -> None:
+    said = f"domain: {value!r} is no name for it: lower-case words joined by underscores are, e.g. purchase_orders"
+    assert make_domain(project, f"name={value}") == said
+    assert make_domain(project, "name=spare_parts", f"singular={value}") == said
+    assert not (project / "x").exists()
+
+
+def test_a_name_in_the_environment_is_not_meant(project: Path) -> None:
+    usage = "domain: usage: make domain name=invoices [singular=invoice]"
+    assert make_domain(project, name="spare_parts", singular="spare_part") == usage
+    assert make_domain(project, "-e", name="spare_parts") == usage
+    assert make_domain(project, "name=news", singular="spare_part").startswith("domain: news names one as well as many")
+
+
 async def test_every_reserved_word_of_postgresql_is_known(administrator: asyncpg.Connection) -> None:
     words = await administrator.fetch("SELECT word FROM pg_get_keywords() WHERE catcode IN ('R', 'T')")
     assert {row["word"] for row in words} <= SQL_WORDS
@@ -140,10 +171,22 @@ def test_a_project_in_which_a_line_has_no_place_is_refused(project: Path) -> Non
         render(Names.choose("spare_parts"), project)
 
 
-def test_a_project_that_does_not_start_is_left_alone(project: Path) -> None:
-    (project / "src" / "__init__.py").write_text("nonsense")
+@pytest.mark.parametrize(
+    ("path", "added", "reason"),
+    [
+        ("src/audits/constants.py", "nonsense", r"src/audits/constants\.py:\d+: NameError: name 'nonsense' is not .*"),
+        ("src/models.py", "import nothing", r"src/models\.py:\d+: ModuleNotFoundError: No module named 'nothing'"),
+        ("alembic/versions/broken.py", "import nothing", r"alembic/versions/broken\.py:1: ModuleNotFoundError: .*"),
+        ("tests/openapi.json", "{}", r"tests/openapi\.json is not what the service serves: run make openapi .*"),
+    ],
+)
+def test_a_project_that_is_wrong_before_is_one_clear_line_and_left_alone(
+    project: Path, path: str, added: str, reason: str
+) -> None:
+    with (project / path).open("a") as file:
+        file.write(added)
     before = contents(project)
     made = run(project, "python", "-m", "scripts.domain", "spare_parts")
     assert made.returncode == 1
-    assert "NameError: name 'nonsense' is not defined" in made.stderr
+    assert re.fullmatch(f"domain: mend first what is wrong without it: {reason}\n", made.stderr)
     assert contents(project) == before

@@ -68,6 +68,23 @@ async def read_gift_card(
     return found
 
 
+@router.put("/{gift_card_id:uuid}", summary="Replace one gift card", responses=_CHANGED)
+async def replace_gift_card(
+    gift_card_id: GiftCardId,
+    given: GiftCardCreate,
+    connection: TransactionDep,
+    if_match: IfMatchDep,
+    response: Response,
+) -> GiftCard:
+    """The whole of it is replaced: what is left out takes its default.
+
+    Without `If-Match` the last writer wins.
+    """
+    replaced = await service.replace(connection, gift_card_id, given, if_match)
+    response.headers["ETag"] = etag(replaced.version)
+    return replaced
+
+
 @router.patch("/{gift_card_id:uuid}", summary="Change some fields of one gift card", responses=_CHANGED)
 async def patch_gift_card(
     gift_card_id: GiftCardId,

@@ -9,7 +9,7 @@ from scripts.domain.template.tests.gift_cards.factories import GIFT_CARDS, creat
 
 
 async def change(client: httpx2.AsyncClient, method: str, url: str, if_match: str) -> httpx2.Response:
-    body = {"name": "The second"} if method == "PATCH" else None
+    body = {"PUT": gift_card_body(), "PATCH": {"name": "The second"}}.get(method)
     return await client.request(method, url, json=body, headers={"If-Match": if_match})
 
 
@@ -17,8 +17,9 @@ async def test_every_answer_with_a_record_carries_its_version_as_etag(client: ht
     created = await client.post(GIFT_CARDS, json=gift_card_body())
     url = created.headers["Location"]
     patched = await client.patch(url, json={"name": "The second"})
+    replaced = await client.put(url, json=gift_card_body())
     read = await client.get(url)
-    assert [answer.headers["ETag"] for answer in (created, patched, read)] == ['"1"', '"2"', '"2"']
+    assert [answer.headers["ETag"] for answer in (created, patched, replaced, read)] == ['"1"', '"2"', '"3"', '"3"']
 
 
 @pytest.mark.parametrize(("if_none_match", "status"), [('"1"', 304), ('W/"1"', 304), ("*", 304), ('"2"', 200)])
@@ -30,7 +31,7 @@ async def test_if_none_match_is_304_for_the_version_that_it_names(
     assert (response.status_code, response.headers["ETag"], bool(response.content)) == (status, '"1"', status == 200)
 
 
-@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 @pytest.mark.parametrize(("if_match", "status"), [('"1"', 200), ("*", 200), ('"2"', 412), ('W/"1"', 412), ("1", 422)])
 async def test_if_match_decides_whether_a_change_is_made(
     client: httpx2.AsyncClient, method: str, if_match: str, status: int
@@ -42,9 +43,23 @@ async def test_if_match_decides_whether_a_change_is_made(
         assert (await client.get(url)).json() == created
 
 
-@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+async def test_what_is_gone_is_404_before_it_is_412(client: httpx2.AsyncClient, method: str) -> None:
+    url = f"{GIFT_CARDS}/{(await create_gift_card(client))['id']}"
+    await client.delete(url)
+    assert (await change(client, method, url, '"1"')).status_code == 404
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 async def test_of_two_writers_with_one_version_exactly_one_wins(client: httpx2.AsyncClient, method: str) -> None:
     url = f"{GIFT_CARDS}/{(await create_gift_card(client))['id']}"
     answers = await asyncio.gather(*(change(client, method, url, '"1"') for _ in range(4)))
     loser = 404 if method == "DELETE" else 412
     assert sorted(answer.status_code for answer in answers) == [200, loser, loser, loser]
+
+
+async def test_two_patches_to_different_fields_at_once_both_survive(client: httpx2.AsyncClient) -> None:
+    url = f"{GIFT_CARDS}/{(await create_gift_card(client))['id']}"
+    await asyncio.gather(*(client.patch(url, json={field: "new"}) for field in ("name", "description")))
+    stored = (await client.get(url)).json()
+    assert (stored["name"], stored["description"], stored["version"]) == ("new", "new", 3)

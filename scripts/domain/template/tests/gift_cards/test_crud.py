@@ -1,4 +1,4 @@
-"""Create, read, patch and delete: statuses, headers and bodies."""
+"""Create, read, replace, patch and delete: statuses, headers and bodies."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -25,6 +25,15 @@ async def test_create_answers_201_with_location_and_what_it_created(client: http
     assert (await client.get(response.headers["Location"])).json() == created
 
 
+async def test_put_replaces_everything_and_makes_a_version(client: httpx2.AsyncClient) -> None:
+    created = await create_gift_card(client, description="before")
+    response = await client.put(f"{GIFT_CARDS}/{created['id']}", json=gift_card_body(name="The second"))
+    replaced = response.json()
+    changed = {"name": "The second", "description": None, "version": 2, "updated_at": replaced["updated_at"]}
+    assert (response.status_code, replaced) == (200, created | changed)
+    assert (await client.get(f"{GIFT_CARDS}/{created['id']}")).json() == replaced
+
+
 async def test_patch_changes_only_the_given_fields_and_makes_a_version(client: httpx2.AsyncClient) -> None:
     created = await create_gift_card(client, description="before")
     response = await client.patch(f"{GIFT_CARDS}/{created['id']}", json={"description": None})
@@ -33,6 +42,15 @@ async def test_patch_changes_only_the_given_fields_and_makes_a_version(client: h
     assert patched == created | {"description": None, "version": 2, "updated_at": patched["updated_at"]}
     assert patched["updated_at"] > created["updated_at"]
     assert (await client.get(f"{GIFT_CARDS}/{created['id']}")).json() == patched
+
+
+async def test_a_later_version_never_has_an_earlier_updated_at(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    url = f"{GIFT_CARDS}/{(await create_gift_card(client))['id']}"
+    await connection.execute("UPDATE gift_card SET updated_at = '2126-01-01T00:00:00Z'")
+    patched = await client.patch(url, json={"name": "The second"})
+    assert patched.json()["updated_at"] == "2126-01-01T00:00:00Z"
 
 
 async def test_delete_answers_what_it_deleted_and_afterwards_it_is_gone(
@@ -46,9 +64,10 @@ async def test_delete_answers_what_it_deleted_and_afterwards_it_is_gone(
     assert await connection.fetchval("SELECT count(*) FROM gift_card") == 0
 
 
-@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
 async def test_an_unknown_id_is_404_for_every_method(client: httpx2.AsyncClient, method: str) -> None:
-    response = await client.request(method, MISSING, json={"name": "x"} if method == "PATCH" else None)
+    body = {"PUT": gift_card_body(), "PATCH": {"name": "x"}}.get(method)
+    response = await client.request(method, MISSING, json=body)
     assert (response.status_code, response.json()["code"]) == (404, "gift-card-not-found")
 
 
@@ -66,8 +85,9 @@ async def test_what_is_not_valid_is_422_and_names_the_field(client: httpx2.Async
     url = f"{GIFT_CARDS}/{(await create_gift_card(client))['id']}"
     for changes in NOT_VALID:
         created = await client.post(GIFT_CARDS, json=gift_card_body(**changes))
+        replaced = await client.put(url, json=gift_card_body(**changes))
         patched = await client.patch(url, json=changes)
-        for response in (created, patched):
+        for response in (created, replaced, patched):
             assert (response.status_code, response.json()["code"]) == (422, "validation-error")
             assert [error["loc"] for error in response.json()["errors"]] == [["body", *changes]]
 
@@ -75,3 +95,14 @@ async def test_what_is_not_valid_is_422_and_names_the_field(client: httpx2.Async
 async def test_an_empty_patch_is_422(client: httpx2.AsyncClient) -> None:
     response = await client.patch(f"{GIFT_CARDS}/{(await create_gift_card(client))['id']}", json={})
     assert (response.status_code, response.json()["errors"][0]["loc"]) == (422, ["body"])
+
+
+async def test_a_column_that_the_next_release_has_added_is_in_nobodys_way(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    created = await create_gift_card(client)
+    await connection.execute("ALTER TABLE gift_card ADD COLUMN added integer")
+    assert (await client.get(f"{GIFT_CARDS}/{created['id']}")).json() == created
+    assert (await client.patch(f"{GIFT_CARDS}/{created['id']}", json={"name": "The second"})).status_code == 200
+    assert (await client.get(GIFT_CARDS)).status_code == 200
+    assert await create_gift_card(client)

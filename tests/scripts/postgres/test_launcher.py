@@ -1,30 +1,22 @@
-"""The embedded PostgreSQL: one server for whoever needs it, none when nobody does, and no data lost on the way."""
+"""`python -m scripts.postgres`: one server for all who need it, none when nobody does; signals reach the command."""
 
-import asyncio
 import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import dotenv
 import pytest
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from scripts import postgres as launcher
 from scripts.postgres import Cluster, postgres
+from tests.scripts.postgres.conftest import eventually, only_as_root, query
 
-AS_ROOT = os.geteuid() == 0
-MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-only_as_root = pytest.mark.skipif(not AS_ROOT, reason="only root has to run the server as another user")
 only_with_proc = pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc to find a process")
 
 HOLD = ("sh", "-c", "echo ready; read line")
@@ -84,11 +76,9 @@ class Project:
                     os.killpg(process.pid, signal.SIGKILL)
 
 
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.01)
+@pytest.fixture
+def project(root: Path) -> Project:
+    return Project(root.parent)
 
 
 def line(process: subprocess.Popen[str]) -> str:
@@ -98,73 +88,6 @@ def line(process: subprocess.Popen[str]) -> str:
 
 def witness() -> tuple[str, ...]:
     return (sys.executable, "-c", WITNESS, str(launcher.find_binaries() / "psql"))
-
-
-def query(cluster: Cluster, statement: str) -> Any:
-    async def ask() -> Any:
-        engine = create_async_engine(cluster.url())
-        try:
-            async with engine.begin() as connection:
-                result = await connection.execute(text(statement))
-                return result.scalar() if result.returns_rows else None
-        finally:
-            await engine.dispose()
-
-    return asyncio.run(ask())
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """pytest's own temporary folders are closed to the user that the server runs as when root runs the tests."""
-    path = Path(tempfile.mkdtemp(prefix="postgres-test-", dir=MEMORY)).resolve()
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture(scope="module")
-def initialised() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="postgres-test-", dir=MEMORY)).resolve()
-    path.chmod(0o755)
-    with postgres(path / "cluster", durable=False) as cluster:
-        query(cluster, "CREATE TABLE kept AS SELECT 42 AS value")
-    yield path / "cluster"
-    shutil.rmtree(path)
-
-
-@pytest.fixture
-def root(folder: Path, initialised: Path) -> Iterator[Path]:
-    """A cluster's folder with the table `kept`."""
-    copy = folder / ".postgres"
-    subprocess.run(("cp", "-a", initialised, copy), check=True)
-    yield copy
-    Cluster(copy).stop("immediate")
-
-
-@pytest.fixture
-def project(root: Path) -> Project:
-    return Project(root.parent)
-
-
-def test_data_survives_a_restart(root: Path) -> None:
-    with postgres(root, durable=False) as cluster:
-        query(cluster, "INSERT INTO kept VALUES (43)")
-    assert not cluster.alive()
-    assert cluster.postmaster_pid() is None
-    with postgres(root, durable=False) as cluster:
-        assert query(cluster, "SELECT sum(value) FROM kept") == 85
-
-
-@pytest.mark.parametrize("durable", ["on", "off"])
-def test_only_a_private_socket_leads_in_and_only_a_cluster_for_tests_may_lose_data(root: Path, durable: str) -> None:
-    expected = {"listen_addresses": "", "max_connections": "100", "TimeZone": "UTC", "data_checksums": "on"}
-    expected |= dict.fromkeys(("fsync", "synchronous_commit", "full_page_writes", "autovacuum"), durable)
-    with postgres(root, durable=durable == "on") as cluster:
-        settings = query(
-            cluster, f"SELECT json_object_agg(name, setting) FROM pg_settings WHERE name IN {(*expected,)}"
-        )
-        assert cluster.socket_directory.stat().st_mode & 0o777 == 0o700
-    assert settings == expected
 
 
 def test_six_starters_at_once_share_one_server_which_stops_after_the_last(project: Project) -> None:
@@ -268,36 +191,6 @@ def test_the_next_user_replaces_a_keeper_that_was_killed(project: Project) -> No
     eventually(lambda: not keepers())
 
 
-def test_kill_9_of_the_postmaster_loses_nothing_that_was_committed(root: Path) -> None:
-    with postgres(root) as cluster:
-        query(cluster, "INSERT INTO kept VALUES (43)")
-        pid = cluster.postmaster_pid()
-        assert pid
-        os.kill(pid, signal.SIGKILL)
-        eventually(lambda: not cluster.alive())
-        cluster.start()
-        assert query(cluster, "SELECT sum(value) FROM kept") == 85
-        assert cluster.postmaster_pid() != pid
-
-
-@pytest.mark.parametrize("running", [True, False], ids=["of another program", "of nothing"])
-def test_a_stale_process_id_does_not_keep_the_server_from_starting(root: Path, running: bool) -> None:
-    owner = (root / "data").stat().st_uid
-    with subprocess.Popen(("sleep", "60"), user=owner) as other:
-        if not running:
-            other.kill()
-            other.wait()
-        (root / "data" / "postmaster.pid").write_text(f"{other.pid}\n{root}/data\n1\n5432\n{root}\n\n1 1\nready\n")
-        (root / ".s.PGSQL.5432.lock").write_text(f"{other.pid}\n{root}/data\n1\n5432\n{root}\n")
-        cluster = Cluster(root, durable=False)
-        assert cluster.postmaster_pid() is None
-        cluster.stop()
-        with postgres(root, durable=False):
-            assert query(cluster, "SELECT value FROM kept") == 42
-        assert (other.poll() is None) == running
-        other.kill()
-
-
 def test_an_interrupted_initdb_leaves_nothing_half_made(folder: Path) -> None:
     project = Project(folder)
     with project.launch(*HOLD) as process:
@@ -306,43 +199,6 @@ def test_an_interrupted_initdb_leaves_nothing_half_made(folder: Path) -> None:
     assert not project.cluster.data.exists()
     with postgres(project.root, durable=False) as cluster:
         assert query(cluster, "SELECT 1") == 1
-
-
-@pytest.mark.parametrize("name", ["long" * 30, "a, b: 'c' %"])
-def test_a_path_that_is_no_socket_address_gets_a_private_one_elsewhere(folder: Path, root: Path, name: str) -> None:
-    renamed = root.rename(folder / name)
-    with postgres(renamed, durable=False) as cluster:
-        assert query(cluster, "SELECT value FROM kept") == 42
-        assert cluster.socket_directory.stat().st_mode & 0o777 == 0o700
-    cluster.socket_directory.rmdir()
-
-
-@only_as_root
-def test_a_socket_folder_that_somebody_else_made_is_refused(folder: Path) -> None:
-    cluster = Cluster(folder / ("long" * 30))
-    os.chown(cluster.socket_directory, 12345, -1)
-    with pytest.raises(SystemExit, match="belongs to another user"):
-        Cluster(cluster.root)
-    cluster.socket_directory.rmdir()
-
-
-def test_data_of_another_major_version_is_refused_with_advice(root: Path) -> None:
-    (root / "data" / "PG_VERSION").write_text("9\n")
-    with pytest.raises(SystemExit, match=r"was made by PostgreSQL 9, .* set PG_BIN .* or delete"):
-        Cluster(root).start()
-
-
-def test_a_failed_start_shows_the_end_of_the_log(root: Path) -> None:
-    with (root / "data" / "postgresql.conf").open("a") as settings:
-        settings.write("nonsense = 1\n")
-    with pytest.raises(SystemExit, match='unrecognized configuration parameter "nonsense"'):
-        Cluster(root).start()
-
-
-def test_missing_programs_are_one_clear_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PG_BIN", str(folder))
-    with pytest.raises(SystemExit, match=r"no PostgreSQL found: install .*, or set PG_BIN or DATABASE_URL"):
-        Cluster(folder / "root")
 
 
 @pytest.mark.parametrize("place", ["environment", ".env"])
@@ -357,25 +213,6 @@ def test_with_a_database_url_nothing_is_started_and_it_is_not_shown(folder: Path
     assert (process.returncode, output) == (0, f"{url}\n")
     assert progress == "postgres: DATABASE_URL is set, so no server is started\n"
     assert not project.root.exists()
-
-
-@only_as_root
-def test_folders_that_only_root_may_enter_stay_closed(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    closed = folder / "closed"
-    closed.mkdir(mode=0o700)
-    programs = launcher.find_binaries()
-    for source in (programs.parent, programs.parents[2] / f"{programs.parents[1].name}.libs"):
-        shutil.copytree(source, closed / source.relative_to(programs.parents[2]), symlinks=True)
-    monkeypatch.setenv("PG_BIN", str(closed / programs.relative_to(programs.parents[2])))
-    with postgres(closed / "project" / ".postgres", durable=False) as cluster:
-        assert query(cluster, "SELECT 1") == 1
-    assert f"its data is in {cluster.root}" in caplog.text
-    for path, mode in ((folder, 0o755), (closed, 0o700), (closed / "project", 0o755)):
-        assert (path.stat().st_mode & 0o777, path.stat().st_uid) == (mode, 0)
-    shutil.rmtree(cluster.root)
-    shutil.rmtree(cluster.binaries.parents[2])
 
 
 @only_as_root

@@ -1,0 +1,34 @@
+"""`make check` says what is wrong with migrations, and how to mend it."""
+
+from pathlib import Path
+
+from src.migrations import load_revisions
+from tests.scripts.conftest import run
+
+REVISION = """
+from alembic import op
+
+revision, down_revision, branch_labels, depends_on = "{}", "{}", None, None
+
+
+def upgrade() -> None:
+    op.execute("nonsense")
+"""
+
+
+def check(project: Path, *revisions: str) -> str:
+    """The last line of what it says in a project that has these revisions too."""
+    for name in revisions:
+        (project / "alembic" / "versions" / f"{name}.py").write_text(REVISION.format(name, load_revisions().head))
+    checked = run(project, "python", "-m", "scripts.check_migrations")
+    assert checked.returncode == 1
+    return checked.stderr.splitlines()[-1]
+
+
+def test_two_last_revisions_are_named(project: Path) -> None:
+    said = "alembic/versions: nothing follows spare_one.py and spare_two.py: make one the down_revision of the other"
+    assert check(project, "spare_one", "spare_two") == said
+
+
+def test_a_migration_that_fails_is_not_taken_for_one_that_is_missing(project: Path) -> None:
+    assert check(project, "spare_one").startswith("a migration cannot be applied: mend what is said above")
