@@ -116,3 +116,25 @@ async def test_beyond_its_places_a_request_is_503_at_once_and_others_have_places
             signal.set()
             assert (await request).status_code == 200
         assert (await client.get(AUDITS)).status_code == 200
+
+
+async def test_some_wait_for_a_place_and_those_beyond_are_refused_before_them(
+    database_settings: DatabaseSettings,
+) -> None:
+    router, entered, leave = APIRouter(prefix=AUDITS), asyncio.Event(), asyncio.Event()
+
+    @router.get("/held")
+    async def held() -> None:
+        entered.set()
+        await leave.wait()
+
+    limits = {"max_in_flight": 1, "max_waiting": 1, "place_timeout": 5}
+    async with asyncio.timeout(10), run_with(router, database_settings, **limits) as client:
+        holder = asyncio.create_task(client.get(f"{AUDITS}/held"))
+        await entered.wait()
+        others = [asyncio.create_task(client.get(AUDITS)) for _ in range(2)]
+        (refused,), (waiting,) = await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
+        response = await refused
+        assert (response.status_code, response.json()["code"]) == (503, "overloaded")
+        leave.set()
+        assert [(await request).status_code for request in (holder, waiting)] == [200, 200]
