@@ -137,11 +137,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refused = True
         self._patience = _LINGER
         self._start_read_timer()
-        if not self._is_idle():
-            # For the application its client has left.
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-            if self.cycle.response_started:
+        if (running := self._running) and not running.response_complete:
+            # For the application its client has left. What waits behind it, of several requests that came at once,
+            # never begins.
+            running.disconnected = True
+            running.message_event.set()
+            if running.response_started:
                 return
         request_id = str(new_id())
         logger.info("refused: %s", error.code, extra={"status": error.status, "request_id": request_id})

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
+from src.index import ASSETS_PATH
 from tests.application import Server, run_server
 from tests.audits.factories import AUDITS
 from tests.test_server import UNREACHABLE
@@ -121,6 +122,19 @@ async def test_a_body_that_the_answer_did_not_wait_for_may_still_arrive(server: 
         assert (await connection.answer()).status == 413
         await connection.send(b"[" * 1_900_000 + LIVE)
         assert (await connection.answer()).status == 200
+
+
+async def test_what_is_no_http_behind_other_requests_is_not_answered_in_the_middle_of_theirs(server: Server) -> None:
+    async with asyncio.timeout(5), connect(server.url) as connection:
+        await connection.send(LIVE * 3 + b"BREW\r\n\r\n")
+        assert (await connection.answer()).status == 400
+        assert await connection.rest() == b""
+    async with asyncio.timeout(5), connect(server.url) as connection:
+        # More than what lies between the two can hold, so that one of them is under way.
+        await connection.send(head("GET", f"{ASSETS_PATH}/swagger-ui-bundle.js") * 20)
+        await connection.reader.readuntil(b"\r\n\r\n")
+        await connection.send(b"BREW\r\n\r\n")
+        assert b"HTTP/1.1 400" not in await connection.rest()
 
 
 async def test_the_service_answers_others_meanwhile_and_says_nothing_worse_than_a_warning(server: Server) -> None:
