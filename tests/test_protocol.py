@@ -124,6 +124,26 @@ async def test_a_body_that_the_answer_did_not_wait_for_may_still_arrive(server: 
         assert (await connection.answer()).status == 200
 
 
+H2C = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__")
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+async def test_a_wish_for_another_protocol_is_ignored_and_the_body_is_read(server: Server, pieces: int) -> None:
+    sent = head("POST", AUDITS, JSON, "Content-Length: 3", *H2C)
+    async with asyncio.timeout(3), connect(server.url) as connection:
+        if pieces == 2:
+            await connection.send(sent)
+            await asyncio.sleep(0.05)
+            sent = b""
+        await connection.send(sent + b"[1]" + head("GET", "/health/live", *H2C) * 2_000 + head("CONNECT", "/"))
+        answer = await connection.answer()
+        assert (answer.status, answer.json()["errors"][0]["type"]) == (422, "model_attributes_type")
+        for _ in range(2_000):
+            assert (await connection.answer()).status == 200
+        assert (await connection.answer()).status == 405
+        assert await connection.rest() == b""
+
+
 async def test_what_is_no_http_behind_other_requests_is_not_answered_in_the_middle_of_theirs(server: Server) -> None:
     async with asyncio.timeout(5), connect(server.url) as connection:
         await connection.send(LIVE * 3 + b"BREW\r\n\r\n")
