@@ -18,7 +18,7 @@ from src import problems
 from src.config import AppSettings
 from src.exceptions import AppError, HeadersTooLarge, MalformedRequest, RequestIncomplete, URITooLong
 from src.identifiers import new_id
-from src.middleware import CLOSE_CONNECTION
+from src.middleware import CLOSE_CONNECTION, SURPLUS_CONNECTION
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._fruitful = False
         self._fruitless_bytes = 0
         self._refused = False
+        self._is_surplus = False
         self._running: RequestResponseCycle | None = None
         # What the parser is given, and is to be given after it.
         self._data = self._again = b""
@@ -55,6 +56,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._is_surplus = len(self.connections) > self.settings.max_connections
         self._start_read_timer()
 
     def data_received(self, data: bytes) -> None:
@@ -80,6 +82,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._enter(self.settings.request_head_timeout)
         self.scope["extensions"] = {CLOSE_CONNECTION: {"close": self.transport.close}}
+        if self._is_surplus:
+            self.scope["extensions"][SURPLUS_CONNECTION] = {}
 
     def on_headers_complete(self) -> None:
         if self._wants_upgrade():
@@ -90,7 +94,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._enter(self.settings.request_timeout)
         # Trailers, which would become headers of the request.
         self.headers = []
-        if self._stop_timers:
+        if self._stop_timers or self._is_surplus:
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:

@@ -157,6 +157,29 @@ async def test_what_is_no_http_behind_other_requests_is_not_answered_in_the_midd
         assert b"HTTP/1.1 400" not in await connection.rest()
 
 
+async def test_connections_beyond_their_number_get_only_health_and_are_closed() -> None:
+    async with (
+        run_server(UNREACHABLE, MAX_CONNECTIONS="1") as server,
+        asyncio.timeout(5),
+        connect(server.url) as first,
+    ):
+        await first.send(LIVE)
+        assert (await first.answer()).status == 200
+        for sent, status in (
+            (LIVE, 200),
+            (head("POST", AUDITS, JSON, "Content-Length: 1", "Origin: https://a") + b"[", 503),
+        ):
+            async with connect(server.url) as another:
+                await another.send(sent)
+                answer = await another.answer()
+                assert (answer.status, answer.headers["Connection"]) == (status, "close")
+                assert await another.rest() == b""
+        assert (answer.json()["code"], answer.headers["Access-Control-Allow-Origin"]) == ("overloaded", "*")
+        assert int(answer.headers["Retry-After"]) >= 1
+        await first.send(head("GET", "/api/v1/ai/status"))
+        assert (await first.answer()).status == 200
+
+
 async def test_the_service_answers_others_meanwhile_and_says_nothing_worse_than_a_warning(server: Server) -> None:
     async with httpx2.AsyncClient(base_url=server.url) as client:
         assert (await client.get("/health/live")).status_code == 200
