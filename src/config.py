@@ -5,6 +5,7 @@ missing or malformed ends the process with one line that names the variable and 
 """
 
 import re
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -67,6 +68,11 @@ def describe(error: ValidationError) -> str:
 
 def _reason(kind: str, message: str) -> str:
     return "is required and not set" if kind == "missing" else message.removeprefix("Value error, ")
+
+
+def total(*seconds: float) -> Decimal:
+    """As they are written: 0.2 and 0.4 are 0.6 here, and more than that as binary fractions."""
+    return sum((Decimal(str(each)) for each in seconds), Decimal())
 
 
 Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^\s/]+)$")]
@@ -179,8 +185,8 @@ class DatabaseSettings(Settings):
                 "DATABASE_LOCK_TIMEOUT <= DATABASE_STATEMENT_TIMEOUT < DATABASE_COMMAND_TIMEOUT must hold, "
                 "so that the server gives up before the client does"
             )
-        longest = self.database_pool_timeout + self.database_connect_timeout + self.database_command_timeout
-        if longest >= self.request_timeout:
+        longest = total(self.database_pool_timeout, self.database_connect_timeout, self.database_command_timeout)
+        if longest >= total(self.request_timeout):
             raise ValueError(
                 "DATABASE_POOL_TIMEOUT + DATABASE_CONNECT_TIMEOUT + DATABASE_COMMAND_TIMEOUT < REQUEST_TIMEOUT must "
                 "hold, so that a request is told what it has waited for"
