@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     max_url_bytes: int = Field(8 * 1024, ge=1024)
     """Of a request. Every class knows it: a URL that an answer names has to be one that can be asked for."""
 
+    max_in_flight: int = Field(32, ge=1)
+    """Requests of each domain at once: no more calls than this are ever made to a provider."""
+
     @classmethod
     def load(cls) -> Self:
         """Read the settings, or end the process with one line (`SystemExit`, status 1)."""
@@ -96,7 +99,6 @@ class AppSettings(Settings):
     max_body_bytes: int = Field(1024 * 1024, ge=1024)
     max_batch_body_bytes: int = Field(4 * 1024 * 1024, ge=1024)
     max_header_bytes: int = Field(16 * 1024, ge=1024)
-    max_in_flight: int = Field(32, ge=1)
     place_timeout: float = Field(0.2, ge=0.001)
     max_connections: int = Field(1000, ge=1)
     request_head_timeout: float = Field(5, gt=0)

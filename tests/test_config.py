@@ -72,6 +72,8 @@ def test_a_missing_or_malformed_variable_is_told_in_one_line_that_names_it(
         ({"GRACEFUL_SHUTDOWN_SECONDS": "10"}, "REQUEST_TIMEOUT < GRACEFUL_SHUTDOWN_SECONDS"),
         ({"AI_CONNECT_TIMEOUT": "4"}, "AI_CONNECT_TIMEOUT + AI_READ_TIMEOUT <= AI_DEADLINE"),
         ({"AI_STREAM_DEADLINE": "7"}, "AI_DEADLINE <= AI_STREAM_DEADLINE"),
+        ({"AI_MAX_IN_FLIGHT": "33"}, "AI_MAX_IN_FLIGHT <= MAX_IN_FLIGHT"),
+        ({"MAX_IN_FLIGHT": "19"}, "AI_MAX_IN_FLIGHT <= MAX_IN_FLIGHT"),
     ],
 )
 def test_times_that_do_not_fit_together_stop_the_start(

@@ -71,6 +71,12 @@ class AISettings(Settings):
         return value
 
     @model_validator(mode="after")
+    def places_fit_together(self) -> Self:
+        if self.ai_max_in_flight > self.max_in_flight:
+            raise ValueError("AI_MAX_IN_FLIGHT <= MAX_IN_FLIGHT must hold, since no more requests are let in")
+        return self
+
+    @model_validator(mode="after")
     def times_fit_together(self) -> Self:
         if total(self.ai_connect_timeout, self.ai_read_timeout) > total(self.ai_deadline):
             raise ValueError(
