@@ -117,6 +117,7 @@ async def durable_cluster(own_cluster: Cluster) -> Cluster:
         # The check of health is for the connection, not for the shape of each table.
         pytest.param(altered("actor_id", "varchar(300)", "text"), True, id="column altered"),
         pytest.param(altered("actor_id", "bytea USING actor_id::bytea", "text USING 'u'"), True, id="column unusable"),
+        pytest.param(altered("correlation_id", "integer USING 1", "text"), True, id="column of another form"),
     ],
 )
 async def test_a_fault_is_503_in_time_and_over_when_it_is_over(
