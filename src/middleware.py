@@ -30,6 +30,8 @@ _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})
 
 # The extension of the ASGI scope by which `src/protocol.py` lets its connection be closed.
 CLOSE_CONNECTION = "audit-trail.close-connection"
+# The one by which it says that this connection is one too many.
+SURPLUS_CONNECTION = "audit-trail.surplus-connection"
 
 # Whose routes read a body.
 _WITH_BODY = ("POST", "PUT", "PATCH")
@@ -227,6 +229,8 @@ class LoadSheddingMiddleware:
         if group is None:
             await self.app(scope, receive, send)
             return
+        if SURPLUS_CONNECTION in scope.get("extensions", ()):
+            raise Overloaded("Too many connections are open. Try again shortly.")
         places, has_place = self.places[group], False
 
         async def take_place() -> None:

@@ -50,8 +50,11 @@ class FairPool(AsyncAdaptedQueuePool):
             raise
 
     def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
-        super()._do_return_conn(record)
-        self._pass_on()
+        try:
+            super()._do_return_conn(record)
+        finally:
+            # Also where it is one of the overflow and somebody gives up while it is being closed.
+            self._pass_on()
 
     def _pass_on(self) -> None:
         """Give a place to whoever has waited longest; who has given up has cancelled it."""

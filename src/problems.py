@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic_core import to_json
+from pydantic_core import ValidationError, to_json
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
@@ -156,7 +156,7 @@ def _classify(error: Exception, scope: Scope) -> AppError:
             return _from_http(error, scope)
         case PoolTimeoutError():
             return exceptions.DatabaseBusy("Every connection is in use. Try again shortly.")
-        case _ if isinstance(error, (DBAPIError, *_OF_DRIVER)):
+        case _ if isinstance(error, (DBAPIError, ValidationError, *_OF_DRIVER)):
             return _from_database(getattr(error, "driver_exception", error))
         case TimeoutError():
             return exceptions.DatabaseTimeout("The database did not answer in time. Try again shortly.")
@@ -209,7 +209,10 @@ def _allowed_methods(scope: Scope) -> str:
 
 
 def _from_database(error: BaseException | None) -> AppError:
-    """Of what asyncpg has raised, whether SQLAlchemy stood between or not."""
+    """Of what asyncpg has raised, whether SQLAlchemy stood between or not; and of what it has read."""
+    if isinstance(error, ValidationError):
+        # Not of a request, which has an error of its own: a column has another type, say.
+        return exceptions.DatabaseUnavailable("What is stored has another form. Try again shortly.")
     sqlstate = getattr(error, "sqlstate", None) or ""
     if _is_unencodable(error) or sqlstate.startswith(_REFUSED_VALUE):
         return exceptions.ValidationFailed(
@@ -240,7 +243,10 @@ def cause(error: Exception) -> str:
 def _log(answer: AppError, error: Exception) -> None:
     """The traceback of what only a change of code or schema can mend; of an outage, the cause in a line."""
     sqlstate = getattr(getattr(error, "driver_exception", error), "sqlstate", None)
-    if isinstance(answer, exceptions.InternalError) or (sqlstate or "").startswith(_SYNTAX_OR_ACCESS):
+    if isinstance(error, ValidationError):
+        # Its text and its traceback quote what people record.
+        logger.error("stored in another form: %s", [(item["loc"], item["type"]) for item in error.errors()[:3]])
+    elif isinstance(answer, exceptions.InternalError) or (sqlstate or "").startswith(_SYNTAX_OR_ACCESS):
         logger.error("unforeseen exception", exc_info=error, extra={"sqlstate": sqlstate})
     else:
         logger.warning("%s: %s", answer.code, cause(error), extra={"sqlstate": sqlstate})

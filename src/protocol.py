@@ -5,9 +5,11 @@ request of the application: it is a problem document, without CORS headers.
 """
 
 import logging
+import sys
 from asyncio import TimerHandle, Transport
 from typing import Any
 
+from httptools import HttpParserUpgrade
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -16,7 +18,7 @@ from src import problems
 from src.config import AppSettings
 from src.exceptions import AppError, HeadersTooLarge, MalformedRequest, RequestIncomplete, URITooLong
 from src.identifiers import new_id
-from src.middleware import CLOSE_CONNECTION
+from src.middleware import CLOSE_CONNECTION, SURPLUS_CONNECTION
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +44,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._fruitful = False
         self._fruitless_bytes = 0
         self._refused = False
+        self._is_surplus = False
         self._running: RequestResponseCycle | None = None
+        # What the parser is given, and is to be given after it.
+        self._data = self._again = b""
         self._read_timer: TimerHandle | None = None
         self._write_timer: TimerHandle | None = None
         self._stop_timers: list[TimerHandle] = []
@@ -51,13 +56,17 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._is_surplus = len(self.connections) > self.settings.max_connections
         self._start_read_timer()
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
         phase, self._fruitful = self._phase, False
-        super().data_received(data)
+        self._again = data
+        while self._again and not self._refused:
+            self._data, self._again = self._again, b""
+            super().data_received(self._data)
         if self._refused or self.transport.is_closing():
             return
         if self._phase != phase:
@@ -73,15 +82,19 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._enter(self.settings.request_head_timeout)
         self.scope["extensions"] = {CLOSE_CONNECTION: {"close": self.transport.close}}
+        if self._is_surplus:
+            self.scope["extensions"][SURPLUS_CONNECTION] = {}
 
     def on_headers_complete(self) -> None:
+        if self._wants_upgrade():
+            return
         _require_host(self.parser.get_http_version(), self.headers)
         super().on_headers_complete()
         # The application bounds what it reads of a body; this is for what it does not read.
         self._enter(self.settings.request_timeout)
         # Trailers, which would become headers of the request.
         self.headers = []
-        if self._stop_timers:
+        if self._stop_timers or self._is_surplus:
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
@@ -89,8 +102,27 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self._wants_upgrade():
+            return
         super().on_message_complete()
         self._enter(None)
+
+    def _wants_upgrade(self) -> bool:
+        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Have the request read again without its wish for another protocol, which may be ignored (RFC 9110, 7.8).
+
+        Java's own client wishes for HTTP/2 with each, and the parser takes no body of one that does.
+        """
+        if not self._wants_upgrade():
+            self.cycle.keep_alive = False
+            return
+        upgrade = sys.exception()
+        assert isinstance(upgrade, HttpParserUpgrade)
+        first = b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        fields = [b"%s: %s" % (name, value) for name, value in self.headers if name != b"upgrade"]
+        self._again = b"\r\n".join([first, *fields, b"", b""]) + self._data[upgrade.args[0] :]
 
     def _enter(self, patience: float | None) -> None:
         self._phase += 1
@@ -137,11 +169,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refused = True
         self._patience = _LINGER
         self._start_read_timer()
-        if not self._is_idle():
-            # For the application its client has left.
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-            if self.cycle.response_started:
+        if (running := self._running) and not running.response_complete:
+            # For the application its client has left. What waits behind it, of several requests that came at once,
+            # never begins.
+            running.disconnected = True
+            running.message_event.set()
+            if running.response_started:
                 return
         request_id = str(new_id())
         logger.info("refused: %s", error.code, extra={"status": error.status, "request_id": request_id})

@@ -55,7 +55,6 @@ def _configure(settings: AppSettings) -> ServerConfig:
         server_header=False,
         proxy_headers=bool(settings.forwarded_allow_ips),
         forwarded_allow_ips=settings.forwarded_allow_ips,
-        limit_concurrency=settings.max_connections,
         timeout_keep_alive=settings.keep_alive_timeout,
         timeout_graceful_shutdown=settings.graceful_shutdown_seconds + _STOP_MARGIN,
         timeout_worker_healthcheck=_WORKER_PATIENCE,

@@ -52,7 +52,7 @@ class Server:
                 self.lines.append(line.decode())
                 self._written.notify_all()
 
-    async def line(self, pattern: str) -> re.Match[str]:
+    async def line(self, pattern: str, patience: float = 20) -> re.Match[str]:
         """Returns when it has written a line that `pattern` is found in."""
         found: re.Match[str] | None = None
 
@@ -61,7 +61,7 @@ class Server:
             found = next(filter(None, (re.search(pattern, line) for line in self.lines)), None)
             return found is not None
 
-        async with asyncio.timeout(20), self._written:
+        async with asyncio.timeout(patience), self._written:
             await self._written.wait_for(is_there)
         assert found
         return found

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings
 
 from src.ai.config import AISettings
@@ -70,6 +70,10 @@ def test_a_missing_or_malformed_variable_is_told_in_one_line_that_names_it(
         ({"REQUEST_TIMEOUT": "8.2"}, "AI_PLACE_TIMEOUT + AI_DEADLINE < REQUEST_TIMEOUT"),
         ({"REQUEST_BODY_TIMEOUT": "10"}, "REQUEST_BODY_TIMEOUT < REQUEST_TIMEOUT"),
         ({"GRACEFUL_SHUTDOWN_SECONDS": "10"}, "REQUEST_TIMEOUT < GRACEFUL_SHUTDOWN_SECONDS"),
+        ({"AI_CONNECT_TIMEOUT": "4"}, "AI_CONNECT_TIMEOUT + AI_READ_TIMEOUT <= AI_DEADLINE"),
+        ({"AI_STREAM_DEADLINE": "7"}, "AI_DEADLINE <= AI_STREAM_DEADLINE"),
+        ({"AI_MAX_IN_FLIGHT": "33"}, "AI_MAX_IN_FLIGHT <= MAX_IN_FLIGHT"),
+        ({"MAX_IN_FLIGHT": "19"}, "AI_MAX_IN_FLIGHT <= MAX_IN_FLIGHT"),
     ],
 )
 def test_times_that_do_not_fit_together_stop_the_start(
@@ -79,6 +83,21 @@ def test_times_that_do_not_fit_together_stop_the_start(
         monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit, match=re.escape(relation)):
         create_app()
+
+
+def test_times_that_just_fit_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As binary fractions 0.2 + 0.4 is more than 0.6."""
+    times = {"AI_CONNECT_TIMEOUT": "0.2", "AI_READ_TIMEOUT": "0.4", "AI_DEADLINE": "0.6"}
+    for name, value in times.items():
+        monkeypatch.setenv(name, value)
+    assert AISettings().ai_deadline == 0.6
+
+
+def test_times_that_just_do_not_fit_are_refused() -> None:
+    """As binary fractions 1.4 + 3.3 + 2.3 is less than 7."""
+    times = {"database_pool_timeout": 1.4, "database_connect_timeout": 3.3, "database_command_timeout": 2.3}
+    with pytest.raises(ValidationError, match="< REQUEST_TIMEOUT"):
+        DatabaseSettings.model_validate({"database_url": GOOD_URL, "request_timeout": 7} | times)
 
 
 def test_it_stops_the_start_and_is_all_that_is_written() -> None:

@@ -66,6 +66,23 @@ async def test_no_place_is_lost_with_those_who_give_up(engine: AsyncEngine) -> N
     assert late.cancelled()
 
 
+async def test_no_place_is_lost_with_who_gives_up_while_a_connection_of_the_overflow_is_closed(
+    database_settings: DatabaseSettings,
+) -> None:
+    changes = {"database_pool_size": 1, "database_max_overflow": 1, "database_pool_timeout": 0.05}
+    engine = create_engine(database_settings.model_copy(update=changes))
+    kept, surplus = [await engine.raw_connection() for _ in range(2)]
+    kept.close()
+    closing = asyncio.create_task(greenlet_spawn(surplus.close))
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    for borrowed in [await engine.raw_connection() for _ in range(2)]:
+        await greenlet_spawn(borrowed.close)
+    await engine.dispose()
+
+
 async def test_a_wait_has_an_end(database_settings: DatabaseSettings) -> None:
     changes = {"database_pool_size": 1, "database_max_overflow": 0, "database_pool_timeout": 0.05}
     engine = create_engine(database_settings.model_copy(update=changes))

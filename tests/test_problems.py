@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from src.config import AppSettings, DatabaseSettings
 from src.exceptions import InternalError, NotFound
 from tests.application import run_application
-from tests.audits.factories import AUDITS
+from tests.audits.factories import AUDITS, create_audit
 
 ORIGIN = {"Origin": "https://app.example"}
 SECRET = "what nobody may see"
@@ -135,3 +135,16 @@ async def test_a_url_or_headers_that_are_too_long_are_414_and_431(client: httpx2
     assert_problem(await client.get(f"{AUDITS}?entity_id={long}", headers=ORIGIN), 414, "uri-too-long")
     huge = {"X-Note": "x" * settings.max_header_bytes}
     assert_problem(await client.get(AUDITS, headers=ORIGIN | huge), 431, "headers-too-large")
+
+
+async def test_what_is_stored_in_another_form_is_503_and_not_quoted_in_the_log(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    record = await create_audit(client, correlation_id="31415926")
+    await connection.execute("ALTER TABLE audit ALTER COLUMN correlation_id TYPE integer USING correlation_id::integer")
+    for path in (AUDITS, f"{AUDITS}/{record['id']}"):
+        response = await client.get(path, headers=ORIGIN)
+        assert_problem(response, 503, "database-unavailable")
+        assert int(response.headers["Retry-After"]) >= 1
+    assert "correlation_id" in caplog.text
+    assert "31415926" not in caplog.text + response.text

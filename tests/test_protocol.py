@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
+from src.index import ASSETS_PATH
 from tests.application import Server, run_server
 from tests.audits.factories import AUDITS
 from tests.test_server import UNREACHABLE
@@ -121,6 +122,62 @@ async def test_a_body_that_the_answer_did_not_wait_for_may_still_arrive(server: 
         assert (await connection.answer()).status == 413
         await connection.send(b"[" * 1_900_000 + LIVE)
         assert (await connection.answer()).status == 200
+
+
+H2C = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__")
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+async def test_a_wish_for_another_protocol_is_ignored_and_the_body_is_read(server: Server, pieces: int) -> None:
+    sent = head("POST", AUDITS, JSON, "Content-Length: 3", *H2C)
+    async with asyncio.timeout(3), connect(server.url) as connection:
+        if pieces == 2:
+            await connection.send(sent)
+            await asyncio.sleep(0.05)
+            sent = b""
+        await connection.send(sent + b"[1]" + head("GET", "/health/live", *H2C) * 2_000 + head("CONNECT", "/"))
+        answer = await connection.answer()
+        assert (answer.status, answer.json()["errors"][0]["type"]) == (422, "model_attributes_type")
+        for _ in range(2_000):
+            assert (await connection.answer()).status == 200
+        assert (await connection.answer()).status == 405
+        assert await connection.rest() == b""
+
+
+async def test_what_is_no_http_behind_other_requests_is_not_answered_in_the_middle_of_theirs(server: Server) -> None:
+    async with asyncio.timeout(5), connect(server.url) as connection:
+        await connection.send(LIVE * 3 + b"BREW\r\n\r\n")
+        assert (await connection.answer()).status == 400
+        assert await connection.rest() == b""
+    async with asyncio.timeout(5), connect(server.url) as connection:
+        # More than what lies between the two can hold, so that one of them is under way.
+        await connection.send(head("GET", f"{ASSETS_PATH}/swagger-ui-bundle.js") * 20)
+        await connection.reader.readuntil(b"\r\n\r\n")
+        await connection.send(b"BREW\r\n\r\n")
+        assert b"HTTP/1.1 400" not in await connection.rest()
+
+
+async def test_connections_beyond_their_number_get_only_health_and_are_closed() -> None:
+    async with (
+        run_server(UNREACHABLE, MAX_CONNECTIONS="1") as server,
+        asyncio.timeout(5),
+        connect(server.url) as first,
+    ):
+        await first.send(LIVE)
+        assert (await first.answer()).status == 200
+        for sent, status in (
+            (LIVE, 200),
+            (head("POST", AUDITS, JSON, "Content-Length: 1", "Origin: https://a") + b"[", 503),
+        ):
+            async with connect(server.url) as another:
+                await another.send(sent)
+                answer = await another.answer()
+                assert (answer.status, answer.headers["Connection"]) == (status, "close")
+                assert await another.rest() == b""
+        assert (answer.json()["code"], answer.headers["Access-Control-Allow-Origin"]) == ("overloaded", "*")
+        assert int(answer.headers["Retry-After"]) >= 1
+        await first.send(head("GET", "/api/v1/ai/status"))
+        assert (await first.answer()).status == 200
 
 
 async def test_the_service_answers_others_meanwhile_and_says_nothing_worse_than_a_warning(server: Server) -> None:

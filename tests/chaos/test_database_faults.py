@@ -23,6 +23,7 @@ Fault = Callable[[Cluster], AbstractAsyncContextManager[None]]
 SECONDS = 4
 LONGEST = 5
 RECOVERY = 2
+READY = 1.5
 
 
 async def execute(cluster: Cluster, *statements: str) -> None:
@@ -116,6 +117,7 @@ async def durable_cluster(own_cluster: Cluster) -> Cluster:
         # The check of health is for the connection, not for the shape of each table.
         pytest.param(altered("actor_id", "varchar(300)", "text"), True, id="column altered"),
         pytest.param(altered("actor_id", "bytea USING actor_id::bytea", "text USING 'u'"), True, id="column unusable"),
+        pytest.param(altered("correlation_id", "integer USING 1", "text"), True, id="column of another form"),
     ],
 )
 async def test_a_fault_is_503_in_time_and_over_when_it_is_over(
@@ -155,13 +157,24 @@ async def test_a_fault_is_503_in_time_and_over_when_it_is_over(
         async def all_of_them() -> set[int]:
             return set(await asyncio.gather(*(call(*each) for each in calls)))
 
-        async with fault(durable_cluster):
-            end = time.monotonic() + SECONDS
-            while time.monotonic() < end:
+        over = asyncio.Event()
+
+        async def call_on() -> None:
+            while not over.is_set():
                 await all_of_them()
                 assert (await client.get("/health/live")).status_code == 200
+
+        # It begins in the midst of them.
+        calling = asyncio.create_task(call_on())
+        async with fault(durable_cluster):
+            await asyncio.wait([calling], timeout=SECONDS)
+            started = time.monotonic()
             ready = await client.get("/health/ready")
+            seen["GET /health/ready"] = time.monotonic() - started
             assert (ready.status_code == 200) is is_ready, ready.text
+            assert seen["GET /health/ready"] < READY
+            over.set()
+            await calling
         ended = time.monotonic()
         while await all_of_them() - {200, 201}:
             assert time.monotonic() - ended < RECOVERY

@@ -48,7 +48,8 @@ async def roll(server: Server) -> None:
     first = workers(server)
     server.process.send_signal(signal.SIGHUP)
     for pid in first:
-        await server.line(rf"Finished server process \[{pid}\]")
+        # Two workers start one after the other, beside the load: each takes some seconds of a busy machine.
+        await server.line(rf"Finished server process \[{pid}\]", patience=60)
     assert workers(server).isdisjoint(first)
 
 
