@@ -166,7 +166,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(JSON)
 def test_the_fast_way_to_canonical_json_writes_what_the_library_writes(value: object) -> None:
     # What has an exponent is left to the library, with all that is beside it.

@@ -132,9 +132,7 @@ def make_domain(project: Path, *arguments: str, **environment: str) -> str:
     return made.stderr.partition("\nmake: *** ")[0]
 
 
-@pytest.mark.parametrize(
-    "value", ["a b", "a'b", 'a"b', "a\nb", "$(shell touch x)", "$$(touch x)", "`touch x`", "; touch x"]
-)
+@pytest.mark.parametrize("value", ["a b'c\"d", "a\nb", "$(shell touch x)", "$$(touch x)", "`touch x`", "; touch x"])
 def test_a_name_is_refused_in_one_line_and_never_carried_out(project: Path, value: str) -> None:
     said = f"domain: {value!r} is no name for it: lower-case words joined by underscores are, e.g. purchase_orders"
     assert make_domain(project, f"name={value}") == said
