@@ -30,11 +30,17 @@ class Outcome:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m scripts.ai_load", description=__doc__)
     parser.add_argument("--url", default="http://127.0.0.1:8000", help="of the running service (%(default)s)")
-    parser.add_argument("--calls", type=int, default=50, help="how many in all (%(default)s)")
-    parser.add_argument("--callers", type=int, default=5, help="how many at once (%(default)s)")
+    parser.add_argument("--calls", type=positive, default=50, help="how many in all (%(default)s)")
+    parser.add_argument("--callers", type=positive, default=5, help="how many at once (%(default)s)")
     parser.add_argument("--stream", action="store_true", help="read the answers as streams")
     parser.add_argument("--yes", action="store_true", help="the provider may charge for every call, and that is fine")
     return parser.parse_args()
+
+
+def positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise ValueError
+    return number
 
 
 async def ask(client: httpx2.AsyncClient, number: int) -> Outcome:
@@ -42,7 +48,7 @@ async def ask(client: httpx2.AsyncClient, number: int) -> Outcome:
     answer = await client.post("/api/v1/ai/responses", json=_body(number))
     seconds = time.perf_counter() - started
     if answer.status_code != httpx2.codes.OK:
-        return Outcome(answer.json()["code"], seconds)
+        return Outcome(_code(answer), seconds)
     return Outcome("ok", seconds, tokens=answer.json()["usage"]["total_tokens"])
 
 
@@ -51,7 +57,7 @@ async def read_stream(client: httpx2.AsyncClient, number: int) -> Outcome:
     async with client.stream("POST", "/api/v1/ai/responses/stream", json=_body(number)) as answer:
         if answer.status_code != httpx2.codes.OK:
             await answer.aread()
-            return Outcome(answer.json()["code"], time.perf_counter() - started)
+            return Outcome(_code(answer), time.perf_counter() - started)
         async for line in answer.aiter_lines():
             if line.startswith("event: "):
                 last = line.removeprefix("event: ")
@@ -60,14 +66,22 @@ async def read_stream(client: httpx2.AsyncClient, number: int) -> Outcome:
     return Outcome("ok" if last == "done" else "broken off", time.perf_counter() - started, first)
 
 
+def _code(answer: httpx2.Response) -> str:
+    """A proxy on the way answers in its own form."""
+    try:
+        return str(answer.json()["code"])
+    except (ValueError, TypeError, KeyError):
+        return str(answer.status_code)
+
+
 def _body(number: int) -> dict[str, object]:
     return {"input": _PROMPT.format(number), "max_output_tokens": 200}
 
 
-async def load(arguments: argparse.Namespace) -> list[Outcome]:
+async def load(arguments: argparse.Namespace, outcomes: list[Outcome]) -> None:
+    """Adds to `outcomes` as they come: what was paid for is reported, whatever happens then."""
     numbers = iter(range(arguments.calls))
     done = count(1)
-    outcomes: list[Outcome] = []
 
     async def caller(client: httpx2.AsyncClient) -> None:
         for number in numbers:
@@ -76,8 +90,6 @@ async def load(arguments: argparse.Namespace) -> list[Outcome]:
 
     async with httpx2.AsyncClient(base_url=arguments.url, timeout=90) as client:
         await asyncio.gather(*(caller(client) for _ in range(arguments.callers)))
-    print(file=sys.stderr)
-    return outcomes
 
 
 def report(outcomes: list[Outcome]) -> None:
@@ -102,10 +114,15 @@ def main() -> None:
     arguments = parse_arguments()
     if not arguments.yes:
         sys.exit(f"ai_load: asks a model {arguments.calls} times, for which its provider may charge; say --yes")
+    outcomes: list[Outcome] = []
     try:
-        report(asyncio.run(load(arguments)))
+        asyncio.run(load(arguments, outcomes))
     except httpx2.TransportError as error:
         sys.exit(f"ai_load: {arguments.url} does not answer: {error}")
+    finally:
+        if outcomes:
+            print(file=sys.stderr)
+            report(outcomes)
 
 
 if __name__ == "__main__":

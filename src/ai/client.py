@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import openai
 from openai import AsyncOpenAI, AsyncStream
+from openai._streaming import ServerSentEvent, SSEDecoder
 
 # Named here so that it is imported at the start: left to the SDK it is imported, for 0.1 s, in the first call.
 from openai.resources.responses import AsyncResponsesWithRawResponse
@@ -39,6 +40,22 @@ for _name in ("openai", "httpx2", "httpcore2"):
 # What a header can hold (RFC 9110, 5.5), without spaces.
 _KEY = re.compile(r"[\x21-\x7e]+")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+class _Decoder(SSEDecoder):
+    """Without events that hold no data (HTML, 9.2.6: they are none), on which the SDK fails: `retry: 3000`, say.
+
+    The SDK makes one of every blank line that comes after an `id`.
+    """
+
+    def decode(self, line: str) -> ServerSentEvent | None:
+        event = super().decode(line)
+        return event if event and event.data else None
+
+
+class _SDK(AsyncOpenAI):
+    def _make_sse_decoder(self) -> _Decoder:
+        return _Decoder()
 
 
 @dataclass(frozen=True)
@@ -209,7 +226,7 @@ def _open(settings: AISettings) -> AsyncOpenAI:
     except (ImportError, OSError, ValueError):
         # What ALL_PROXY, HTTPS_PROXY, SSL_CERT_FILE or SSL_CERT_DIR of the environment names cannot be used.
         raise AIProviderUnavailable("The operator has to correct this service's proxy or certificates.") from None
-    sdk = AsyncOpenAI(
+    sdk = _SDK(
         api_key=key, base_url=str(settings.openai_base_url), timeout=timeout, max_retries=0, http_client=http_client
     )
     # Left out above, they are read from the environment, past the settings.

@@ -95,6 +95,17 @@ async def test_events_that_nobody_here_knows_are_passed_over(provider: Provider,
     assert names(read(await stream(client))) == ["start", "delta", "done"]
 
 
+@pytest.mark.parametrize(
+    "silent",
+    [b"retry: 3000\n\n", b"id: 1\n\n", b"event: ping\n\n", b"id: 1\nretry: 3000\n" + HEARTBEAT * 2],
+)
+async def test_events_without_data_are_passed_over(
+    provider: Provider, client: httpx2.AsyncClient, silent: bytes
+) -> None:
+    provider.replies(Stream([silent, BEGINS, silent, piece("A"), HEARTBEAT, COMPLETES]))
+    assert names(read(await stream(client))) == ["start", "delta", "done"]
+
+
 async def test_an_event_may_take_longer_than_an_answer_to_begin(provider: Provider) -> None:
     provider.replies(Stream([BEGINS, piece("A"), COMPLETES], pause=0.6))
     async with run_ai(provider, ai_read_timeout=0.2) as client:
