@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.middleware import Middleware
 
 from src import __version__, index, openapi, problems
-from src.ai.client import AIClient
+from src.ai.calls import AIClient
 from src.ai.config import AISettings
 from src.ai.router import router as ai_router
 from src.audits.config import AuditSettings

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from src.ai import envelope, structured
 from src.ai.audit_schemas import Counts, Finding, Summary, SummaryRequest
-from src.ai.client import AIClient
+from src.ai.calls import AIClient
 from src.ai.constants import MAX_OUTPUT_TOKENS, MAX_SHOWN_DETAILS, SUMMARY_PROMPT_VERSION
 from src.ai.exceptions import AIInvalidProviderResponse
 from src.ai.prompt import OutputFormat, Prompt

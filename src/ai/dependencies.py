@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Request
 from starlette.requests import ClientDisconnect
 
-from src.ai.client import AIClient
+from src.ai.calls import AIClient
 
 T = TypeVar("T")
 

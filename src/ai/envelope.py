@@ -2,7 +2,7 @@
 
 from src import observability
 from src.ai.answers import Answer
-from src.ai.client import Completion
+from src.ai.calls import Completion
 from src.ai.constants import CompletionStatus, FinishReason
 from src.ai.schemas import AIResponse, Meta, Output, Usage
 

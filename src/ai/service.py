@@ -6,7 +6,7 @@ from contextlib import aclosing, contextmanager
 from src import observability
 from src.ai import envelope
 from src.ai.answers import Delta
-from src.ai.client import AIClient
+from src.ai.calls import AIClient
 from src.ai.constants import PROMPT_VERSION
 from src.ai.exceptions import AIModelUnavailable, AINamedModelUnavailable, ModelNotAllowed
 from src.ai.prompt import Prompt

@@ -5,7 +5,7 @@ from typing import Any
 
 from src import json_parser
 from src.ai.answers import Answer
-from src.ai.client import AIClient, Completion
+from src.ai.calls import AIClient, Completion
 from src.ai.exceptions import AIContentRejected, AIInvalidProviderResponse
 from src.ai.prompt import Prompt
 from src.exceptions import AppError

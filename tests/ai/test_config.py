@@ -1,8 +1,12 @@
 """The settings of the AI domain, as the environment gives them."""
 
+import subprocess
+import sys
+
 import pytest
 
 from src.ai.config import AISettings
+from src.config import PROJECT_ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -56,3 +60,8 @@ def test_a_wrong_setting_is_named_and_its_value_is_not(monkeypatch: pytest.Monke
         AISettings.load()
     assert name in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_a_process_without_a_key_is_spared_the_sdk() -> None:
+    code = "import sys; from src import main; sys.exit('openai' in sys.modules)"
+    assert subprocess.run((sys.executable, "-c", code), cwd=PROJECT_ROOT).returncode == 0

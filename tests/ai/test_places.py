@@ -7,7 +7,7 @@ from contextlib import aclosing
 import pytest
 
 from src.ai.answers import Delta
-from src.ai.client import AIClient
+from src.ai.calls import AIClient
 from src.ai.prompt import Prompt
 from tests.ai.application import RESPONSES, ai_settings, ask, assert_problem, run_ai
 from tests.ai.provider import ANSWER, BEGINS, Provider, Reply, Stream, answers, fails, piece
