@@ -1,0 +1,65 @@
+"""What questions and summaries share: neither keeps a connection while it waits, nor tells the log what was said."""
+
+import asyncio
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from src.config import DatabaseSettings
+from tests.ai.application import KEY, ai_settings
+from tests.ai.provider import Provider, Reply, answers, fails, message, text
+from tests.application import run_application
+from tests.audits.factories import AUDITS, create_audit
+
+QUERY, SUMMARY = "/api/v1/ai/audits/query", "/api/v1/ai/audits/summary"
+CALLS = [(QUERY, {"question": "asked-4711"}), (SUMMARY, {"focus": "asked-4711"})]
+
+
+def says(value: Any) -> Reply:
+    return answers(output=[message(text(json.dumps(value)))])
+
+
+@pytest.mark.parametrize(("path", "body"), CALLS, ids=["query", "summary"])
+async def test_no_connection_is_held_while_the_provider_is_asked(
+    provider: Provider, database_settings: DatabaseSettings, path: str, body: dict[str, Any]
+) -> None:
+    provider.replies(Reply(hangs=True))
+    only_one = database_settings.model_copy(update={"database_pool_size": 1, "database_max_overflow": 0})
+    async with run_application(only_one, ai_settings(provider)) as client:
+        waiting = asyncio.create_task(client.post(path, json=body))
+        await provider.asked_for()
+        assert (await client.get(AUDITS)).status_code == 200
+        waiting.cancel()
+        await asyncio.wait((waiting,))
+
+
+SAID = [
+    says({"unsupported": ["answer-4713"]}),
+    says({"summary": "answer-4713", "findings": []}),
+    says({"action": ["answer-4713 *"], "findings": "answer-4713"}),
+    says("answer-4713"),
+    answers(output=[message({"type": "refusal", "refusal": "answer-4713"})]),
+    fails(400, said=f"asked-4711 details-4712 answer-4713 {KEY}"),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), CALLS, ids=["query", "summary"])
+async def test_nothing_that_was_asked_shown_or_answered_is_logged(
+    provider: Provider,
+    database_settings: DatabaseSettings,
+    caplog: pytest.LogCaptureFixture,
+    path: str,
+    body: dict[str, Any],
+) -> None:
+    provider.replies(*SAID)
+    async with run_application(database_settings, ai_settings(provider)) as client:
+        await create_audit(client, details={"note": "details-4712"})
+        caplog.set_level(logging.DEBUG)
+        statuses = [(await client.post(path, json=body)).status_code for _ in SAID]
+    assert sorted(statuses) == [200, 422, 502, 502, 502, 502]
+    logged = caplog.text + repr([vars(record) for record in caplog.records])
+    for secret in ("asked-4711", "details-4712", "answer-4713", KEY):
+        assert secret not in logged
+    assert logged.count("ai call") >= len(SAID)
