@@ -88,7 +88,7 @@ def _open(settings: AISettings) -> Provider:
     """Raises `AINotConfigured`, `AIProviderAuthenticationFailed`, `AIProviderUnavailable`."""
     if settings.openai_api_key is None:
         raise AINotConfigured("The operator of this service has to set OPENAI_API_KEY.")
-    # Here, and not above: half a second of each start, and 30 MB, which a process without a key is spared.
+    # Here, and not above: half a second of each start, and 15 MB, which a process without a key is spared.
     from src.ai.client import Provider
 
     return Provider(settings, settings.openai_api_key.get_secret_value())
