@@ -26,7 +26,9 @@ async def test_no_connection_is_held_while_the_provider_is_asked(
     provider: Provider, database_settings: DatabaseSettings, path: str, body: dict[str, Any]
 ) -> None:
     provider.replies(Reply(hangs=True))
-    only_one = database_settings.model_copy(update={"database_pool_size": 1, "database_max_overflow": 0})
+    only_one = database_settings.model_copy(
+        update={"database_pool_size": 1, "database_max_overflow": 0, "database_pool_timeout": 0.1}
+    )
     async with run_application(only_one, ai_settings(provider)) as client:
         waiting = asyncio.create_task(client.post(path, json=body))
         await provider.asked_for()
