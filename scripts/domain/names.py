@@ -14,6 +14,8 @@ MAX_LENGTH = 28  # with which no line of prose in the template, that no formatte
 
 # SQLAlchemy quotes its words; these it does not know, and the raw SQL of src/migrations.py quotes none.
 SQL_WORDS = RESERVED_WORDS | {"collation", "concurrently", "lateral", "system_user", "tablesample"}
+# A name that PostgreSQL finds in its own catalogue first, and one that Alembic creates.
+_TABLES_OF_OTHERS = re.compile(r"pg_.*|alembic_version")
 _FORM = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _words = Pluralizer()  # type: ignore[no-untyped-call]  # it says that it is typed, and is nearly
 
@@ -73,6 +75,8 @@ def _check(name: str) -> None:
             raise Refused(f"{spelling} is a word of Python: choose another, or make domain name=... singular=...")
     if name in SQL_WORDS:
         raise Refused(f"{name} is a reserved word of SQL: choose another, or make domain name=... singular=...")
+    if _TABLES_OF_OTHERS.fullmatch(name):
+        raise Refused(f"{name} is for a table of PostgreSQL or Alembic: choose another")
     if name.split("_")[0] == "test":
         raise Refused(f"{name}: pytest takes for a test whatever begins with test: choose another")
 

@@ -33,6 +33,7 @@ def render(names: Names, project: Path) -> Files:
         for path in sorted((TEMPLATE / folder / EXAMPLE.plural).glob("*.py"))
     }
     _refuse_taken(names, project)
+    _refuse_ambiguous(names, project)
     return files | dict([_revision(names, project)]) | _registrations(names, project)
 
 
@@ -50,13 +51,23 @@ def _refuse_taken(names: Names, project: Path) -> None:
     for path in (project / "alembic" / "versions").glob("*.py"):
         if re.search(rf'create_table\(\s*"{names.singular}"', path.read_text()):
             raise Refused(f"the table {names.singular} is taken: {path.relative_to(project)} creates it")
+    if names.plural in _names_in(project / "src" / "models.py"):
+        raise Refused(f"{names.plural} is taken: src/models.py has something of this name")
+
+
+def _refuse_ambiguous(names: Names, project: Path) -> None:
     schemas = json.loads((project / "tests" / "openapi.json").read_text())["components"]["schemas"]
     for path in sorted(TEMPLATE.glob("*/*/*.py")):
-        used = {name for node in ast.walk(ast.parse(path.read_text())) for name in _names_of(node)}
-        renamed = {name: _rename(name, names) for name in used if _rename(name, names) != name}
-        for name in sorted({*renamed.values()} & (used | schemas.keys())):
-            advice = f"choose another, or make domain name={names.plural} singular=..."
-            raise Refused(f"{name} would mean two things, as in {path.name}: {advice}")
+        used = _names_in(path)
+        renamed = {renamed for name in used if (renamed := _rename(name, names)) != name}
+        for taken, where in ((used, path.name), (schemas.keys(), "tests/openapi.json")):
+            for name in sorted(renamed & taken):
+                advice = f"choose another, or make domain name={names.plural} singular=..."
+                raise Refused(f"{name} would mean two things, as in {where}: {advice}")
+
+
+def _names_in(path: Path) -> set[str]:
+    return {name for node in ast.walk(ast.parse(path.read_text())) for name in _names_of(node)}
 
 
 def _names_of(node: ast.AST) -> Iterator[str]:

@@ -108,8 +108,11 @@ def test_a_singular_can_be_named() -> None:
         ("pages", "", "Page would mean two things, as in schemas.py: choose another"),
         ("responses", "", "Response would mean two things"),
         ("problems", "", "problems is taken"),
-        ("spare_troubles", "problem", "Problem would mean two things"),
-        ("endpoints", "", "Endpoint would mean two things"),
+        ("spare_troubles", "problem", "Problem would mean two things, as in tests/openapi.json"),
+        ("endpoints", "", "Endpoint would mean two things, as in tests/openapi.json"),
+        ("metadata", "", "metadata is taken: src/models.py has something of this name"),
+        ("alembic_versions", "", "alembic_version is for a table of PostgreSQL or Alembic"),
+        ("spare_classes", "pg_class", "pg_class is for a table of PostgreSQL or Alembic"),
     ],
 )
 def test_a_name_that_cannot_be_is_one_clear_line(plural: str, singular: str, reason: str) -> None:
