@@ -43,9 +43,22 @@ every_operation = pytest.mark.parametrize("name", OPERATIONS)
 
 def where(name: str) -> str:
     """File, line and function of an operation."""
-    endpoint: Any = ROUTES[name].endpoint
+    return f"{place(ROUTES[name].endpoint)} ({name})"
+
+
+def place(endpoint: Any) -> str:
     path = Path(getsourcefile(endpoint) or "").relative_to(PROJECT_ROOT)
-    return f"{path}:{endpoint.__code__.co_firstlineno}: {endpoint.__name__} ({name})"
+    return f"{path}:{endpoint.__code__.co_firstlineno}: {endpoint.__name__}"
+
+
+def test_every_route_is_an_operation_of_the_document() -> None:
+    """No rule here is kept by what the document does not show."""
+    for route in (route for router in main.ROUTERS for route in router.routes):
+        is_documented = isinstance(route, APIRoute) and route.include_in_schema
+        assert is_documented, (
+            f"{place(getattr(route, 'endpoint', None))} is served and not documented; add it by the methods of its "
+            "router, such as get(...), and without include_in_schema=False"
+        )
 
 
 @every_operation

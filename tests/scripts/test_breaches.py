@@ -118,6 +118,12 @@ RULES = [
     ),
     # Of an endpoint and its description.
     Breach(
+        ROUTER,
+        "",
+        "@router.get('/hidden', include_in_schema=False)\nasync def hide() -> int:\n    return 1",
+        f"*{ROUTER}:*: hide is served and not documented; add it by the methods of its router*",
+    ),
+    Breach(
         ROUTER, 'summary="List spare parts", ', "", f"*{ROUTER}:*: list_spare_parts (GET {PARTS}) has no summary; give*"
     ),
     Breach(
