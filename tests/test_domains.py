@@ -10,6 +10,8 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from fastapi import APIRouter
+from sqlalchemy import CheckConstraint, Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from src import main, models
@@ -51,9 +53,12 @@ def test_every_domain_has_its_modules(domain: str) -> None:
 
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_every_router_is_mounted(domain: str) -> None:
-    router = import_module(f"src.{domain}.router").router
-    assert router in main.ROUTERS, (
-        f"src/{domain}/router.py: its endpoints are not served; add its router to ROUTERS in src/main.py"
+    module = vars(import_module(f"src.{domain}.router"))
+    routers = {"router"} | {name for name, value in module.items() if isinstance(value, APIRouter)}
+    unserved = [name for name in sorted(routers) if module.get(name) not in main.ROUTERS]
+    assert not unserved, (
+        f"src/{domain}/router.py: the endpoints of {', '.join(unserved)} are not served; "
+        "add it to ROUTERS in src/main.py"
     )
 
 

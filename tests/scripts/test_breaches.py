@@ -78,7 +78,13 @@ RULES = [
         "src/main.py",
         "health_router, audits_router",
         "audits_router",
-        "*src/health/router.py: its endpoints are not served; add its router to ROUTERS*",
+        "*src/health/router.py: the endpoints of router are not served; add it to ROUTERS*",
+    ),
+    Breach(
+        ROUTER,
+        "",
+        "more = APIRouter(prefix=router.prefix)",
+        f"*{ROUTER}: the endpoints of more are not served; add it to ROUTERS*",
     ),
     Breach(
         "src/models.py",
