@@ -21,6 +21,7 @@ from src.models import metadata
 
 SRC, TESTS = PROJECT_ROOT / "src", PROJECT_ROOT / "tests"
 DOMAINS = sorted(folder.name for folder in SRC.iterdir() if (folder / "__init__.py").exists())
+FILES = [str(path.relative_to(PROJECT_ROOT)) for name in DOMAINS for path in sorted((SRC / name).rglob("*.py"))]
 ABOVE_SERVICES = ("dependencies.py", "router.py")
 MODULES = ("constants.py", "dependencies.py", "exceptions.py", "router.py", "schemas.py", "service.py")
 LAYERS = next(
@@ -31,10 +32,12 @@ LAYERS = next(
 # What is tested beside the domains has folders too.
 OTHER_TESTS = {"benchmarks", "chaos", "peers", "scripts"}
 
-# Of a connection or an engine, and as SQL.
-TRANSACTION_METHODS = {"begin", "begin_nested", "commit", "rollback"}
+# Of a connection or an engine, SQLAlchemy's or asyncpg's; as SQL; and what makes a connection for one of its own.
+TRANSACTION_METHODS = {"begin", "begin_nested", "begin_twophase", "transaction"}
 TRANSACTION_SQL = re.compile(r"\s*(BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT)\b", re.IGNORECASE)
 SQL_FUNCTIONS = {"text", "exec_driver_sql"}
+TRANSACTION_WORDS = {"BEGIN", "COMMIT", "ROLLBACK"}
+TRANSACTION_OPENERS = {"connect", "create_async_engine"}
 # Of every connection that a request can have: whatever takes a statement.
 STATEMENT_METHODS = {
     name
@@ -87,19 +90,26 @@ def test_every_domain_has_tests(domain: str) -> None:
 def ends_of_transactions(path: Path) -> Iterator[tuple[int, str]]:
     for node in ast.walk(ast.parse(path.read_text())):
         match node:
+            case ast.Attribute(attr="commit" | "rollback" as name):
+                yield node.lineno, f".{name}()"
             case ast.Call(func=ast.Attribute(attr=name)) if name in TRANSACTION_METHODS:
                 yield node.lineno, f".{name}()"
+            case ast.ImportFrom(module="src.database" | "sqlalchemy.ext.asyncio", names=names) if (
+                TRANSACTION_OPENERS & {name.name for name in names}
+            ):
+                yield node.lineno, ast.unparse(node)
+            case ast.Constant(value=str(sql)) if sql.strip(" ;") in TRANSACTION_WORDS:
+                yield node.lineno, sql
             case ast.Call(
                 func=ast.Name(id=name) | ast.Attribute(attr=name), args=[ast.Constant(value=str(sql)), *_]
             ) if name in SQL_FUNCTIONS and TRANSACTION_SQL.match(sql):
                 yield node.lineno, sql
 
 
-@pytest.mark.parametrize(
-    "path", [str(path.relative_to(PROJECT_ROOT)) for name in DOMAINS for path in sorted((SRC / name).rglob("*.py"))]
-)
+@pytest.mark.parametrize("path", FILES)
 def test_no_domain_begins_or_ends_a_transaction(path: str) -> None:
-    found = "\n".join(f"{path}:{line}: {what}" for line, what in ends_of_transactions(PROJECT_ROOT / path))
+    ends = sorted(set(ends_of_transactions(PROJECT_ROOT / path)))
+    found = "\n".join(f"{path}:{line}: {what}" for line, what in ends)
     assert not found, (
         f"{found}\nno domain begins or ends a transaction; the router takes a StatementDep, or a TransactionDep, of "
         "which returning commits and raising rolls back"

@@ -105,6 +105,14 @@ RULES = [
         f"*{SERVICE}:*: .commit()",
     ),
     Breach(
+        SERVICE,
+        "",
+        "async def undo(connection: AsyncConnection) -> None:\n    end = connection.rollback\n    await end()",
+        f"*{SERVICE}:*: .rollback()",
+    ),
+    Breach(SERVICE, "", "from src.database import connect", f"*{SERVICE}:*: from src.database import connect"),
+    Breach(SERVICE, "", "END = 'COMMIT;'", f"*{SERVICE}:*: COMMIT;"),
+    Breach(
         "src/spare_parts/exceptions.py",
         "",
         "async def settle(connection: Exception) -> None:\n    await connection.exec_driver_sql('ROLLBACK')",
