@@ -70,9 +70,24 @@ def test_every_router_is_mounted(domain: str) -> None:
 
 @pytest.mark.parametrize("domain", [name for name in DOMAINS if (SRC / name / "models.py").exists()])
 def test_every_table_is_known_to_alembic(domain: str) -> None:
-    assert import_module(f"src.{domain}.models") in vars(models).values(), (
+    module = import_module(f"src.{domain}.models")
+    assert module in vars(models).values(), (
         f"src/{domain}/models.py: Alembic does not see its tables; import it in src/models.py"
     )
+    # A mapped class has one too.
+    tables = [getattr(value, "__table__", value) for value in vars(module).values()]
+    unseen = [table.name for table in tables if isinstance(table, Table) and table.metadata is not metadata]
+    assert not unseen, (
+        f"src/{domain}/models.py: Alembic does not see {', '.join(unseen)}; give it the metadata of src/database.py"
+    )
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if not path.endswith("/models.py")])
+def test_every_table_is_declared_in_models(path: str) -> None:
+    for node in ast.walk(ast.parse((PROJECT_ROOT / path).read_text())):
+        match node:
+            case ast.Call(func=ast.Name(id="Table") | ast.Attribute(attr="Table")):
+                pytest.fail(f"{path}:{node.lineno}: Alembic does not see this table; move it to the domain's models.py")
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
@@ -164,4 +179,24 @@ async def test_every_table_has_a_model(connection: asyncpg.Connection) -> None:
     assert not orphans, (
         f"alembic/versions: {', '.join(sorted(orphans))} is created, and no src/*/models.py declares it; take it away "
         "in a new revision by drop_or_keep_table, or delete the one that creates it if no database has seen it"
+    )
+
+
+async def test_every_check_of_a_table_is_migrated(connection: asyncpg.Connection) -> None:
+    rows = await connection.fetch("SELECT conname, conrelid::regclass::text FROM pg_constraint WHERE contype = 'c'")
+    migrated = {row["conname"] for row in rows if row["conrelid"] in metadata.tables}
+    declared = {
+        str(check.name)
+        for table in metadata.tables.values()
+        for check in table.constraints
+        if isinstance(check, CheckConstraint)
+    }
+    missing, orphans = ", ".join(sorted(declared - migrated)), ", ".join(sorted(migrated - declared))
+    assert not missing, (
+        f"src/*/models.py: {missing} is in no migration, and make migration does not see it; write it into the new "
+        "revision: op.create_check_constraint, and op.drop_constraint in its downgrade"
+    )
+    assert not orphans, (
+        f"alembic/versions: {orphans} is created, and no src/*/models.py declares it; declare it, or take it away in a "
+        "new revision by op.drop_constraint"
     )
