@@ -42,7 +42,8 @@ migrate: setup ## bring the database to the newest revision
 rollback: setup ## take one revision back; what a table holds is kept
 	@$(WITH_POSTGRES) $(BIN)/alembic downgrade -1
 
-migration: setup ## write a new revision: make migration m="add invoice"
+# It is the difference to the newest revision, so that one has to be applied.
+migration: $(if $(m),migrate,setup) ## write a new revision: make migration m="add invoice"
 	@test -n "$(m)" || { echo 'usage: make migration m="what it does"' >&2; exit 2; }
 	@$(WITH_POSTGRES) $(BIN)/alembic revision --autogenerate --message "$(m)"
 

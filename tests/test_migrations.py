@@ -123,6 +123,15 @@ async def test_the_models_are_what_the_migrations_make_beside_somebody_elses_tab
     assert {f"public.{name}" for name in metadata.tables} <= await tables(connection)
 
 
+def test_a_new_revision_is_compared_with_a_database_that_has_all_the_others() -> None:
+    command = ["make", "--dry-run", "--old-file=setup", "migration", "m=add invoice"]
+    shown = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True).stdout
+    assert [line.partition("alembic ")[2] for line in shown.splitlines() if "alembic " in line] == [
+        "upgrade head",
+        'revision --autogenerate --message "add invoice"',
+    ]
+
+
 async def test_taking_back_what_is_not_there_is_one_clear_line(empty_database: DatabaseSettings) -> None:
     result = await asyncio.to_thread(
         subprocess.run,
