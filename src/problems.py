@@ -81,7 +81,10 @@ def document(error: Exception, scope: Scope) -> bytes:
 def _judge(error: Exception, scope: Scope) -> AppError:
     answer = _classify(error, scope)
     # Of being overloaded the access log says enough: each line takes time that is short.
-    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(answer, exceptions.Overloaded):
+    failed = answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(answer, exceptions.Overloaded)
+    # Its model has let it through: that is for us to mend.
+    refused = isinstance(answer, exceptions.ValidationFailed) and isinstance(error, (DBAPIError, *_OF_DRIVER))
+    if failed or refused:
         _log(answer, error)
     return answer
 
@@ -233,11 +236,17 @@ def _is_unencodable(error: BaseException | None) -> bool:
 
 
 def cause(error: Exception) -> str:
-    """What to log of an outage. The text only of connecting: that of others can hold what people record."""
+    """What to log of an outage. The text only of connecting: that of others can hold what people record.
+
+    Of a value that is refused, the names of the table and of the column or constraint.
+    """
     origin = getattr(error, "driver_exception", None) or error
     sqlstate = getattr(origin, "sqlstate", None) or ""
     told = isinstance(origin, OSError | asyncpg.ClientConfigurationError) or sqlstate.startswith(_OF_CONNECTING)
-    return f"{type(origin).__name__}: {origin}" if told else type(origin).__name__
+    if told:
+        return f"{type(origin).__name__}: {origin}"
+    names = [getattr(origin, f"{kind}_name", None) for kind in ("table", "column", "constraint")]
+    return " ".join([type(origin).__name__, *filter(None, names)])
 
 
 def _log(answer: AppError, error: Exception) -> None:

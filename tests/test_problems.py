@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from src.config import AppSettings, DatabaseSettings
 from src.exceptions import InternalError, NotFound
 from tests.application import run_application
-from tests.audits.factories import AUDITS, create_audit
+from tests.audits.factories import AUDITS, audit_body, create_audit
 
 ORIGIN = {"Origin": "https://app.example"}
 SECRET = "what nobody may see"
@@ -147,4 +147,14 @@ async def test_what_is_stored_in_another_form_is_503_and_not_quoted_in_the_log(
         assert_problem(response, 503, "database-unavailable")
         assert int(response.headers["Retry-After"]) >= 1
     assert "correlation_id" in caplog.text
+    assert "31415926" not in caplog.text + response.text
+
+
+async def test_a_value_that_only_the_database_refuses_is_422_and_its_constraint_is_logged(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    await connection.execute("ALTER TABLE audit ADD CONSTRAINT no_secrets CHECK (entity_id <> '31415926')")
+    response = await client.post(AUDITS, json=audit_body(entity_id="31415926"), headers=ORIGIN)
+    assert_problem(response, 422, "validation-error")
+    assert "validation-error: CheckViolationError audit no_secrets" in caplog.text
     assert "31415926" not in caplog.text + response.text
