@@ -76,7 +76,7 @@ async def test_who_comes_need_not_wait_until_those_who_are_there_have_been_answe
 
     async def ask(client: Connection) -> None:
         await client.send(head("GET", f"{AUDITS}?limit=50"))
-        await client.answer()
+        assert (await client.answer()).status == 200
 
     async def ask_again_and_again() -> None:
         nonlocal answers

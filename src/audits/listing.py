@@ -26,6 +26,7 @@ _LIMIT, _OFFSET = bindparam("limit", type_=Integer), bindparam("offset", type_=I
 # Behind every version that there can be.
 MAX_VERSION = 2**31 - 1
 
+# What of a query a cursor is bound to.
 _BOUND = {*AuditFilter.model_fields, "order"}
 
 _position: TypeAdapter[Position] = TypeAdapter(Position)
