@@ -147,7 +147,7 @@ async def _try_database(engine: AsyncEngine) -> None:
 
 def _spare_the_garbage_collector() -> None:
     """What was made until now stays, so it need not be looked through again. Once for a process."""
-    if not gc.get_freeze_count():
+    if gc.get_threshold()[0] != _GARBAGE_THRESHOLD:
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GARBAGE_THRESHOLD)
