@@ -32,6 +32,12 @@ def pytest_configure() -> None:
         del os.environ[name]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that start programs come first: they take longest, and at the end one core would wait for them."""
+    tests = PROJECT_ROOT / "tests"
+    items.sort(key=lambda item: tests / "scripts" not in item.path.parents and item.path.parent != tests)
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """A server of this session's own, in memory where there is memory to hold files."""
@@ -59,8 +65,7 @@ async def template(cluster: Cluster, administrator: asyncpg.Connection) -> str:
     return TEMPLATE
 
 
-@pytest.fixture
-async def database_settings(
+async def _fresh_database(
     cluster: Cluster, administrator: asyncpg.Connection, template: str
 ) -> AsyncIterator[DatabaseSettings]:
     """Settings for a fresh copy of the migrated database: commits, triggers and races are real in it."""
@@ -68,6 +73,10 @@ async def database_settings(
     await administrator.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     yield settings_for(cluster, name)
     await administrator.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+database_settings = pytest.fixture(_fresh_database, name="database_settings")
+database_of_module = pytest.fixture(_fresh_database, name="database_of_module", scope="module")
 
 
 @pytest.fixture

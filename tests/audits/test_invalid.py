@@ -11,15 +11,32 @@ import httpx2
 import pytest
 
 from src.audits.constants import MAX_DETAILS_BYTES
+from src.config import DatabaseSettings
+from tests.application import run_application
 from tests.audits.factories import AUDITS, audit_body, create_audit
+from tests.conftest import driver_url
 
 JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+async def client(database_of_module: DatabaseSettings) -> AsyncIterator[httpx2.AsyncClient]:
+    """One for all tests here, which write nothing."""
+    async with run_application(database_of_module) as client:
+        await create_audit(client, entity_id="before")
+        yield client
+
+
+@pytest.fixture(scope="module")
+async def connection(database_of_module: DatabaseSettings) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(driver_url(database_of_module))
+    yield connection
+    await connection.close()
 
 
 @pytest.fixture(autouse=True)
 async def nothing_is_written(client: httpx2.AsyncClient, connection: asyncpg.Connection) -> AsyncIterator[None]:
     """Around every test here: the database is unchanged afterwards, and the list is readable."""
-    await create_audit(client, entity_id="before")
     before = await connection.fetch("SELECT * FROM audit")
     yield
     assert await connection.fetch("SELECT * FROM audit") == before

@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from scripts.domain.__main__ import write
+from scripts.domain.__main__ import main, write
 from scripts.domain.names import MAX_LENGTH, SQL_WORDS, Names
 from scripts.domain.render import render
 from src.config import PROJECT_ROOT
@@ -139,7 +139,12 @@ def make_domain(project: Path, *arguments: str, **environment: str) -> str:
 def test_a_name_is_refused_in_one_line_and_never_carried_out(project: Path, value: str) -> None:
     said = f"domain: {value!r} is no name for it: lower-case words joined by underscores are, e.g. purchase_orders"
     assert make_domain(project, f"name={value}") == said
-    assert make_domain(project, "name=spare_parts", f"singular={value}") == said
+    assert not (project / "x").exists()
+
+
+def test_a_singular_is_not_carried_out_either(project: Path) -> None:
+    said = make_domain(project, "name=spare_parts", "singular=$(shell touch x)")
+    assert said.startswith("domain: '$(shell touch x)' is no name for it")
     assert not (project / "x").exists()
 
 
@@ -166,8 +171,8 @@ def test_what_cannot_be_written_whole_is_not_written_at_all(tmp_path: Path) -> N
 
 
 def test_a_project_in_which_a_line_has_no_place_is_refused(project: Path) -> None:
-    main = project / "src" / "main.py"
-    main.write_text(main.read_text().replace("ROUTERS = ", "ALL = "))
+    path = project / "src" / "main.py"
+    path.write_text(path.read_text().replace("ROUTERS = ", "ALL = "))
     with pytest.raises(SystemExit, match=r"^domain: src/main.py: no place for ', spare_parts_router'"):
         render(Names.choose("spare_parts"), project)
 
@@ -182,12 +187,13 @@ def test_a_project_in_which_a_line_has_no_place_is_refused(project: Path) -> Non
     ],
 )
 def test_a_project_that_is_wrong_before_is_one_clear_line_and_left_alone(
-    project: Path, path: str, added: str, reason: str
+    project: Path, monkeypatch: pytest.MonkeyPatch, path: str, added: str, reason: str
 ) -> None:
     with (project / path).open("a") as file:
         file.write(added)
     before = contents(project)
-    made = run(project, "python", "-m", "scripts.domain", "spare_parts")
-    assert made.returncode == 1
-    assert re.fullmatch(f"domain: mend first what is wrong without it: {reason}\n", made.stderr)
+    monkeypatch.setattr("scripts.domain.__main__.PROJECT", project)
+    with pytest.raises(SystemExit) as refused:
+        main("spare_parts")
+    assert re.fullmatch(f"domain: mend first what is wrong without it: {reason}", str(refused.value))
     assert contents(project) == before
