@@ -92,7 +92,7 @@ def _judge(error: Exception, scope: Scope) -> AppError:
 def log_outage(error: BaseException) -> bool:
     """Whether `error` is an outage, which is then logged, and not a fault of ours: for an answer that has begun."""
     origin = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error
-    if not isinstance(origin, (DBAPIError, *_OF_DRIVER, PoolTimeoutError, OSError)):
+    if not isinstance(origin, (DBAPIError, *_OF_DRIVER, PoolTimeoutError, OSError, ValidationError)):
         return False
     answer = _classify(origin, {})
     if answer is not _UNFORESEEN:

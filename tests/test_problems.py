@@ -142,12 +142,25 @@ async def test_what_is_stored_in_another_form_is_503_and_not_quoted_in_the_log(
 ) -> None:
     record = await create_audit(client, correlation_id="31415926")
     await connection.execute("ALTER TABLE audit ALTER COLUMN correlation_id TYPE integer USING correlation_id::integer")
-    for path in (AUDITS, f"{AUDITS}/{record['id']}"):
+    for path in (AUDITS, f"{AUDITS}/{record['id']}", f"{AUDITS}/export"):
         response = await client.get(path, headers=ORIGIN)
         assert_problem(response, 503, "database-unavailable")
         assert int(response.headers["Retry-After"]) >= 1
     assert "correlation_id" in caplog.text
     assert "31415926" not in caplog.text + response.text
+
+
+@pytest.mark.parametrize(
+    "damage", ["hash TYPE text USING 'x'", "hash TYPE integer USING 1", "updated_at TYPE timestamp"]
+)
+async def test_a_column_of_another_type_is_503_for_a_change_too(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection, damage: str
+) -> None:
+    record = await create_audit(client)
+    await connection.execute(f"ALTER TABLE audit ALTER COLUMN {damage}")
+    response = await client.patch(f"{AUDITS}/{record['id']}", json={"status": "failure"}, headers=ORIGIN)
+    assert_problem(response, 503, "database-unavailable")
+    assert int(response.headers["Retry-After"]) >= 1
 
 
 async def test_a_value_that_only_the_database_refuses_is_422_and_its_constraint_is_logged(

@@ -20,11 +20,14 @@ _PIECE_BYTES = 64 * 1024
 
 
 async def open_export(connection: AsyncConnection, query: ExportQuery) -> AsyncIterator[bytes]:
-    """The first rows are fetched here, so that what fails can still be answered with a problem."""
+    """The first rows are fetched here and one is parsed, so that what fails can still be answered with a problem."""
     values = filters.values(query)
     statement = select(AS_JSON).where(*filters.conditions(values)).order_by(*filters.ordering(query.order))
     rows = await connection.stream_scalars(statement, values, execution_options={"yield_per": _ROWS_AT_ONCE})
-    return _write(rows, await rows.fetchmany(_ROWS_AT_ONCE), query.format)
+    first = await rows.fetchmany(_ROWS_AT_ONCE)
+    for row in first[:1]:
+        Audit.model_validate_json(row)
+    return _write(rows, first, query.format)
 
 
 async def _write(rows: AsyncScalarResult[str], first: Sequence[str], form: ExportFormat) -> AsyncIterator[bytes]:

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import (
     MISSING,
     AfterValidator,
+    AwareDatetime,
     BeforeValidator,
     Field,
     StringConstraints,
@@ -183,9 +184,9 @@ class Audit(CustomModel):
     model_config = example(EXAMPLE_RECORD)
 
     id: UUID
-    occurred_at: datetime
-    recorded_at: datetime = Field(description="When the service recorded it.")
-    updated_at: datetime = Field(description="When it was changed last.")
+    occurred_at: AwareDatetime
+    recorded_at: AwareDatetime = Field(description="When the service recorded it.")
+    updated_at: AwareDatetime = Field(description="When it was changed last.")
     action: str
     entity_type: str
     entity_id: str
@@ -268,7 +269,7 @@ class AuditRevision(CustomModel):
 
     version: int
     operation: Operation
-    changed_at: datetime
+    changed_at: AwareDatetime
     changed_by: str | None = Field(description="`X-Actor-Id` of the change.")
     reason: str | None = Field(description="`X-Change-Reason` of the change.")
     record: Audit = Field(description="The record after the change; of a deletion, its last state.")

@@ -225,7 +225,7 @@ async def _lock(connection: AsyncConnection, audit_id: UUID, if_match: IfMatch |
     row = (await connection.execute(statements.LOCK, {"audit_id": audit_id})).one_or_none()
     if row is None:
         raise AuditNotFound
-    locked = _Locked(Audit.model_validate_json(row[0]), row[1])
+    locked = _Locked(Audit.model_validate_json(row[0]), None if row[1] is None else bytes.fromhex(row[1]))
     if if_match:
         if_match.check(locked.audit.version)
     return locked

@@ -38,7 +38,8 @@ AS_OBJECT = as_object(audit.c[name] for name in _FIELDS)
 AS_JSON = cast(AS_OBJECT, Text)
 
 GET = Statement(select(AS_JSON).where(audit.c.id == bindparam("audit_id")))
-LOCK = select(AS_JSON, audit.c.hash).where(audit.c.id == bindparam("audit_id")).with_for_update()
+# As text, so that the database finds out where the hash has another type by now.
+LOCK = select(AS_JSON, func.encode(audit.c.hash, "hex")).where(audit.c.id == bindparam("audit_id")).with_for_update()
 
 
 def _rows(function: FunctionElement[Any], name: str, table: Table, names: Iterable[str]) -> TableValuedAlias:

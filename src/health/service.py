@@ -98,5 +98,5 @@ async def current_revision(connection: AsyncConnection) -> str | None:
     """The revision that Alembic has noted, if it ever ran here."""
     if await connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
         return None
-    revision: str | None = await connection.scalar(text("SELECT version_num FROM alembic_version"))
+    revision: str | None = await connection.scalar(text("SELECT version_num::text FROM alembic_version"))
     return revision

@@ -224,3 +224,20 @@ async def test_a_connection_lost_in_the_middle_of_an_export_breaks_it_off_and_is
     warnings = [line["message"].partition(":")[0] for line in log if line["level"] == "WARNING"]
     assert warnings == ["database-unavailable"]
     assert not [line for line in log if line["level"] == "ERROR" or "exc_info" in line]
+
+
+async def test_a_record_of_another_form_in_the_middle_of_an_export_breaks_it_off_and_is_not_quoted_in_the_log(
+    busy_server: Server, cluster: Cluster
+) -> None:
+    connection = await asyncpg.connect(driver_url(settings_for(cluster, "exports")))
+    await connection.execute("ALTER TABLE audit DROP CONSTRAINT audit_status_check")
+    change_oldest = "UPDATE audit SET status = $1 WHERE id = (SELECT id FROM audit ORDER BY occurred_at, id LIMIT 1)"
+    await connection.execute(change_oldest, "31415926")
+    written = len(busy_server.lines)
+    async with httpx2.AsyncClient(base_url=busy_server.url) as client, client.stream("GET", EXPORT) as response:
+        with pytest.raises(httpx2.RemoteProtocolError, match="incomplete chunked read"):
+            [chunk async for chunk in response.aiter_bytes()]
+    await busy_server.line("stored in another form")
+    assert "31415926" not in "".join(busy_server.lines[written:])
+    await connection.execute(change_oldest, "success")
+    await connection.close()

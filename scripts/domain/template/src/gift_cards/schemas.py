@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import MISSING, Field, StringConstraints, model_validator
+from pydantic import MISSING, AwareDatetime, Field, StringConstraints, model_validator
 
 from scripts.domain.template.src.gift_cards.constants import MAX_DESCRIPTION_LENGTH, MAX_NAME_LENGTH, TEXT_PATTERN
 from src.pagination import COUNT_CAP, Count, PageQuery
@@ -53,8 +53,8 @@ class GiftCard(CustomModel):
     id: UUID
     name: str
     description: str | None
-    created_at: datetime
-    updated_at: datetime = Field(description="When it was changed last.")
+    created_at: AwareDatetime
+    updated_at: AwareDatetime = Field(description="When it was changed last.")
     version: int = Field(description="1 for a new one; each change adds 1.")
 
 
