@@ -124,6 +124,8 @@ class AppSettings(Settings):
                 "REQUEST_BODY_TIMEOUT < REQUEST_TIMEOUT < GRACEFUL_SHUTDOWN_SECONDS must hold, "
                 "so that a stop cuts nothing that would have been answered"
             )
+        if self.place_timeout >= self.request_timeout:
+            raise ValueError("PLACE_TIMEOUT < REQUEST_TIMEOUT must hold, so that a request is told it has no place")
         return self
 
 
@@ -179,6 +181,10 @@ class DatabaseSettings(Settings):
         for name, form in _URL_PARAMETERS.items():
             if name in url.query and not all(re.fullmatch(form, part) for part in _parts(url.query[name])):
                 raise ValueError(f"has a malformed {name}")
+        try:
+            url.set(drivername="postgresql+asyncpg").get_dialect()().create_connect_args(url)
+        except ArgumentError:
+            raise ValueError("has hosts and ports that do not match") from None
         return SecretStr(url.set(drivername="postgresql+asyncpg").render_as_string(hide_password=False))
 
     @model_validator(mode="after")

@@ -122,13 +122,13 @@ def _middleware(settings: AppSettings) -> list[Middleware]:
             expose_headers=_EXPOSED_HEADERS,
         ),
         Middleware(LastResortMiddleware, settings=settings),
+        Middleware(DeadlineMiddleware, settings=settings),
         # Health answers while nothing else does.
         Middleware(
             LoadSheddingMiddleware,
             settings=settings,
             groups=[router.prefix for router in ROUTERS if router.prefix.startswith(API_PREFIX)],
         ),
-        Middleware(DeadlineMiddleware, settings=settings),
     ]
 
 

@@ -1,7 +1,7 @@
 """What surrounds every request, as pure ASGI: ids, the access log, limits, and the last resort for errors.
 
 From the outside in: `RequestContextMiddleware`, `PermissiveCORSMiddleware`, `LastResortMiddleware`,
-`LoadSheddingMiddleware`, `DeadlineMiddleware`. The last resort sits inside CORS, so that a browser can read the problem
+`DeadlineMiddleware`, `LoadSheddingMiddleware`. The last resort sits inside CORS, so that a browser can read the problem
 document of an unforeseen error as well.
 """
 

@@ -1,6 +1,7 @@
 """Request ids, trace ids, CORS, and what a request may take of the process."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -76,7 +77,7 @@ async def test_what_takes_too_long_is_504_and_an_answer_that_has_begun_may_take_
     async def slow() -> StreamingResponse:
         return StreamingResponse(slowly())
 
-    changes = {"request_timeout": 0.2, "request_body_timeout": 0.1}
+    changes = {"request_timeout": 0.2, "request_body_timeout": 0.1, "place_timeout": 0.1}
     async with asyncio.timeout(10), run_with(router, database_settings, **changes) as client:
         response = await client.get(f"{AUDITS}/never", headers={"Origin": "https://app.example"})
         assert (response.status_code, response.json()["code"]) == (504, "request-timeout")
@@ -138,3 +139,27 @@ async def test_some_wait_for_a_place_and_those_beyond_are_refused_before_them(
         assert (response.status_code, response.json()["code"]) == (503, "overloaded")
         leave.set()
         assert [(await request).status_code for request in (holder, waiting)] == [200, 200]
+
+
+async def test_to_wait_for_a_place_is_a_part_of_the_deadline(database_settings: DatabaseSettings) -> None:
+    router, entered, leave = APIRouter(prefix=AUDITS), asyncio.Event(), asyncio.Event()
+
+    @router.get("/held")
+    async def held() -> None:
+        entered.set()
+        await leave.wait()
+
+    @router.get("/never")
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    limits = {"max_in_flight": 1, "place_timeout": 1.9, "request_timeout": 2, "request_body_timeout": 1}
+    async with asyncio.timeout(10), run_with(router, database_settings, **limits) as client:
+        holder = asyncio.create_task(client.get(f"{AUDITS}/held"))
+        await entered.wait()
+        asyncio.get_running_loop().call_later(1.2, leave.set)
+        started = time.monotonic()
+        response = await client.get(f"{AUDITS}/never")
+        assert (response.status_code, response.json()["code"]) == (504, "request-timeout")
+        assert time.monotonic() - started < 2.8
+        assert (await holder).status_code == 200
