@@ -100,7 +100,7 @@ class AppSettings(Settings):
     max_batch_body_bytes: int = Field(4 * 1024 * 1024, ge=1024)
     max_header_bytes: int = Field(16 * 1024, ge=1024)
     max_waiting: int = Field(96, ge=0)
-    place_timeout: float = Field(0.7, ge=0.001)
+    place_timeout: float = Field(0.5, ge=0.001)
     max_connections: int = Field(1000, ge=1)
     request_head_timeout: float = Field(5, gt=0)
     request_body_timeout: float = Field(8, gt=0)
@@ -157,7 +157,7 @@ class DatabaseSettings(Settings):
     database_url: SecretStr
     database_pool_size: int = Field(20, ge=1)
     database_max_overflow: int = Field(0, ge=0)
-    database_pool_timeout: float = Field(0.75, ge=0.001)
+    database_pool_timeout: float = Field(0.4, ge=0.001)
     database_connect_timeout: float = Field(2, ge=0.001)
     database_lock_timeout: float = Field(1, ge=0.001)
     database_statement_timeout: float = Field(1.5, ge=0.001)
