@@ -1,9 +1,11 @@
 """A strict JSON parser: what is malformed, would be rounded or cannot be stored is refused.
 
-RFC 8259 for the syntax, I-JSON (RFC 7493, 2.2) for the numbers.
+RFC 8259 for the syntax, I-JSON (RFC 7493, 2.2 and 2.3) for the numbers and the names.
 """
 
+import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from math import isinf
@@ -24,6 +26,7 @@ _BEYOND_DOUBLE = "beyond_double"
 # Only a text in which this is found can hold a NUL, an infinity or an integer beyond 2^53: the walk through every value
 # in Python is spared for all others.
 _SUSPECT = re.compile(rb"\\u0000|\d[eE]\+?0*\d{3}|\d{16}")
+_SPACED_COLON = re.compile(rb'"[ \t\r\n]++:')
 
 
 def parse(text: bytes | str) -> Any:
@@ -40,8 +43,10 @@ def parse(text: bytes | str) -> Any:
         if "recursion limit" in str(error):
             raise ValidationFailed([_error((), "Nested too deeply", "too_deep")]) from None
         raise MalformedJSON(f"Not JSON: {error}.") from None
-    if _SUSPECT.search(text if isinstance(text, bytes) else text.encode()):
+    sent = text if isinstance(text, bytes) else text.encode()
+    if _SUSPECT.search(sent):
         _refuse_lossy(value)
+    _refuse_repeated_names(sent, value)
     return value
 
 
@@ -49,6 +54,41 @@ def _refuse_crowded(text: bytes) -> None:
     """Counts those within strings too: it need not be exact, and takes no time."""
     if text.count(b"{") + text.count(b"[") > _MOST_CONTAINERS:
         raise ValidationFailed([_error((), f"Has more than {_MOST_CONTAINERS} objects and arrays", "too_many")])
+
+
+class _Object(list[tuple[str, Any]]):
+    """An object as it was sent: with every name as often as it came."""
+
+
+def _refuse_repeated_names(text: bytes, value: Any) -> None:
+    """Of values under one name the parser keeps the last.
+
+    A name ends with a quote and a colon. Where there are more of these than names, some were lost, or are within
+    strings: only then is the text parsed again, which takes five times as long.
+    """
+    if text.count(b'":') == _count_names(value) and not _SPACED_COLON.search(text):
+        return
+    sent = json.loads(text, object_pairs_hook=_Object, parse_int=str, parse_float=str)
+    if errors := list(islice(_repeated_names(sent, ()), _MOST_ERRORS)):
+        raise ValidationFailed(errors)
+
+
+def _count_names(value: Any) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum(map(_count_names, value.values()))
+    if isinstance(value, list):
+        return sum(map(_count_names, value))
+    return 0
+
+
+def _repeated_names(value: list[Any], location: Location) -> Iterator[dict[str, Any]]:
+    if isinstance(value, _Object) and len(dict(value)) < len(value):
+        for name, times in Counter(name for name, _ in value).items():
+            if times > 1:
+                yield _error((*location, name), "This name comes more than once in its object", "repeated_name")
+    for key, item in value if isinstance(value, _Object) else enumerate(value):
+        if isinstance(item, list):
+            yield from _repeated_names(item, (*location, key))
 
 
 def _refuse_lossy(value: Any) -> None:

@@ -87,7 +87,7 @@ BODIES = [
         b'{"a": ' * 33 + b"1" + b"}" * 33, b'{"a": ' * 300 + b"1" + b"}" * 300,
         b'{"a": ' * 100_000 + b"1" + b"}" * 100_000,
         b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", b'{"a": "' + b"b" * 66_000 + b'"}', b"null", b"[]", b"1",
-        b'{"a": [' + b"1e308," * 300 + b"1]}",
+        b'{"a": [' + b"1e308," * 300 + b"1]}", b'{"a": 1, "a": 1}', b'{"a": {"b": [{"c" : 1, "\\u0063": 2}]}}',
     )),
     *(details(text, *MALFORMED) for text in (
         b'{"a": NaN}', b'{"a": Infinity}', b'{"a": -Infinity}', b'{"a": 1e400}', b'{"a": -1e400}',
@@ -127,7 +127,7 @@ QUERIES = [
         "occurred_to=now",
         "occurred_from=2026-01-01T00:00:00+00:00", "details=", "details=1", "details=[]", "details=%7B",
         "details=null",
-        "details=%7B%22a%22:NaN%7D", "details=%7B%22a%22:1e400%7D", "details=%7B%22a%22:%22%5Cu0000%22%7D",
+        "details=%7B%22a%22:NaN%7D", "details=%7B%22a%22:1,%22a%22:2%7D", "details=%7B%22a%22:1e400%7D", "details=%7B%22a%22:%22%5Cu0000%22%7D",
         "details=%7B%22a%22:%22%5Cud800%22%7D", "details=" + quote('{"a":' * 100 + "1" + "}" * 100),
         "details=%7B%7D&details=%7B%7D",
         "nonsense=1", "Limit=1", "limit[]=1", "%FF=1", "limit=%FF", "action=%ED%A0%80", "=", "=1", "%00=1", "a;b",

@@ -52,6 +52,29 @@ def test_an_integer_that_a_double_would_round_is_refused(number: int) -> None:
         json_parser.parse(json.dumps({"a": number}).encode())
 
 
+@pytest.mark.parametrize(
+    ("text", "location"),
+    [
+        ('{"a": 1, "a": 2}', ["a"]),
+        ('{"a": 1, "a": 1}', ["a"]),
+        ('{"a": 1, "\\u0061": 2}', ["a"]),
+        ('{"a" : 1,"a"\n:2}', ["a"]),
+        ('{"b": {"": "\\":", "c": 1, "c": [], "\\":": 0}}', ["b", "c"]),
+        ('[0, {"details": {"x": [{"y": 1, "y": 2}]}}]', [1, "details", "x", 0, "y"]),
+    ],
+)
+def test_a_name_that_comes_twice_is_refused_and_named(text: str, location: list[str | int]) -> None:
+    with pytest.raises(ValidationFailed) as raised:
+        json_parser.parse(text)
+    (error,) = raised.value.extensions["errors"]
+    assert (error["loc"], error["type"]) == (["body", *location], "repeated_name")
+
+
+@pytest.mark.parametrize("text", ['{"a": {"a": 1}, "b": [{"a": 1}, {"a": 2}]}', r'{"a" : "\":", "\":": "\" :"}'])
+def test_a_name_may_come_again_in_another_object(text: str) -> None:
+    assert json_parser.parse(text) == json.loads(text)
+
+
 def test_the_list_of_errors_is_bounded() -> None:
     with pytest.raises(ValidationFailed) as raised:
         json_parser.parse(json.dumps(["\0"] * 5000).encode())
