@@ -29,13 +29,18 @@ _WORKER_PATIENCE = 10
 
 
 def serve(settings: AppSettings) -> None:
-    """Returns when a signal has ended it; SIGHUP replaces several workers one by one, and loses no request."""
+    """Returns when a signal has ended it; SIGHUP replaces several workers one by one, and loses no request.
+
+    With one worker SIGHUP is an end like the others.
+    """
     config = _configure(settings)
     sockets = _listen(settings)
     if settings.workers > 1:
         _Supervisor(config, sockets).run()
         return
     server = Server(config)
+    # There is no other to take over, but what is in flight is finished: unhandled, it would be a kill.
+    signal.signal(signal.SIGHUP, server.handle_exit)
     server.run(sockets)
     if not server.started:
         sys.exit(STARTUP_FAILURE)

@@ -59,7 +59,9 @@ async def test_every_line_of_the_log_is_one_json_object_with_the_fields_it_must_
     assert not any(SECRET in line for line in server.lines)
 
 
-@pytest.mark.parametrize(("number", "workers"), [(signal.SIGTERM, "1"), (signal.SIGTERM, "2"), (signal.SIGINT, "1")])
+@pytest.mark.parametrize(
+    ("number", "workers"), [(signal.SIGTERM, "1"), (signal.SIGTERM, "2"), (signal.SIGINT, "1"), (signal.SIGHUP, "1")]
+)
 async def test_a_signal_ends_the_server_with_success(number: signal.Signals, workers: str) -> None:
     async with run_server(UNREACHABLE, WORKERS=workers) as server:
         async with httpx2.AsyncClient(base_url=server.url) as client:
