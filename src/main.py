@@ -33,7 +33,8 @@ from src.migrations import load_revisions
 
 logger = logging.getLogger(__name__)
 
-ROUTERS = (index.router, health_router, audits_router, ai_router)
+# In the order in which they are asked for a path: each route that is asked before takes 2 us.
+ROUTERS = (health_router, audits_router, ai_router, index.router)
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
