@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -18,6 +19,8 @@ from src.ai.config import AISettings
 from src.audits.config import AuditSettings
 from src.config import PROJECT_ROOT, AppSettings, Settings
 from src.main import create_app
+
+TELLS_MEMORY = Path("/proc/self/statm").exists()
 
 Log = list[dict[str, Any]]
 
@@ -85,6 +88,10 @@ class Server:
         async with asyncio.timeout(20):
             await self._reading
             return await self.process.wait()
+
+    def resident_bytes(self) -> int:
+        """Memory, as Linux tells it."""
+        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * 4096
 
     def tracebacks(self) -> str:
         """Of all that it did not foresee."""

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import httpx2
 import pytest
 
 from src.index import ASSETS_PATH
-from tests.application import Server, run_server
+from tests.application import TELLS_MEMORY, Server, run_server
 from tests.audits.factories import AUDITS
 from tests.test_server import UNREACHABLE
 from tests.wire import connect, head
@@ -154,7 +155,44 @@ async def test_what_is_no_http_behind_other_requests_is_not_answered_in_the_midd
         await connection.send(head("GET", f"{ASSETS_PATH}/swagger-ui-bundle.js") * 20)
         await connection.reader.readuntil(b"\r\n\r\n")
         await connection.send(b"BREW\r\n\r\n")
-        assert b"HTTP/1.1 400" not in await connection.rest()
+        *answers, refusal = (await connection.rest()).split(b"HTTP/1.1 ")
+        # The last of them had not begun when it was found out.
+        assert [answer[:3] for answer in answers[1:]] == [b"200"] * 18
+        assert {len(answer.partition(b"\r\n\r\n")[2]) for answer in answers[1:]} == {len(answers[0])}
+        assert refusal[:3] == b"400"
+
+
+@pytest.mark.parametrize(
+    "wish", ["HTTP/1.0\r\nHost: a\r\nConnection: upgrade", "HTTP/1.1\r\nHost: a\r\nConnection: close, upgrade"]
+)
+async def test_a_wish_for_another_protocol_is_ignored_on_a_connection_that_ends(server: Server, wish: str) -> None:
+    async with asyncio.timeout(5), connect(server.url) as connection:
+        await connection.send(f"GET /health/live {wish}\r\nUpgrade: h2c\r\n\r\n".encode())
+        assert (await connection.answer()).status == 200
+        assert await connection.rest() == b""
+
+
+@pytest.mark.skipif(not TELLS_MEMORY, reason="memory is read from /proc")
+async def test_requests_that_come_at_once_take_little_memory_before_it_is_their_turn() -> None:
+    async with asyncio.timeout(30), run_server(UNREACHABLE) as server, AsyncExitStack() as stack:
+        before = server.resident_bytes()
+        for _ in range(4):
+            greedy = await stack.enter_async_context(connect(server.url))
+            greedy.stop_reading()
+            # More than the buffers between the two can hold come first, so that the others wait.
+            await greedy.send(head("GET", f"{ASSETS_PATH}/swagger-ui-bundle.js") * 10 + head("GET", "/x") * 10_000)
+        async with connect(server.url) as connection:
+            await connection.send(LIVE)
+            assert (await connection.answer()).status == 200
+        assert server.resident_bytes() - before < 25_000_000
+
+
+async def test_requests_that_come_at_once_are_all_answered_in_their_order(server: Server) -> None:
+    ask = head("POST", AUDITS, JSON, "Content-Length: 3") + b"[1]"
+    async with asyncio.timeout(30), connect(server.url) as connection:
+        await connection.send((LIVE + ask) * 1_000)
+        for _ in range(1_000):
+            assert [(await connection.answer()).status for _ in range(2)] == [200, 422]
 
 
 async def test_connections_beyond_their_number_get_only_health_and_are_closed() -> None:

@@ -6,7 +6,6 @@ import io
 import json
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -15,7 +14,7 @@ import pytest
 
 from scripts.postgres import Cluster
 from src.config import DatabaseSettings
-from tests.application import Server, run_application, run_server
+from tests.application import TELLS_MEMORY, Server, run_application, run_server
 from tests.audits.factories import AUDITS, create_audit
 from tests.audits.test_list import INSERT_MANY
 from tests.conftest import driver_url, settings_for
@@ -118,23 +117,18 @@ async def test_an_export_is_of_one_moment(database_settings: DatabaseSettings, c
     assert {record["actor_id"] for record in others} == {"u"}
 
 
-def resident_bytes(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
-
-
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+@pytest.mark.skipif(not TELLS_MEMORY, reason="memory is read from /proc")
 @pytest.mark.parametrize("kind", ["ndjson", "csv"])
 async def test_an_export_of_100_000_records_grows_the_process_by_less_than_20_mb(
     busy_server: Server, kind: str
 ) -> None:
     async with httpx2.AsyncClient(base_url=busy_server.url, timeout=60) as client:
         await client.get(EXPORT, params={"format": kind, "entity_id": "1"})
-        pid = busy_server.process.pid
-        before, most, lines = resident_bytes(pid), 0, 0
+        before, most, lines = busy_server.resident_bytes(), 0, 0
         async with client.stream("GET", EXPORT, params={"format": kind}) as response:
             async for chunk in response.aiter_bytes():
                 lines += chunk.count(b"\n")
-                most = max(most, resident_bytes(pid))
+                most = max(most, busy_server.resident_bytes())
     assert lines == RECORDS + (kind == "csv")
     assert most - before < 20_000_000
 
@@ -149,12 +143,11 @@ async def test_an_export_of_large_records_takes_no_more_memory(
     url = database_settings.database_url.get_secret_value()
     async with run_server(url) as server, httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
         await client.get(EXPORT, params={"entity_id": "1"})
-        pid = server.process.pid
-        before, most, size = resident_bytes(pid), 0, 0
+        before, most, size = server.resident_bytes(), 0, 0
         async with client.stream("GET", EXPORT) as response:
             async for chunk in response.aiter_bytes():
                 size += len(chunk)
-                most = max(most, resident_bytes(pid))
+                most = max(most, server.resident_bytes())
     assert size > 19_000_000
     assert most - before < 30_000_000
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from src.config import DatabaseSettings
-from tests.application import run_server
+from tests.application import TELLS_MEMORY, run_server
 from tests.audits.factories import AUDITS
 from tests.wire import connect, head
 
@@ -17,16 +17,12 @@ PIECE = 64 * 1024
 GROWTH = 20_000_000
 
 
-def resident_bytes(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
-
-
 def most_resident_bytes(pid: int) -> int:
     """The peak since the process began."""
     return int(Path(f"/proc/{pid}/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+@pytest.mark.skipif(not TELLS_MEMORY, reason="memory is read from /proc")
 @pytest.mark.parametrize("path", [AUDITS, f"{AUDITS}/batch"])
 @pytest.mark.parametrize("chunked", [False, True], ids=["declared", "chunked"])
 @pytest.mark.parametrize("filling", [b"a" * PIECE, b"{}," * (PIECE // 3)], ids=["text", "objects"])
@@ -39,7 +35,7 @@ async def test_a_body_of_100_mb_is_413_within_a_second_and_takes_no_memory(
         async with connect(server.url) as warm:
             await warm.send(head("POST", path, JSON, "Content-Length: 2") + b"[]")
             assert (await warm.answer()).status == 422
-        before = resident_bytes(server.process.pid)
+        before = server.resident_bytes()
         async with asyncio.timeout(30), connect(server.url) as connection:
             started = time.monotonic()
             await connection.send(head("POST", path, JSON, length) + (b"" if chunked else b'{"items": ['))
@@ -69,7 +65,7 @@ async def test_the_largest_body_of_the_smallest_values_takes_little(
         async with connect(server.url) as connection:
             await connection.send(head("POST", f"{AUDITS}/batch", JSON, "Content-Length: 2") + b"[]")
             await connection.answer()
-            before = resident_bytes(server.process.pid)
+            before = server.resident_bytes()
             started = time.monotonic()
             await connection.send(head("POST", f"{AUDITS}/batch", JSON, f"Content-Length: {len(body)}") + body)
             answer = await connection.answer()
