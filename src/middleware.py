@@ -139,22 +139,27 @@ class LastResortMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        response_started = False
+        response_started = response_complete = False
 
-        async def note_start(message: Message) -> None:
-            nonlocal response_started
+        async def note_progress(message: Message) -> None:
+            nonlocal response_started, response_complete
             response_started = True
+            response_complete = message["type"] == "http.response.body" and not message.get("more_body", False)
             await send(message)
 
         try:
             self._check_head(scope)
-            await self.app(scope, receive, note_start)
+            await self.app(scope, receive, note_progress)
         except ClientDisconnect:
             return
         except Exception as error:
             if not response_started:
                 await problems.from_exception(error, scope)(scope, receive, send)
-            elif not problems.log_outage(error) or not await _close_connection(scope, receive):
+                return
+            if not problems.log_outage(error):
+                raise
+            # What is complete is not broken off: its connection may have the next request by now.
+            if not response_complete and not await _close_connection(scope, receive):
                 raise
 
     def _check_head(self, scope: Scope) -> None:

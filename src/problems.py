@@ -29,7 +29,8 @@ _METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 _MOST_ERRORS = 20  # of one item
 _LONGEST_NAME = 128
 
-# SQLSTATE (PostgreSQL documentation, appendix A): the whole code first, then its class.
+# SQLSTATE (PostgreSQL documentation, appendix A): the whole code first, then its class; any other is
+# DatabaseUnavailable.
 _BY_SQLSTATE: Mapping[str, type[AppError]] = {
     "57014": exceptions.DatabaseTimeout,  # query_canceled, by statement_timeout
     "55P03": exceptions.DatabaseTimeout,  # lock_not_available, by lock_timeout
@@ -37,14 +38,14 @@ _BY_SQLSTATE: Mapping[str, type[AppError]] = {
     "53": exceptions.DatabaseBusy,  # too_many_connections, out of memory or disk
     "23503": exceptions.Conflict,  # foreign_key_violation
     "23505": exceptions.Conflict,  # unique_violation
-    # 0A: a statement that was prepared before its table changed; it is prepared anew.
-    **dict.fromkeys(("08", "0A", "25", "28", "3D", "42", "54", "55", "57", "58"), exceptions.DatabaseUnavailable),
 }
 _SYNTAX_OR_ACCESS = "42"
 _OF_CONNECTING = ("08", "28", "3D", "53", "57P")
 # Its client error is what a connection raises that the server has just ended, and that is not closed yet.
 _OF_DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-_REFUSED_VALUE = ("22", "23502", "23514")  # data_exception, not_null_violation, check_violation
+# character_not_in_repertoire, untranslatable_character, check_violation. What else it refuses of a value that its model
+# has let through is the fault of a table that is not as the model says, and worth another try when that is mended.
+_REFUSED_VALUE = ("22021", "22P05", "23514")
 
 
 # What every answer of every operation carries, and what every operation can answer besides what it documents.
@@ -221,12 +222,10 @@ def _from_database(error: BaseException | None) -> AppError:
         return exceptions.ValidationFailed(
             [{"loc": ["body"], "msg": "A value cannot be stored as it is", "type": "not_storable"}]
         )
-    kind = _BY_SQLSTATE.get(sqlstate) or _BY_SQLSTATE.get(sqlstate[:2])
-    if kind is None:
-        # Without a code it is asyncpg that refuses: the connection is closed, or closing.
-        return (
-            _UNFORESEEN if sqlstate else exceptions.DatabaseUnavailable("The connection was lost. Try again shortly.")
-        )
+    if not sqlstate:
+        # It is asyncpg that refuses: the connection is closed, or closing.
+        return exceptions.DatabaseUnavailable("The connection was lost. Try again shortly.")
+    kind = _BY_SQLSTATE.get(sqlstate) or _BY_SQLSTATE.get(sqlstate[:2]) or exceptions.DatabaseUnavailable
     return kind(f"{kind.title}. Try again shortly." if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR else kind.title)
 
 

@@ -71,14 +71,20 @@ class _ParsedRequest(Request):
 
 
 async def _read(request: Request, limit: int) -> bytes:
-    """The body, counted as it arrives: `Content-Length` can be absent or wrong."""
+    """The body, counted as it arrives: `Content-Length` can be absent."""
+    if int(request.headers.get("content-length", 0)) > limit:
+        raise _too_large(limit)
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > limit:
-            raise PayloadTooLarge(f"At most {limit} bytes are accepted.")
+            raise _too_large(limit)
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"At most {limit} bytes are accepted.")
 
 
 def _require_json(request: Request) -> None:

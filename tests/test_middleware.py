@@ -9,7 +9,7 @@ from uuid import UUID
 
 import httpx2
 import pytest
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import StreamingResponse
 
 from src.config import AppSettings, DatabaseSettings
@@ -163,3 +163,21 @@ async def test_to_wait_for_a_place_is_a_part_of_the_deadline(database_settings: 
         assert (response.status_code, response.json()["code"]) == (504, "request-timeout")
         assert time.monotonic() - started < 2.8
         assert (await holder).status_code == 200
+
+
+async def test_an_answer_that_is_complete_is_not_broken_off_by_what_fails_after_it(
+    database_settings: DatabaseSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    router = APIRouter(prefix=AUDITS)
+
+    async def lost_at_the_end() -> AsyncIterator[None]:
+        yield
+        raise ConnectionResetError("lost")
+
+    @router.get("/whole", dependencies=[Depends(lost_at_the_end)])
+    async def whole() -> str:
+        return "whole"
+
+    async with run_with(router, database_settings) as client:
+        assert (await client.get(f"{AUDITS}/whole")).json() == "whole"
+    assert "database-unavailable: ConnectionResetError: lost" in caplog.text

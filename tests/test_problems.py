@@ -163,6 +163,26 @@ async def test_a_column_of_another_type_is_503_for_a_change_too(
     assert int(response.headers["Retry-After"]) >= 1
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "ALTER TABLE audit ALTER COLUMN actor_id TYPE varchar(1) USING 'u'",
+        "ALTER TABLE audit ADD COLUMN tenant text NOT NULL",
+        """
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'maintenance'; END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION refuse();
+        """,
+    ],
+)
+async def test_a_table_that_refuses_what_its_model_accepts_is_503(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection, damage: str
+) -> None:
+    await connection.execute(damage)
+    response = await client.post(AUDITS, json=audit_body(), headers=ORIGIN)
+    assert_problem(response, 503, "database-unavailable")
+    assert int(response.headers["Retry-After"]) >= 1
+
+
 async def test_a_value_that_only_the_database_refuses_is_422_and_its_constraint_is_logged(
     client: httpx2.AsyncClient, connection: asyncpg.Connection, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -125,6 +125,12 @@ async def test_a_body_that_the_answer_did_not_wait_for_may_still_arrive(server: 
         assert (await connection.answer()).status == 200
 
 
+async def test_a_body_that_says_it_is_too_long_is_not_waited_for(server: Server) -> None:
+    async with asyncio.timeout(3), connect(server.url) as connection:
+        await connection.send(head("POST", AUDITS, JSON, "Content-Length: 100000000", "Expect: 100-continue"))
+        assert (await connection.answer()).status == 413
+
+
 H2C = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__")
 
 

@@ -13,7 +13,7 @@ class State(StrEnum):
 
 class DatabaseState(StrEnum):
     OK = "ok"
-    # A standby, or a disk that is full: reads are served, but a trail that nothing can be added to is not ready.
+    # A standby, say: reads are served, but a trail that nothing can be added to is not ready.
     READ_ONLY = "read_only"
     UNAVAILABLE = "unavailable"
 

@@ -5,8 +5,6 @@ import time
 from dataclasses import dataclass
 
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from src import __version__
@@ -45,7 +43,7 @@ class DatabaseProbe:
             raise CheckFailed("no answer in time")
         try:
             return probe.result()
-        except (DBAPIError, PoolTimeoutError, OSError) as error:
+        except Exception as error:
             raise CheckFailed(type(error).__name__) from error
 
 
