@@ -7,6 +7,7 @@ missing or malformed ends the process with one line that names the variable and 
 import re
 from decimal import Decimal
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -56,6 +57,8 @@ class Settings(BaseSettings):
             return cls()
         except ValidationError as error:
             raise SystemExit(f"configuration: {describe(error)} (.env.example lists every variable)") from None
+        except UnicodeDecodeError:
+            raise SystemExit("configuration: .env must be UTF-8") from None
 
 
 def describe(error: ValidationError) -> str:
@@ -78,6 +81,8 @@ def total(*seconds: float) -> Decimal:
     return sum((Decimal(str(each)) for each in seconds), Decimal())
 
 
+_LAST_PORT = 65535
+
 Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^\s/]+)$")]
 
 
@@ -90,7 +95,7 @@ class AppSettings(Settings):
 
     environment: Environment = Environment.LOCAL
     host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65535)
+    port: int = Field(8000, ge=0, le=_LAST_PORT)
     workers: int = Field(1, ge=1, le=64)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     cors_origins: Annotated[list[Origin], NoDecode] = ["*"]
@@ -112,6 +117,17 @@ class AppSettings(Settings):
     def accept_any_case(cls, value: Any) -> Any:
         return value.upper() if isinstance(value, str) else value
 
+    @field_validator("forwarded_allow_ips")
+    @classmethod
+    def are_addresses(cls, value: str) -> str:
+        for proxy in filter(None, map(str.strip, value.split(","))):
+            if proxy != "*":
+                try:
+                    ip_network(proxy)
+                except ValueError:
+                    raise ValueError("must be addresses or networks separated by commas, or *") from None
+        return value
+
     @field_validator("cors_origins", mode="before")
     @classmethod
     def split_at_commas(cls, value: Any) -> Any:
@@ -129,6 +145,9 @@ class AppSettings(Settings):
         return self
 
 
+# In milliseconds, an integer of PostgreSQL.
+_Seconds = Annotated[float, Field(ge=0.001, le=2_147_483)]
+
 _URL_FORM = "must look like postgresql://user:password@host:5432/database"
 _SSL_MODES = "disable|allow|prefer|require|verify-ca|verify-full"
 _URL_PARAMETERS = {
@@ -144,6 +163,20 @@ def _parts(value: str | tuple[str, ...]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else value
 
 
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _refuse_impossible(hosts: list[str | None], ports: list[int | None]) -> None:
+    try:
+        for host in hosts:
+            (host or "").encode("idna")
+    except UnicodeError:
+        raise ValueError("has a host that cannot be") from None
+    if not all(port is None or 1 <= int(port) <= _LAST_PORT for port in ports):
+        raise ValueError("has a port that cannot be")
+
+
 class DatabaseSettings(Settings):
     """How the service reaches PostgreSQL. Times are in seconds.
 
@@ -157,15 +190,15 @@ class DatabaseSettings(Settings):
     database_url: SecretStr
     database_pool_size: int = Field(20, ge=1)
     database_max_overflow: int = Field(0, ge=0)
-    database_pool_timeout: float = Field(0.4, ge=0.001)
-    database_connect_timeout: float = Field(2, ge=0.001)
-    database_lock_timeout: float = Field(1, ge=0.001)
-    database_statement_timeout: float = Field(1.5, ge=0.001)
-    database_command_timeout: float = Field(2, ge=0.001)
-    database_idle_timeout: float = Field(5, ge=0.001)
+    database_pool_timeout: _Seconds = 0.4
+    database_connect_timeout: _Seconds = 2
+    database_lock_timeout: _Seconds = 1
+    database_statement_timeout: _Seconds = 1.5
+    database_command_timeout: _Seconds = 2
+    database_idle_timeout: _Seconds = 5
 
     database_stream_pool_size: int = Field(2, ge=1)
-    database_stream_idle_timeout: float = Field(30, ge=0.001)
+    database_stream_idle_timeout: _Seconds = 30
 
     @field_validator("database_url")
     @classmethod
@@ -182,9 +215,10 @@ class DatabaseSettings(Settings):
             if name in url.query and not all(re.fullmatch(form, part) for part in _parts(url.query[name])):
                 raise ValueError(f"has a malformed {name}")
         try:
-            url.set(drivername="postgresql+asyncpg").get_dialect()().create_connect_args(url)
+            hosts = url.set(drivername="postgresql+asyncpg").get_dialect()().create_connect_args(url)[1]
         except ArgumentError:
             raise ValueError("has hosts and ports that do not match") from None
+        _refuse_impossible(*(_listed(hosts.get(name)) for name in ("host", "port")))
         return SecretStr(url.set(drivername="postgresql+asyncpg").render_as_string(hide_password=False))
 
     @model_validator(mode="after")

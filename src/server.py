@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import signal
 import sys
 from functools import partial
@@ -24,6 +25,9 @@ _PARENT_CHECK = 1
 _ACCEPTS = 16
 # Connections that wait to be taken; the system may hold fewer.
 _BACKLOG = 2048
+# Of the process, beside those of its clients: for the database, providers, files and the socket.
+_OTHER_DESCRIPTORS = 256
+_MANY_DESCRIPTORS = 65_536
 # For a worker to start, or to answer its parent.
 _WORKER_PATIENCE = 10
 
@@ -34,6 +38,7 @@ def serve(settings: AppSettings) -> None:
     With one worker SIGHUP is an end like the others.
     """
     config = _configure(settings)
+    config.settings = _fit_connections(settings)
     sockets = _listen(settings)
     if settings.workers > 1:
         _Supervisor(config, sockets).run()
@@ -47,7 +52,7 @@ def serve(settings: AppSettings) -> None:
 
 
 def _configure(settings: AppSettings) -> ServerConfig:
-    config = ServerConfig(
+    return ServerConfig(
         "src.main:create_app",
         factory=True,
         http=BoundedProtocol,
@@ -66,8 +71,30 @@ def _configure(settings: AppSettings) -> ServerConfig:
         callback_notify=partial(_end_with_parent, os.getpid()) if settings.workers > 1 else None,
         timeout_notify=_PARENT_CHECK,
     )
-    config.settings = settings
-    return config
+
+
+def _fit_connections(settings: AppSettings) -> AppSettings:
+    limit = _raise_descriptor_limit(settings.max_connections + _OTHER_DESCRIPTORS)
+    fitting = max(1, limit - _OTHER_DESCRIPTORS)
+    if fitting >= settings.max_connections:
+        return settings
+    logger.warning("MAX_CONNECTIONS is %s instead: no more than %s files may be open (ulimit -n)", fitting, limit)
+    return settings.model_copy(update={"max_connections": fitting})
+
+
+def _raise_descriptor_limit(needed: int) -> int:
+    """Of this process and its workers, as far as the system lets it. Returns the limit.
+
+    The usual one, 1,024, leaves nothing for those who ask for health when others have opened as many connections.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return needed
+    most = max(needed, _MANY_DESCRIPTORS)
+    raised = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    if raised > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+    return max(raised, soft)
 
 
 def _listen(settings: AppSettings) -> list[socket]:
@@ -79,8 +106,11 @@ def _listen(settings: AppSettings) -> list[socket]:
     family = AF_INET6 if ":" in settings.host else AF_INET
     try:
         listening = create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        logger.error("cannot listen: %s", error.strerror)
+    except (OSError, TypeError, UnicodeError) as error:
+        # A name that nobody knows has no errno of the system, and one that cannot be encoded none at all.
+        number = getattr(error, "errno", None) or 0
+        reason = os.strerror(number) if number > 0 else "there is no such host"
+        logger.error("cannot listen at HOST and PORT: %s", reason)
         sys.exit(STARTUP_FAILURE)
     host = f"[{settings.host}]" if family is AF_INET6 else settings.host
     logger.info("listening on http://%s:%s", host, listening.getsockname()[1])

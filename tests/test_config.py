@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -32,6 +33,13 @@ GOOD_URL = f"postgresql://app:{SECRET}@127.0.0.1:1/app"
         ({"DATABASE_URL": f"{GOOD_URL}?port=abc"}, "DATABASE_URL"),
         ({"DATABASE_URL": "postgresql:///app?host=a:1&host=b:2&port=5,6,7"}, "DATABASE_URL"),
         ({"DATABASE_URL": f"{GOOD_URL}?target_session_attrs=bogus"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "postgresql://app@a..b:5432/app"}, "DATABASE_URL"),
+        ({"DATABASE_URL": f"postgresql://app@{'x' * 64}/app"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "postgresql://app@host:70000/app"}, "DATABASE_URL"),
+        ({"DATABASE_URL": f"{GOOD_URL}?port=0"}, "DATABASE_URL"),
+        ({"DATABASE_URL": GOOD_URL, "DATABASE_IDLE_TIMEOUT": "2147484"}, "DATABASE_IDLE_TIMEOUT"),
+        ({"DATABASE_URL": GOOD_URL, "FORWARDED_ALLOW_IPS": "10.0.0.1, 10.0.0.1/8"}, "FORWARDED_ALLOW_IPS"),
+        ({"DATABASE_URL": GOOD_URL, "AI_BREAKER_FAILURES": "10000000000000000000"}, "AI_BREAKER_FAILURES"),
         ({"DATABASE_URL": GOOD_URL, "PORT": SECRET}, "PORT"),
         ({"DATABASE_URL": GOOD_URL, "DATABASE_POOL_TIMEOUT": "inf"}, "DATABASE_POOL_TIMEOUT"),
         ({"DATABASE_URL": GOOD_URL, "WORKERS": "0"}, "WORKERS"),
@@ -146,6 +154,15 @@ def test_env_example_lists_every_variable_with_its_default(
         if value:
             monkeypatch.setenv(name, value)
     assert kind() == defaults
+
+
+def test_a_dotenv_file_that_is_no_utf_8_stops_the_start_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_bytes(b"ENVIRONMENT=\xe9")
+    monkeypatch.setitem(AppSettings.model_config, "env_file", tmp_path / ".env")
+    with pytest.raises(SystemExit, match=r"^configuration: \.env must be UTF-8$"):
+        AppSettings.load()
 
 
 def test_the_dotenv_file_is_found_relative_to_the_project() -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import signal
+import subprocess
+import sys
 import time
 from datetime import datetime
 
@@ -10,7 +12,7 @@ import asyncpg
 import httpx2
 import pytest
 
-from src.config import DatabaseSettings
+from src.config import PROJECT_ROOT, DatabaseSettings
 from tests.application import Log, run_server, start_server_process
 from tests.audits.factories import AUDITS, audit_body
 from tests.audits.test_list import INSERT_MANY
@@ -175,7 +177,7 @@ async def test_a_port_in_use_ends_the_start_with_failure() -> None:
         process = await start_server_process(UNREACHABLE, PORT=server.url.rpartition(":")[2])
         output, _ = await process.communicate()
         assert process.returncode not in (0, None)
-        assert json.loads(output)["message"].startswith("cannot listen: Address already in use")
+        assert json.loads(output)["message"].startswith("cannot listen at HOST and PORT: Address already in")
 
 
 async def test_x_forwarded_for_is_believed_from_a_configured_proxy() -> None:
@@ -185,3 +187,16 @@ async def test_x_forwarded_for_is_believed_from_a_configured_proxy() -> None:
     ):
         await client.get("/health/live", headers={"X-Forwarded-For": "203.0.113.7"})
     assert [line["client"] for line in access_lines(server.log())] == ["203.0.113.7"]
+
+
+FIT = "from src import server; print(server._fit_connections(server.AppSettings(max_connections=1000)).max_connections)"
+
+
+@pytest.mark.parametrize(("limits", "connections"), [("-S 512", "1000"), ("512", "256")])
+def test_as_many_files_may_be_open_as_there_may_be_connections_or_there_are_fewer(
+    limits: str, connections: str
+) -> None:
+    command = ("sh", "-c", f'ulimit -n {limits}; exec "$0" -c "$1"', sys.executable, FIT)
+    fitted = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True)
+    assert fitted.stdout.strip() == connections
+    assert ("MAX_CONNECTIONS is 256 instead" in fitted.stderr) is (connections == "256")

@@ -44,7 +44,7 @@ class AISettings(Settings):
     ai_stream_deadline: float = Field(60, gt=0)
     ai_max_in_flight: int = Field(20, ge=1)
     ai_place_timeout: float = Field(0.5, gt=0)
-    ai_breaker_failures: int = Field(5, ge=1)
+    ai_breaker_failures: int = Field(5, ge=1, le=1_000)
     ai_breaker_window: float = Field(30, gt=0)
     ai_breaker_pause: float = Field(5, gt=0)
 
