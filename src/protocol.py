@@ -35,6 +35,11 @@ class ServerConfig(Config):
 
     settings: AppSettings
 
+    def configure_logging(self) -> None:
+        """In each process. A log that nobody reads any more would fill stderr with a traceback for each line."""
+        super().configure_logging()
+        logging.raiseExceptions = False
+
 
 class _Flow(FlowControl):
     """Nothing more is read while there is something that was read and not parsed."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -187,6 +188,21 @@ async def test_x_forwarded_for_is_believed_from_a_configured_proxy() -> None:
     ):
         await client.get("/health/live", headers={"X-Forwarded-For": "203.0.113.7"})
     assert [line["client"] for line in access_lines(server.log())] == ["203.0.113.7"]
+
+
+def test_a_log_that_nobody_reads_any_more_is_no_reason_to_complain() -> None:
+    command = (sys.executable, "-m", "src")
+    environment = {**os.environ, "DATABASE_URL": UNREACHABLE, "PORT": "0"}
+    with subprocess.Popen(
+        command, cwd=PROJECT_ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as server:
+        assert server.stdout
+        assert server.stderr
+        while b"startup complete" not in server.stdout.readline():
+            pass
+        server.stdout.close()
+        server.terminate()
+        assert b"Logging error" not in server.stderr.read()
 
 
 FIT = "from src import server; print(server._fit_connections(server.AppSettings(max_connections=1000)).max_connections)"
