@@ -6,7 +6,6 @@ All are a matter of the route and not of dependencies, each of which takes 15 us
 import re
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Set
-from email.message import Message
 from inspect import isclass
 from typing import Any, get_origin
 from urllib.parse import unquote_to_bytes
@@ -88,14 +87,19 @@ def _too_large(limit: int) -> PayloadTooLarge:
 
 
 def _require_json(request: Request) -> None:
-    content_type = Message()
     # Several are malformed, and of no type.
-    content_type["content-type"] = ", ".join(request.headers.getlist("content-type"))
-    is_json = re.fullmatch(r"application/([^/+]+\+)*json", content_type.get_content_type())
-    is_utf8 = str(content_type.get_param("charset", "utf-8")).lower() in ("utf-8", "utf8")
-    is_plain = request.headers.get("content-encoding", "identity").lower() == "identity"
-    if not (is_json and is_utf8 and is_plain):
+    media_type, *parameters = ", ".join(request.headers.getlist("content-type")).lower().split(";")
+    is_json = re.fullmatch(r"application/([^/+\s]+\+)*json", media_type.strip())
+    charsets = {value for name, value in map(_parameter, parameters) if name.startswith("charset")}
+    codings = request.headers.getlist("content-encoding")
+    is_plain = all(coding.lower() == "identity" for coding in codings)
+    if not (is_json and charsets <= {"utf-8", "utf8"} and is_plain):
         raise UnsupportedMediaType("Send the body as Content-Type: application/json, in UTF-8, not encoded further.")
+
+
+def _parameter(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    return name.strip(), value.strip().strip('"')
 
 
 def _refuse_unknown_query(request: Request, known: Mapping[str, bool]) -> None:

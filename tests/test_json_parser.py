@@ -81,9 +81,23 @@ def test_the_list_of_errors_is_bounded() -> None:
     assert len(raised.value.extensions["errors"]) == 1000
 
 
-def test_more_objects_and_arrays_than_can_be_afforded_are_refused() -> None:
-    containers = [b"{}", b"[]"] * 100_000
-    assert len(json_parser.parse(b"[" + b",".join(containers[1:]) + b"]")) == 199_999
+@pytest.mark.parametrize("text", [b"[" + b"{}," * 150_000 + b"{}]", b"[" + b"0," * 300_000 + b"0]", b'{"a":' * 300_001])
+def test_more_values_than_can_be_afforded_are_refused(text: bytes) -> None:
     with pytest.raises(ValidationFailed) as refused:
-        json_parser.parse(b"[" + b",".join(containers) + b"]")
+        json_parser.parse(text)
     assert refused.value.extensions["errors"][0]["type"] == "too_many"
+
+
+def test_as_many_values_as_a_large_batch_has_are_taken() -> None:
+    batch = [dict.fromkeys(map(str, range(100)), 0)] * 1_000
+    assert json_parser.parse(json.dumps(batch).encode()) == batch
+
+
+@pytest.mark.parametrize(
+    "inside", ["[" + "9007199254740993," * 1_000 + "0]", '{"b":0,"b":1}', "[" * 150 + '"\\u0000"' + "]" * 150]
+)
+def test_where_an_error_is_is_told_briefly(inside: str) -> None:
+    with pytest.raises(ValidationFailed) as refused:
+        json_parser.parse(f'{{"{"n" * 400_000}": {inside}}}')
+    assert len(json.dumps(refused.value.extensions["errors"])) < 300_000
+    assert refused.value.extensions["errors"][0]["loc"][:2] == ["body", "n" * 128]

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, StringConstraints, TypeAda
 from src import clock
 from src.audits import service
 from src.audits.constants import MAX_IDEMPOTENCY_KEY_LENGTH, MAX_REASON_LENGTH, MAX_TEXT_LENGTH, TEXT_PATTERN
-from src.audits.idempotency import IdempotentRequest, hash_payload
+from src.audits.idempotency import IdempotentRequest
 from src.audits.revisions import Change
 from src.audits.schemas import Audit
 from src.dependencies import StatementDep
@@ -102,7 +102,7 @@ async def get_idempotent_request(
     return IdempotentRequest(
         endpoint=f"{request.method} {request.scope['route'].path_format}",
         key=idempotency_key,
-        payload_hash=hash_payload(await request.json()),
+        payload=await request.json(),
         expires_at=clock.now() + lifetime,
     )
 

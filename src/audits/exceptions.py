@@ -18,6 +18,7 @@ class IdempotencyKeyReused(AppError):
 
 
 class DetailsTooLarge(ValidationFailed):
+    type, message = "details_too_large", f"Must take at most {MAX_DETAILS_BYTES} bytes as PostgreSQL prints it"
+
     def __init__(self, locations: Iterable[tuple[str | int, ...]]) -> None:
-        message = f"Must take at most {MAX_DETAILS_BYTES} bytes as PostgreSQL prints it"
-        super().__init__([{"loc": [*where], "msg": message, "type": "details_too_large"} for where in locations])
+        super().__init__([{"loc": [*where], "msg": self.message, "type": self.type} for where in locations])

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -44,12 +45,13 @@ class IdempotentRequest:
 
     endpoint: str
     key: str
-    payload_hash: bytes
+    payload: Any
     expires_at: datetime
 
-
-def hash_payload(payload: Any) -> bytes:
-    return hashlib.sha256(canonicalize(payload)).digest()
+    @cached_property
+    def payload_hash(self) -> bytes:
+        """Not before somebody asks for it: what is not valid is never hashed."""
+        return hashlib.sha256(canonicalize(self.payload)).digest()
 
 
 def values(request: IdempotentRequest, audit_ids: Sequence[UUID] = ()) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+from pydantic_core import PydanticCustomError, to_json
 
 from src import clock, json_parser
 from src.audits.constants import (
@@ -32,6 +33,7 @@ from src.audits.constants import (
     ExportFormat,
     Operation,
 )
+from src.audits.exceptions import DetailsTooLarge
 from src.exceptions import AppError
 from src.pagination import COUNT_CAP, Count, Order, PageQuery
 from src.schemas import CustomModel, Page, UTCDateTime, example
@@ -62,9 +64,12 @@ def _nests_deeper(value: Any, levels: int) -> bool:
     return levels == 0 or any(_nests_deeper(item, levels - 1) for item in items)
 
 
-def _within_depth(value: dict[str, Any]) -> dict[str, Any]:
+def _within_limits(value: dict[str, Any]) -> dict[str, Any]:
+    """PostgreSQL has the last word on the size, and prints no less than this: what is refused here costs it nothing."""
     if _nests_deeper(value, MAX_DETAILS_DEPTH):
         raise ValueError(f"must nest at most {MAX_DETAILS_DEPTH} levels")
+    if len(to_json(value)) > MAX_DETAILS_BYTES:
+        raise PydanticCustomError(DetailsTooLarge.type, DetailsTooLarge.message)
     return value
 
 
@@ -78,7 +83,7 @@ def _parse_object(value: Any) -> Any:
         raise ValueError(f"must be a JSON object: {error.detail}") from None
 
 
-Details = Annotated[dict[str, Any], AfterValidator(_within_depth)]
+Details = Annotated[dict[str, Any], AfterValidator(_within_limits)]
 
 
 def _as_list(value: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import httpx2
 import pytest
+from pydantic import SecretStr
 
 from src.audits.constants import MAX_DETAILS_BYTES
 from src.config import DatabaseSettings
@@ -215,8 +216,11 @@ async def test_every_name_of_json_is_accepted(client: httpx2.AsyncClient, conten
         {"Content-Type": "application/jsonp"},
         {"Content-Type": "application/+json"},
         {"Content-Type": "application/json; charset=latin-1"},
+        {"Content-Type": "application/json; charset=utf-8; charset=latin-1"},
+        {"Content-Type": "application/json; charset*=x; charset*1*=y"},
         {},
         JSON | {"Content-Encoding": "gzip"},
+        JSON | {"Content-Encoding": "identity, gzip"},
     ],
 )
 async def test_a_body_that_does_not_call_itself_json_is_415(
@@ -245,3 +249,13 @@ async def test_a_patch_that_is_empty_or_not_allowed_is_422(client: httpx2.AsyncC
     response = await client.patch(f"{AUDITS}/{record['id']}", json=changes)
     assert response.status_code == 422
     assert [error["loc"] for error in response.json()["errors"]] == [["body", *changes]]
+
+
+async def test_details_that_are_far_too_large_are_refused_without_the_database() -> None:
+    details = {"a": [1e300] * 100_000}
+    async with run_application(
+        DatabaseSettings(database_url=SecretStr("postgresql://nobody@127.0.0.1:1/none"))
+    ) as client:
+        response = await client.post(f"{AUDITS}/batch", json={"items": [audit_body(details=details)]})
+    assert (response.status_code, response.json()["errors"][0]["type"]) == (422, "details_too_large")
+    assert response.json()["errors"][0]["loc"] == ["body", "items", 0, "details"]
