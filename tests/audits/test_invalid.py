@@ -259,3 +259,11 @@ async def test_details_that_are_far_too_large_are_refused_without_the_database()
         response = await client.post(f"{AUDITS}/batch", json={"items": [audit_body(details=details)]})
     assert (response.status_code, response.json()["errors"][0]["type"]) == (422, "details_too_large")
     assert response.json()["errors"][0]["loc"] == ["body", "items", 0, "details"]
+
+
+@pytest.mark.parametrize("path", [AUDITS, f"{AUDITS}/batch"])
+async def test_an_object_of_more_fields_than_any_model_has_is_one_error(client: httpx2.AsyncClient, path: str) -> None:
+    crowded = dict.fromkeys(map(str, range(1_001)), 0)
+    response = await client.post(path, json=crowded if path == AUDITS else {"items": [audit_body(), crowded]})
+    assert response.status_code == 422
+    assert [error["type"] for error in response.json()["errors"]] == ["too_many"]
