@@ -5,6 +5,7 @@ missing or malformed ends the process with one line that names the variable and 
 """
 
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 from enum import StrEnum
 from ipaddress import ip_network
@@ -159,15 +160,11 @@ _URL_PARAMETERS = {
 }
 
 
-def _parts(value: str | tuple[str, ...]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else value
+def _parts(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else [value]
 
 
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def _refuse_impossible(hosts: list[str | None], ports: list[int | None]) -> None:
+def _refuse_impossible(hosts: Sequence[str | None], ports: Sequence[int | None]) -> None:
     try:
         for host in hosts:
             (host or "").encode("idna")
@@ -209,17 +206,18 @@ class DatabaseSettings(Settings):
             raise ValueError(_URL_FORM) from None
         if url.drivername not in ("postgres", "postgresql", "postgresql+asyncpg"):
             raise ValueError(_URL_FORM)
+        url = url.set(drivername="postgresql+asyncpg")
         if unknown := url.query.keys() - _URL_PARAMETERS.keys():
             raise ValueError(f"does not take the parameter {', '.join(sorted(unknown))}")
         for name, form in _URL_PARAMETERS.items():
             if name in url.query and not all(re.fullmatch(form, part) for part in _parts(url.query[name])):
                 raise ValueError(f"has a malformed {name}")
         try:
-            hosts = url.set(drivername="postgresql+asyncpg").get_dialect()().create_connect_args(url)[1]
+            _, arguments = url.get_dialect()().create_connect_args(url)
         except ArgumentError:
             raise ValueError("has hosts and ports that do not match") from None
-        _refuse_impossible(*(_listed(hosts.get(name)) for name in ("host", "port")))
-        return SecretStr(url.set(drivername="postgresql+asyncpg").render_as_string(hide_password=False))
+        _refuse_impossible(_parts(arguments.get("host")), _parts(arguments.get("port")))
+        return SecretStr(url.render_as_string(hide_password=False))
 
     @model_validator(mode="after")
     def timeouts_fit_together(self) -> Self:

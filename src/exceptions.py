@@ -25,7 +25,11 @@
 A new one is two lines: a class with `status`, `code` and `title`. What it says of this very case is `detail`.
 """
 
+from collections.abc import Sequence
 from typing import Any
+
+_LONGEST_NAME = 128
+_DEEPEST_LOCATION = 17
 
 
 class AppError(Exception):
@@ -96,7 +100,13 @@ class ValidationFailed(AppError):
         """`count`: how many there are, where not all of them are listed."""
         count = count or len(errors)
         listed = "see errors" if count == len(errors) else f"errors lists {len(errors)} of them"
-        super().__init__(f"{count} {'value is' if count == 1 else 'values are'} not valid; {listed}.", errors=errors)
+        brief = [error | {"loc": _brief(error["loc"])} for error in errors]
+        super().__init__(f"{count} {'value is' if count == 1 else 'values are'} not valid; {listed}.", errors=brief)
+
+
+def _brief(location: Sequence[str | int]) -> list[str | int]:
+    """Where an error is: a name can be a mebibyte, and stand in the location of a thousand errors."""
+    return [part[:_LONGEST_NAME] if isinstance(part, str) else part for part in location[:_DEEPEST_LOCATION]]
 
 
 class InvalidCursor(ValidationFailed):

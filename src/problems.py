@@ -27,7 +27,6 @@ MEDIA_TYPE = "application/problem+json"
 _METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 _MOST_ERRORS = 20  # of one item
-_LONGEST_NAME = 128
 
 # SQLSTATE (PostgreSQL documentation, appendix A): the whole code first, then its class; any other is
 # DatabaseUnavailable.
@@ -95,10 +94,8 @@ def log_outage(error: BaseException) -> bool:
     origin = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error
     if not isinstance(origin, (DBAPIError, *_OF_DRIVER, PoolTimeoutError, OSError, ValidationError)):
         return False
-    answer = _classify(origin, {})
-    if answer is not _UNFORESEEN:
-        _log(answer, origin)
-    return answer is not _UNFORESEEN
+    _log(_classify(origin, {}), origin)
+    return True
 
 
 def install(app: FastAPI) -> None:
@@ -187,8 +184,7 @@ def _first_of_each(errors: Sequence[Any]) -> Iterator[Any]:
 
 
 def _without_input(item: Mapping[str, Any]) -> dict[str, Any]:
-    location = [part[:_LONGEST_NAME] if isinstance(part, str) else part for part in item["loc"]]
-    return {"loc": location, "msg": item["msg"].removeprefix("Value error, "), "type": item["type"]}
+    return {"loc": item["loc"], "msg": item["msg"].removeprefix("Value error, "), "type": item["type"]}
 
 
 def _from_http(error: HTTPException, scope: Scope) -> AppError:

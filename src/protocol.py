@@ -59,7 +59,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, config: ServerConfig, *arguments: Any, **options: Any) -> None:
         super().__init__(config, *arguments, **options)
         self.settings = config.settings
-        # What is being received, told by its seconds: a head, then a body, then nothing while the answer is made.
+        # The seconds for what is being received: a head, then a body, then nothing while the answer is made.
         self._patience: float | None = self.settings.request_head_timeout
         self._phase = 0
         self._in_head = True

@@ -24,7 +24,6 @@ from src.exceptions import PayloadTooLarge, UnsupportedMediaType, ValidationFail
 # RFC 9110, 5.3: only what is a list may come as several lines.
 _LISTS = ("If-Match", "If-None-Match")
 
-
 _MOST_FIELDS = 1_000
 
 
@@ -64,9 +63,9 @@ class BatchJSONRoute(StrictJSONRoute):
 
 
 def _refuse_crowded_objects(body: Any) -> None:
-    """The body, or what is in a list of it: no model has so many fields, and each unknown one makes an error first.
+    """No model has so many fields, neither of a body nor of an item in it, and each that is unknown makes an error.
 
-    100,000 of them held everybody up for a second.
+    100,000 of these held everybody up for a second.
     """
     lists = [value for value in body.values() if isinstance(value, list)] if isinstance(body, dict) else []
     for candidate in chain([body], *lists):
@@ -109,6 +108,7 @@ def _require_json(request: Request) -> None:
     # Several are malformed, and of no type.
     media_type, *parameters = ", ".join(request.headers.getlist("content-type")).lower().split(";")
     is_json = re.fullmatch(r"application/([^/+\s]+\+)*json", media_type.strip())
+    # With `charset*` and `charset*0` (RFC 2231), which nobody needs for it.
     charsets = {value for name, value in map(_parameter, parameters) if name.startswith("charset")}
     codings = request.headers.getlist("content-encoding")
     is_plain = all(coding.lower() == "identity" for coding in codings)

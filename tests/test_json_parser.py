@@ -94,10 +94,16 @@ def test_as_many_values_as_a_large_batch_has_are_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    "inside", ["[" + "9007199254740993," * 1_000 + "0]", '{"b":0,"b":1}', "[" * 150 + '"\\u0000"' + "]" * 150]
+    ("inside", "at_most"),
+    [
+        ("[" + "9007199254740993," * 1_000 + "0]", 300_000),
+        ('{"b":0,"b":1}', 1_000),
+        # Each of a thousand errors lies 150 names deep.
+        (f'{{"{"d" * 128}":' * 150 + "[" + "9007199254740993," * 1_000 + "0]" + "}" * 150, 3_000_000),
+    ],
 )
-def test_where_an_error_is_is_told_briefly(inside: str) -> None:
+def test_where_an_error_is_is_told_briefly(inside: str, at_most: int) -> None:
     with pytest.raises(ValidationFailed) as refused:
         json_parser.parse(f'{{"{"n" * 400_000}": {inside}}}')
-    assert len(json.dumps(refused.value.extensions["errors"])) < 300_000
+    assert len(json.dumps(refused.value.extensions["errors"])) < at_most
     assert refused.value.extensions["errors"][0]["loc"][:2] == ["body", "n" * 128]
