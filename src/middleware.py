@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from src import observability, problems
 from src.config import AppSettings
 from src.exceptions import AppError, HeadersTooLarge, Overloaded, RequestIncomplete, RequestTimeout, URITooLong
-from src.identifiers import new_id
+from src.identifiers import new_request_id
 
 access_logger = logging.getLogger("src.access")
 
@@ -92,7 +92,7 @@ def _head_only(send: Send) -> Send:
 
 
 def _request_id(offered: bytes) -> str:
-    return offered.decode() if _REQUEST_ID.fullmatch(offered) else str(new_id())
+    return offered.decode() if _REQUEST_ID.fullmatch(offered) else new_request_id()
 
 
 def _trace_id(traceparent: bytes) -> str | None:

@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from src import problems
 from src.config import AppSettings
 from src.exceptions import AppError, HeadersTooLarge, MalformedRequest, RequestIncomplete, URITooLong
-from src.identifiers import new_id
+from src.identifiers import new_request_id
 from src.middleware import CLOSE_CONNECTION, SURPLUS_CONNECTION
 
 logger = logging.getLogger(__name__)
@@ -213,7 +213,7 @@ class BoundedProtocol(HttpToolsProtocol):
             running.message_event.set()
             if running.response_started:
                 return
-        request_id = str(new_id())
+        request_id = new_request_id()
         logger.info("refused: %s", error.code, extra={"status": error.status, "request_id": request_id})
         response = problems.respond(error, "", request_id)
         response.headers["X-Request-ID"] = request_id
