@@ -89,8 +89,11 @@ def _list_times(
         for size, connection in connections.items():
             started = time.perf_counter()
             connection.request("GET", paths[size])
-            connection.getresponse().read()
+            response = connection.getresponse()
+            answer = response.read()
             times[size].append((time.perf_counter() - started) * 1000)
+            if response.status != 200 or not json.loads(answer)["items"]:
+                raise SystemExit(f"bench: {paths[size]} answered {response.status}: {answer[:500]!r}")
     for connection in connections.values():
         connection.close()
     return {size: statistics.median(of_size) for size, of_size in times.items()}
