@@ -12,5 +12,5 @@ def new_id() -> UUID:
 
 
 def new_request_id() -> str:
-    """The same as text, without a `UUID` on the way, which takes 12 us of each request more."""
+    """Such an id as text; to make a `UUID` on the way takes 12 us of each request (by a profile under load)."""
     return str(uuid_utils.uuid7())
