@@ -8,7 +8,6 @@ import logging
 import os
 import sys
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
 from scripts.postgres import Cluster, postgres
@@ -47,17 +46,14 @@ def main() -> None:
 def _at_ten_thousand(cluster: Cluster, log: Path) -> list[Figure]:
     url = asyncio.run(fresh_copy(cluster, FEW, "measured"))
     figures = measures.start(url, log)
-    with ExitStack() as stack:
-        service, baseline, empty = (
-            stack.enter_context(serve(module, url, log))
-            for module in (measures.SERVICE, measures.BASELINE, measures.EMPTY)
-        )
+    with serve(measures.SERVICE, url, log) as service, serve(measures.BASELINE, url, log) as baseline:
         measures.check_same_answers(service, baseline)
-        with serve(measures.BASELINE, url, log, POOL_RESET="yes") as usual:
-            figures += measures.cost(service, baseline, usual, empty)
+        figures += measures.parts(service, baseline, url, log)
+        with serve(measures.BASELINE, url, log, POOL_RESET="yes") as resetting:
+            figures += measures.cost(service, baseline, resetting)
         figures += measures.latency(service, baseline)
         figures += measures.batch(service, url)
-        figures.append(measures.peak_memory(service, baseline))
+        figures.append(measures.peak_memory(service))
     crowded = asyncio.run(fresh_copy(cluster, FEW, "crowded"))
     with serve(measures.SERVICE, crowded, log) as service:
         figures += measures.crowd(service)

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import logging
+from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
@@ -17,7 +18,8 @@ from tests.benchmarks.servers import driver_url
 
 logger = logging.getLogger(__name__)
 
-# As records come in: ids and times rise together, half a minute apart. What is rare has as many matches at any size.
+BETWEEN_RECORDS = timedelta(seconds=30)
+# As records come in: ids and times rise together. What is rare has as many matches at any size.
 SEED = """
     INSERT INTO audit (
         id, occurred_at, recorded_at, updated_at, action, entity_type, entity_id, actor_type, actor_id, status,
@@ -39,7 +41,7 @@ SEED = """
         jsonb_build_object('ip', '10.0.' || n % 255 || '.' || n / 255 % 255, 'amount', jsonb_build_object(
             'from', n % 1000, 'to', n % 1000 + 20), 'tenant', 't-' || n % greatest($1 / 100, 1), 'note', md5(n::text))
     FROM (
-        SELECT n, timestamptz '2026-06-01Z' - ($1 - n) * interval '30 seconds' AS at FROM generate_series(1, $1) AS n
+        SELECT n, timestamptz '2026-06-01Z' - ($1 - n) * $3::interval AS at FROM generate_series(1, $1) AS n
     ) AS numbered
 """
 _RARE = 30  # records of each rare kind
@@ -89,7 +91,7 @@ async def _fill(url: str, rows: int) -> None:
         ]
         for definition in indexes:
             await connection.execute(f"DROP INDEX {definition.split()[2]}")
-        await connection.execute(SEED, rows, max(rows // _RARE, 8))
+        await connection.execute(SEED, rows, max(rows // _RARE, 8), BETWEEN_RECORDS)
         for definition in indexes:
             await connection.execute(definition)
         await connection.execute("VACUUM (FREEZE, ANALYZE) audit")
@@ -100,4 +102,4 @@ async def _fill(url: str, rows: int) -> None:
 def _fingerprint() -> str:
     """A database of another seed or another schema is of no use."""
     revisions = sorted(path.name for path in Path(PROJECT_ROOT, "alembic", "versions").glob("*.py"))
-    return hashlib.sha256(repr((SEED, _RARE, revisions)).encode()).hexdigest()[:8]
+    return hashlib.sha256(repr((SEED, _RARE, BETWEEN_RECORDS, revisions)).encode()).hexdigest()[:8]

@@ -1,4 +1,9 @@
-"""An empty FastAPI route behind the service's middleware and log: what `/health/live` is measured against."""
+"""An empty FastAPI route behind the service's middleware and log: what `/health/live` is measured against.
+
+`BARE=yes` leaves the middleware out, and its log with it.
+"""
+
+import os
 
 import uvicorn
 from fastapi import FastAPI
@@ -8,7 +13,8 @@ from src.config import AppSettings
 from src.observability import logging_config
 
 settings = AppSettings.load()
-app = FastAPI(openapi_url=None, middleware=main._middleware(settings))  # noqa: SLF001 (the very same, not a copy)
+middleware = [] if os.environ.get("BARE") else main._middleware(settings)  # noqa: SLF001 (the very same, not a copy)
+app = FastAPI(openapi_url=None, middleware=middleware)
 
 
 @app.get("/health/live")

@@ -7,12 +7,14 @@ import statistics
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 from src.audits import listing
 from src.audits.schemas import Audit, AuditQuery
+from tests.benchmarks.databases import BETWEEN_RECORDS
 from tests.benchmarks.measures import SERVICE
 from tests.benchmarks.report import Figure
 from tests.benchmarks.servers import AUDITS, Server, fetch, serve
@@ -21,14 +23,27 @@ logger = logging.getLogger(__name__)
 
 LIST_ROUNDS = 120
 UNFILTERED = ("no filter", "oldest first", "deep cursor")
-REACH_THE_CAP = (*UNFILTERED, "action, common", "action, prefix", "entity_type, common")
+REACH_THE_CAP = (
+    *UNFILTERED,
+    "action, common",
+    "action, prefix",
+    "entity_type, common",
+    "actor_type, common",
+    "status, common",
+    "occurred_from, half of all",
+)
 
 
-def filters(server: Server) -> dict[str, dict[str, Any]]:
-    """Lists, each of which an index serves. What is rare matches as many records in a table of any size."""
-    newest = json.loads(fetch(server.port, f"{AUDITS}?limit=1"))["items"][0]
-    deep = json.loads(fetch(server.port, f"{AUDITS}?limit=1&offset=5000&count=none"))["items"][0]
-    cursor = listing.encode_position(AuditQuery(), Audit.model_validate_json(json.dumps(deep)))
+def filters(server: Server, rows: int) -> dict[str, dict[str, Any]]:
+    """Lists, each of which an index serves.
+
+    What is rare matches as many records in a table of any size; of what is common there are more in a larger one.
+    """
+    newest = _first(server, {})
+    middle = datetime.fromisoformat(newest["occurred_at"]) - rows // 2 * BETWEEN_RECORDS
+    cursor = listing.encode_position(
+        AuditQuery(), Audit.model_validate_json(json.dumps(_first(server, {"occurred_to": middle.isoformat()})))
+    )
     return {
         "no filter": {},
         "oldest first": {"order": "asc"},
@@ -40,29 +55,40 @@ def filters(server: Server) -> dict[str, dict[str, Any]]:
         "entity_type, common": {"entity_type": "invoice"},
         "entity_id": {"entity_id": newest["entity_id"]},
         "actor_type": {"actor_type": "system"},
+        "actor_type, common": {"actor_type": "user"},
         "actor_id": {"actor_id": newest["actor_id"]},
         "status": {"status": "pending"},
         "status, 2 in 100": {"status": "failure"},
+        "status, common": {"status": "success"},
         "correlation_id": {"correlation_id": "c-7"},
         "occurred_from and occurred_to": {
             "occurred_from": "2026-05-30T00:00:00Z",
             "occurred_to": "2026-05-30T01:00:00Z",
         },
+        "occurred_from, half of all": {"occurred_from": middle.isoformat()},
         "details": {"details": json.dumps({"tenant": newest["details"]["tenant"]})},
+        "details, 1 in 1,000": {"details": json.dumps({"amount": {"from": 17}})},
     }
+
+
+def _first(server: Server, query: Mapping[str, str]) -> dict[str, Any]:
+    answer = fetch(server.port, f"{AUDITS}?{urlencode({**query, 'limit': 1, 'count': 'none'})}")
+    record: dict[str, Any] = json.loads(answer)["items"][0]
+    return record
 
 
 def scale(urls: Mapping[int, str], log: Path) -> list[Figure]:
     """The same lists at ten thousand records and at many more; a capped count beside a hundred thousand.
 
-    One at a time, the sizes in turn, on a connection that stays open. With a filter a count has more to count where
-    more records match: counts are compared where the cap is reached at both sizes.
+    One at a time, the sizes in turn, on a connection that stays open. A list is compared without its count, because
+    with a filter that has more to count where more records match, up to the cap; the count is compared where the cap is
+    reached at both sizes.
     """
     figures = []
     few, medium, many = urls
     with ExitStack() as stack:
         servers = {size: stack.enter_context(serve(SERVICE, url, log)) for size, url in urls.items()}
-        queries = {size: filters(server) for size, server in servers.items()}
+        queries = {size: filters(server, size) for size, server in servers.items()}
         for name in queries[few]:
             logger.info("lists: %s", name)
             times = {count: _list_times(servers, queries, name, count) for count in ("none", "capped")}

@@ -6,6 +6,7 @@ the machine does meanwhile falls on both.
 
 import json
 import logging
+import resource
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from typing import Any
 from tests.benchmarks import copying
 from tests.benchmarks.load import Load, Result, run
 from tests.benchmarks.report import Figure
-from tests.benchmarks.servers import AUDITS, Server, fetch, serve
+from tests.benchmarks.servers import AUDITS, Server, busy_seconds, fetch, serve
 
 logger = logging.getLogger(__name__)
 
@@ -43,12 +44,16 @@ RECORD = {
 class Call:
     name: str
     paths: Sequence[str]
-    at_most: float
+    at_most: float | None = None
     body: str | None = None
 
     def load(self, server: Server, **changes: Any) -> Load:
         given: dict[str, Any] = {"connections": CONNECTIONS, "seconds": SECONDS, "body": self.body} | changes
         return Load(server.port, self.paths, **given)
+
+
+LIVE = Call("/health/live", ["/health/live"], 1.2)
+HEALTH = Call("/health", ["/health"])
 
 
 def calls(server: Server) -> list[Call]:
@@ -66,8 +71,12 @@ def check_same_answers(service: Server, baseline: Server) -> None:
     for call in calls(service):
         body = call.body.encode() if call.body else None
         one, other = (_comparable(fetch(server.port, call.paths[0], body)) for server in (service, baseline))
-        if one != other:
+        cursors = [page.pop("next_cursor", None) for page in (one, other)]
+        if one != other or not _continue_alike(service, cursors):
             raise SystemExit(f"bench: {call.name}: the service and the baseline do not answer the same")
+    one, other = (_lines(fetch(server.port, f"{AUDITS}/export?format=ndjson")) for server in (service, baseline))
+    if one != other:
+        raise SystemExit("bench: export: the service and the baseline do not answer the same")
 
 
 def _comparable(answer: bytes) -> Any:
@@ -75,31 +84,60 @@ def _comparable(answer: bytes) -> Any:
     value = json.loads(answer.replace(b"+00:00", b"Z"))
     if "id" in value and value["action"] == RECORD["action"] and value["entity_id"] == RECORD["entity_id"]:
         return value | dict.fromkeys(("id", "recorded_at", "updated_at"))
-    return value | {"next_cursor": None}
+    return value
 
 
-def cost(service: Server, baseline: Server, usual: Server, empty: Server) -> list[Figure]:
+def _continue_alike(service: Server, cursors: list[str | None]) -> bool:
+    """Cursors write their time in two ways too; the service has to take both for the same place."""
+    one, other = (fetch(service.port, f"{AUDITS}?cursor={cursor}") if cursor else None for cursor in cursors)
+    return one == other
+
+
+def _lines(answer: bytes) -> list[Any]:
+    return [_comparable(line) for line in answer.splitlines()]
+
+
+def cost(service: Server, baseline: Server, resetting: Server) -> list[Figure]:
     """CPU of the server process for each request, and how many there are in a second when many clients ask.
 
-    `usual` is the baseline with the pool as it comes: for comparison, the targets are of the other.
+    `resetting` is the baseline with the pool as it comes: for comparison, the targets are of the other.
     """
-    logger.info("cost of /health/live")
-    live = Call("/health/live, beside an empty FastAPI route", ["/health/live"], 1.2)
-    figures = _costs(live, service, empty)
+    figures = []
     for call in calls(service):
         logger.info("cost of %s", call.name)
-        figures += _costs(call, service, baseline)
-        _, (cpu, _) = _in_turns([partial(_cpu, server, call) for server in (service, usual)], rounds=2)
-        figures.append(Figure(f"{call.name}: CPU, beside a pool that resets", "us", figures[-2].service, cpu))
+        ours, theirs, usual = _costs(call, service, baseline, resetting)
+        figures += [
+            Figure(f"{call.name}: CPU", "us", ours[0], theirs[0], at_most=call.at_most),
+            Figure(f"{call.name}: CPU, beside a pool that resets", "us", ours[0], usual[0]),
+            Figure(f"{call.name}: throughput", "1/s", ours[1], theirs[1]),
+        ]
     return figures
 
 
-def _costs(call: Call, service: Server, reference: Server) -> list[Figure]:
-    ours, theirs = _in_turns([partial(_cpu, server, call) for server in (service, reference)])
+def parts(service: Server, baseline: Server, url: str, log: Path) -> list[Figure]:
+    """CPU of an answer without content, from nothing but the server to all that surrounds a request here."""
+    logger.info("cost of /health/live, and of what is around it")
+    with (
+        serve(EMPTY, url, log, BARE="yes") as bare,
+        serve(EMPTY, url, log, LOG_LEVEL="WARNING") as silent,
+        serve(EMPTY, url, log) as empty,
+    ):
+        none, framework, middleware, logged, live = _costs(LIVE, baseline, bare, silent, empty, service)
     return [
-        Figure(f"{call.name}: CPU", "us", ours[0], theirs[0], at_most=call.at_most),
-        Figure(f"{call.name}: throughput", "1/s", ours[1], theirs[1]),
+        Figure("answer without content, raw ASGI: CPU", "us", none[0]),
+        Figure("the same, an empty FastAPI route: CPU", "us", framework[0]),
+        Figure("the same, behind the service's middleware, access log off: CPU", "us", middleware[0]),
+        Figure("the same, access log on: CPU", "us", logged[0]),
+        Figure(
+            "/health/live, beside an empty FastAPI route with all of it: CPU", "us", live[0], logged[0], LIVE.at_most
+        ),
+        Figure("/health/live, beside an empty FastAPI route with all of it: throughput", "1/s", live[1], logged[1]),
     ]
+
+
+def _costs(call: Call, *servers: Server) -> list[list[float]]:
+    """CPU microseconds of a request, and requests per second, of each server."""
+    return _in_turns([partial(_cpu, server, call) for server in servers])
 
 
 def _cpu(server: Server, call: Call) -> tuple[float, float]:
@@ -147,9 +185,8 @@ def _percentiles(server: Server, call: Call) -> tuple[float, ...]:
 def crowd(service: Server) -> list[Figure]:
     """The numbers of the specification, with 100 clients that ask again at once; records are added at the end."""
     _, page, create = calls(service)
-    health = Call("/health", ["/health"], 0)
     figures, errors = [], 0
-    for call, percentile, bound in ((health, "p99", 100), (page, "p95", 200), (create, "p95", 500)):
+    for call, percentile, bound in ((HEALTH, "p99", 100), (page, "p95", 200), (create, "p95", 500)):
         logger.info("100 clients: %s", call.name)
         results = [run(call.load(service, connections=100)) for _ in range(3)]
         errors += sum(result.errors for result in results)
@@ -195,19 +232,41 @@ def _export(server: Server, path: str) -> tuple[float, ...]:
 
 
 def workers(database_url: str, log: Path) -> list[Figure]:
+    """Two workers beside one, and who has the two cores meanwhile."""
     figures = []
     with ExitStack() as stack:
         one, two = (stack.enter_context(serve(SERVICE, database_url, log, workers=count)) for count in (1, 2))
-        live = Call("/health/live", ["/health/live"], 0)
-        for call in (live, calls(one)[0]):
+        for call in (LIVE, calls(one)[0]):
             logger.info("two workers: %s", call.name)
-            ours, theirs = _in_turns([partial(_throughput, server, call) for server in (two, one)], rounds=3)
-            figures.append(Figure(f"{call.name}: two workers beside one", "1/s", ours[0], theirs[0], at_least=1.7))
+            ours, theirs = _in_turns([partial(_shares, server, call) for server in (two, one)])
+            title = f"{call.name}, two workers"
+            figures.append(Figure(f"{title}, beside one", "1/s", ours[0], theirs[0], at_least=1.7))
+            for name, share, of_one in zip(
+                ("the busier worker", "all workers", "the load", "PostgreSQL and the rest"),
+                ours[1:],
+                theirs[1:],
+                strict=True,
+            ):
+                figures.append(Figure(f"{title}: {name}", "cores", share, of_one))
     return figures
 
 
-def _throughput(server: Server, call: Call) -> tuple[float, ...]:
-    return (_mostly_successful(run(call.load(server, connections=64))).per_second,)
+def _shares(server: Server, call: Call) -> tuple[float, ...]:
+    """Requests per second; cores that the busier worker had, all workers, the load, and everything else."""
+    started, busy, load = time.perf_counter(), busy_seconds(), _load_seconds()
+    before = server.cpu_seconds_each()
+    result = _mostly_successful(run(call.load(server, connections=64)))
+    each = [after - first for after, first in zip(server.cpu_seconds_each(), before, strict=True)]
+    workers, load = sum(each), _load_seconds() - load
+    seconds = time.perf_counter() - started
+    rest = busy_seconds() - busy - workers - load
+    return (result.per_second, *(share / seconds for share in (max(each), workers, load, rest)))
+
+
+def _load_seconds() -> float:
+    """CPU of the processes that this one has waited for: the generators."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def start(database_url: str, log: Path) -> list[Figure]:
@@ -223,5 +282,6 @@ def start(database_url: str, log: Path) -> list[Figure]:
     ]
 
 
-def peak_memory(service: Server, baseline: Server) -> Figure:
-    return Figure("peak memory", "MB", service.memory_mb("VmHWM"), baseline.memory_mb("VmHWM"))
+def peak_memory(service: Server) -> Figure:
+    """Without a reference: the baseline imports the service's statements, and with them most of what it holds."""
+    return Figure("peak memory", "MB", service.memory_mb("VmHWM"))

@@ -41,7 +41,11 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """User and system time of all threads so far, in steps of 10 ms."""
-        return sum(_cpu_seconds(pid) for pid in self.processes)
+        return sum(self.cpu_seconds_each())
+
+    def cpu_seconds_each(self) -> list[float]:
+        """The same of each process that answers."""
+        return [_cpu_seconds(pid) for pid in self.processes]
 
     def memory_mb(self, kind: str = "VmRSS") -> float:
         """Of the largest process; `VmHWM` is the most it ever had."""
@@ -51,6 +55,13 @@ class Server:
 def _cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def busy_seconds() -> float:
+    """CPU that all processes of the machine had so far."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().partition("\n")[0].split()[1:]]
+    user, nice, system, _idle, _iowait, interrupts, soft_interrupts = fields[:7]
+    return (user + nice + system + interrupts + soft_interrupts) / _TICKS
 
 
 def _status_kb(pid: int, name: str) -> int:
@@ -63,15 +74,15 @@ def serve(module: str, database_url: str, log: Path, *, workers: int = 1, **vari
     """`python -m module` in its production form, with its log in a file."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
+    # Nothing of the caller's: what is measured is what is deployed.
     environment = {
-        **os.environ,
-        **variables,
         "DATABASE_URL": database_url,
         "ENVIRONMENT": "production",
         "HOST": "127.0.0.1",
         "LOG_LEVEL": "INFO",
         "PORT": str(port),
         "WORKERS": str(workers),
+        **variables,
     }
     started = time.perf_counter()
     with log.open("ab") as file:
