@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from src import clock, pagination
 from src.audits import filters, listing, statements
+from src.audits.export import ROWS_AT_ONCE
 from src.audits.schemas import AuditQuery
 from src.config import DatabaseSettings
 from src.database import Statement, server_settings
@@ -31,7 +32,6 @@ from tests.benchmarks.servers import AUDITS, driver_url
 
 _PREFIX = f"{AUDITS}/"
 _NEW: dict[str, Any] = {"actor_type": "user", "status": "success", "details": {}, "correlation_id": None, "version": 1}
-_ROWS_AT_ONCE = 500
 _PIECE_BYTES = 64 * 1024
 
 
@@ -137,7 +137,7 @@ class Application:
         await send(_head(200))
         piece = bytearray()
         async with self.pool.acquire() as connection, connection.transaction(readonly=True):
-            async for (record,) in connection.cursor(EXPORT, prefetch=_ROWS_AT_ONCE):
+            async for (record,) in connection.cursor(EXPORT, prefetch=ROWS_AT_ONCE):
                 piece += record.encode()
                 piece += b"\n"
                 if len(piece) >= _PIECE_BYTES:
