@@ -60,7 +60,7 @@ def _at_ten_thousand(cluster: Cluster, log: Path) -> list[Figure]:
     figures += measures.workers(url, log)
     many = asyncio.run(seeded(cluster, MANY))
     with serve(measures.SERVICE, many, log) as service, serve(measures.BASELINE, many, log) as baseline:
-        return figures + measures.export(service, baseline)
+        return figures + measures.export(service, baseline, MANY)
 
 
 def _at_many(cluster: Cluster, log: Path, rows: int) -> list[Figure]:

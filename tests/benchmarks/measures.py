@@ -6,6 +6,7 @@ the machine does meanwhile falls on both.
 
 import json
 import logging
+import os
 import resource
 import statistics
 import time
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 ROUNDS, SECONDS = 5, 2
 CONNECTIONS = 32
+CORES = os.cpu_count() or 1
 RATE = 200  # requests a second: below what two cores can do with PostgreSQL and the generator beside the server
 BATCH_ITEMS = 1000
 _TOLERATED = 0.01
@@ -115,7 +117,7 @@ def cost(service: Server, baseline: Server, resetting: Server) -> list[Figure]:
 
 
 def parts(service: Server, baseline: Server, url: str, log: Path) -> list[Figure]:
-    """CPU of an answer without content, from nothing but the server to all that surrounds a request here."""
+    """CPU of an empty answer, from the server alone to all that surrounds a request here."""
     logger.info("cost of /health/live, and of what is around it")
     with (
         serve(EMPTY, url, log, BARE="yes") as bare,
@@ -124,14 +126,12 @@ def parts(service: Server, baseline: Server, url: str, log: Path) -> list[Figure
     ):
         none, framework, middleware, logged, live = _costs(LIVE, baseline, bare, silent, empty, service)
     return [
-        Figure("answer without content, raw ASGI: CPU", "us", none[0]),
-        Figure("the same, an empty FastAPI route: CPU", "us", framework[0]),
-        Figure("the same, behind the service's middleware, access log off: CPU", "us", middleware[0]),
-        Figure("the same, access log on: CPU", "us", logged[0]),
-        Figure(
-            "/health/live, beside an empty FastAPI route with all of it: CPU", "us", live[0], logged[0], LIVE.at_most
-        ),
-        Figure("/health/live, beside an empty FastAPI route with all of it: throughput", "1/s", live[1], logged[1]),
+        Figure("empty answer, raw ASGI: CPU", "us", none[0]),
+        Figure("empty answer, FastAPI: CPU", "us", framework[0]),
+        Figure("empty answer, FastAPI behind the middleware, log off: CPU", "us", middleware[0]),
+        Figure("empty answer, FastAPI behind the middleware, log on: CPU", "us", logged[0]),
+        Figure("/health/live, beside an empty FastAPI route: CPU", "us", live[0], logged[0], LIVE.at_most),
+        Figure("/health/live, beside an empty FastAPI route: throughput", "1/s", live[1], logged[1]),
     ]
 
 
@@ -214,21 +214,25 @@ def batch(service: Server, database_url: str) -> list[Figure]:
     ]
 
 
-def export(service: Server, baseline: Server) -> list[Figure]:
+def export(service: Server, baseline: Server, records: int) -> list[Figure]:
     figures = []
     for form, at_least in (("ndjson", 0.5), ("csv", None)):
         logger.info("export as %s, and a cursor", form)
         path = f"{AUDITS}/export?format={form}"
-        ours, theirs = _in_turns([partial(_export, server, path) for server in (service, baseline)], rounds=3)
+        ours, theirs = _in_turns([partial(_export, server, path, records) for server in (service, baseline)])
         figures.append(Figure(f"export as {form}, beside a cursor", "records/s", ours[0], theirs[0], at_least=at_least))
         figures.append(Figure(f"export as {form}: CPU of each record", "us", ours[1], theirs[1]))
     return figures
 
 
-def _export(server: Server, path: str) -> tuple[float, ...]:
+def _export(server: Server, path: str, records: int) -> tuple[float, ...]:
     before, started = server.cpu_seconds(), time.perf_counter()
-    records = fetch(server.port, path).count(b"\n")
-    return records / (time.perf_counter() - started), (server.cpu_seconds() - before) / records * 1e6
+    lines = fetch(server.port, path).count(b"\n")
+    seconds = time.perf_counter() - started
+    # The service's CSV has a line of names before them.
+    if not records <= lines <= records + 1:
+        raise SystemExit(f"bench: {path} answered {lines} lines for {records} records")
+    return records / seconds, (server.cpu_seconds() - before) / records * 1e6
 
 
 def workers(database_url: str, log: Path) -> list[Figure]:
@@ -248,6 +252,8 @@ def workers(database_url: str, log: Path) -> list[Figure]:
                 strict=True,
             ):
                 figures.append(Figure(f"{title}: {name}", "cores", share, of_one))
+            room = min(2, CORES / sum(theirs[2:]))
+            figures.append(Figure(f"{title}: what the cores leave room for, beside one", "x", room))
     return figures
 
 
