@@ -10,6 +10,7 @@ from asyncio import TimerHandle, Transport
 from typing import Any
 
 from httptools import HttpParserUpgrade, HttpRequestParser
+from starlette.types import Message, Receive, Scope, Send
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -264,7 +265,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
-        super()._start_asgi_task(cycle, app)
+        super()._start_asgi_task(cycle, _without_chunks(app, cycle) if cycle.scope["http_version"] == "1.0" else app)
 
     def connection_lost(self, exc: Exception | None) -> None:
         # uvicorn tells only the last of several requests that came at once; an earlier one would go on, and fail.
@@ -297,3 +298,25 @@ def _require_host(version: str, headers: list[tuple[bytes, bytes]]) -> None:
     hosts = sum(name == b"host" for name, _ in headers)
     if version not in ("1.0", "1.1") or hosts > 1 or (version == "1.1" and not hosts):
         raise ValueError("one Host, in HTTP/1")
+
+
+def _without_chunks(app: Any, cycle: RequestResponseCycle) -> Any:
+    """HTTP/1.0 knows no chunks: an answer of unknown length ends with its connection (RFC 9112, 6.1 and 6.3)."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        has_length = False
+
+        async def send_as_it_is(message: Message) -> None:
+            nonlocal has_length
+            if message["type"] == "http.response.start":
+                has_length = b"content-length" in dict(message["headers"])
+                if not has_length:
+                    cycle.chunked_encoding = False
+            elif not has_length:
+                # uvicorn takes what has no chunks for something whose length was told.
+                cycle.expected_content_length = len(message.get("body", b""))
+            await send(message)
+
+        await app(scope, receive, send_as_it_is)
+
+    return answer

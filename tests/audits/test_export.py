@@ -19,6 +19,7 @@ from tests.audits.factories import AUDITS, create_audit
 from tests.audits.test_list import INSERT_MANY
 from tests.conftest import driver_url, settings_for
 from tests.outages import wait_until_blocked
+from tests.wire import connect
 
 EXPORT = f"{AUDITS}/export"
 
@@ -159,6 +160,17 @@ async def test_a_reader_who_leaves_ends_the_export_and_frees_its_connection(busy
                 await anext(response.aiter_bytes())
         assert (await client.get(EXPORT, params={"entity_id": "1"})).status_code == 200
         assert (await client.get(AUDITS)).status_code == 200
+
+
+async def test_a_client_of_http_1_0_gets_an_export_without_chunks_until_the_connection_ends(
+    busy_server: Server,
+) -> None:
+    async with connect(busy_server.url) as connection:
+        await connection.send(f"GET {EXPORT} HTTP/1.0\r\n\r\n".encode())
+        answer = await connection.rest()
+    fields, _, body = answer.partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in fields.lower()
+    assert len({json.loads(line)["id"] for line in body.splitlines()}) == RECORDS
 
 
 async def test_head_of_an_export_exports_nothing(busy_server: Server) -> None:
