@@ -12,6 +12,8 @@ from pythonjsonlogger.core import RESERVED_ATTRS
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
 
+_AS_JSON_DOES = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
+
 
 class RequestContextFilter(logging.Filter):
     """Give every record the ids of the request in whose context it was written, unless it names one itself."""
@@ -23,9 +25,10 @@ class RequestContextFilter(logging.Filter):
 
 
 def to_ascii_json(record: dict[str, Any], **options: Any) -> str:
-    """`json.dumps` for a log line, measured: 0.7 us where that takes 4.5, and 5 in 100 of `/health/live` under load.
+    """`json.dumps` for a log line, measured: 0.7 us where that takes 4.5, which is 5 in 100 of `/health/live`.
 
-    orjson refuses a few things, such as half of a surrogate pair, and escapes nothing, while stdout may be ASCII.
+    What orjson refuses, such as half of a surrogate pair, and what is not ASCII, which stdout need not take, is left to
+    `json`.
     """
     with suppress(orjson.JSONEncodeError):
         line = orjson.dumps(record)

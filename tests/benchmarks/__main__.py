@@ -6,6 +6,7 @@
 import asyncio
 import logging
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from scripts.postgres import Cluster, postgres
 from src.config import PROJECT_ROOT
 from tests.benchmarks import lists, measures, report
 from tests.benchmarks.databases import fresh_copy, seeded
+from tests.benchmarks.load import GENERATOR
 from tests.benchmarks.report import Figure
 from tests.benchmarks.servers import serve
 
@@ -24,23 +26,36 @@ FEW, MANY = 10_000, 100_000
 def main() -> None:
     logging.basicConfig(format="bench: %(message)s", level=logging.INFO, stream=sys.stderr)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    rows = int(os.environ.get("ROWS") or FEW)
-    if rows != FEW and rows <= MANY:
-        raise SystemExit(f"bench: ROWS={rows}: lists are measured with more than {MANY} records")
+    # As an exception, so that the servers are ended too.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    rows = _rows()
     FOLDER.mkdir(exist_ok=True)
     log = FOLDER / "server.log"
     log.unlink(missing_ok=True)
+    results = FOLDER / f"results-{rows}-{GENERATOR}.json"
+    last = report.load_last(results)
+    if (PROJECT_ROOT / ".env").exists():
+        logger.warning("the servers read .env too: what is measured may not be the defaults")
     started = time.monotonic()
     with postgres(FOLDER / "postgres") as cluster:
         figures = [*_at_ten_thousand(cluster, log), *(_at_many(cluster, log, rows) if rows > FEW else ())]
-    results = FOLDER / f"results-{rows}.json"
-    facts = report.machine() | {"rows": rows, "seconds": round(time.monotonic() - started)}
-    last = report.load_last(results)
+    facts = report.machine() | {
+        "generator": GENERATOR,
+        "rows": rows,
+        "seconds": round(time.monotonic() - started),
+    }
     report.store(results, figures, facts)
     sys.stdout.write(f"\n{report.table(figures, last)}\n\n{report.summary(figures)}\n")
     if rows == FEW:
         sys.stdout.write("The targets of lists in a large table were not measured: ROWS=1000000 make bench\n")
     logger.info("%s s in all; stored in %s", facts["seconds"], results.relative_to(PROJECT_ROOT))
+
+
+def _rows() -> int:
+    given = os.environ.get("ROWS") or str(FEW)
+    if given.isdecimal() and (int(given) == FEW or int(given) > MANY):
+        return int(given)
+    raise SystemExit(f"bench: ROWS={given}: give {FEW}, which is the default, or more than {MANY}")
 
 
 def _at_ten_thousand(cluster: Cluster, log: Path) -> list[Figure]:

@@ -21,6 +21,8 @@ import uvloop
 
 from src.config import PROJECT_ROOT
 
+# Of closed load; the open one is always Python's.
+GENERATOR = "wrk" if shutil.which("wrk") else "python"
 _PATIENCE_SECONDS = 10
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
@@ -54,7 +56,7 @@ class Result:
 
 
 def run(load: Load) -> Result:
-    if load.rate is None and shutil.which("wrk"):
+    if load.rate is None and GENERATOR == "wrk":
         return _run_wrk(load)
     command = [sys.executable, "-m", "tests.benchmarks.load", json.dumps(asdict(load))]
     done = subprocess.run(command, cwd=PROJECT_ROOT, stdout=subprocess.PIPE, check=True)

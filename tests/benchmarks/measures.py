@@ -1,12 +1,11 @@
 """What is measured, and what is aimed at.
 
-The service and its reference take turns, in several short rounds, and the median of the rounds counts: whatever else
-the machine does meanwhile falls on both.
+The service and its reference take turns, in several short rounds, each from the other end, and the median of the rounds
+counts: whatever else the machine does meanwhile falls on both.
 """
 
 import json
 import logging
-import os
 import resource
 import statistics
 import time
@@ -26,7 +25,6 @@ logger = logging.getLogger(__name__)
 
 ROUNDS, SECONDS = 5, 2
 CONNECTIONS = 32
-CORES = os.cpu_count() or 1
 RATE = 200  # requests a second: below what two cores can do with PostgreSQL and the generator beside the server
 BATCH_ITEMS = 1000
 _TOLERATED = 0.01
@@ -141,9 +139,17 @@ def _costs(call: Call, *servers: Server) -> list[list[float]]:
 
 
 def _cpu(server: Server, call: Call) -> tuple[float, float]:
+    _settle(server)
     before = server.cpu_seconds()
     result = _mostly_successful(run(call.load(server)))
     return (server.cpu_seconds() - before) / result.requests * 1e6, result.per_second
+
+
+def _settle(server: Server) -> None:
+    """Wait until it has done what the load before has left: a hundred clients that follow a hundred are two hundred."""
+    before = None
+    while before != (before := server.cpu_seconds()):
+        time.sleep(0.1)
 
 
 def _mostly_successful(result: Result) -> Result:
@@ -157,7 +163,10 @@ def _mostly_successful(result: Result) -> Result:
 
 def _in_turns(work: Sequence[Callable[[], tuple[float, ...]]], rounds: int = ROUNDS) -> list[list[float]]:
     """The median of each figure that each of them gives."""
-    results = [[measure() for measure in work] for _ in range(rounds)]
+    results = []
+    for number in range(rounds):
+        forth = 1 if number % 2 == 0 else -1
+        results.append([measure() for measure in work[::forth]][::forth])
     return [
         [statistics.median(figure) for figure in zip(*of_one, strict=True)] for of_one in zip(*results, strict=True)
     ]
@@ -178,6 +187,7 @@ def latency(service: Server, baseline: Server) -> list[Figure]:
 
 
 def _percentiles(server: Server, call: Call) -> tuple[float, ...]:
+    _settle(server)
     result = _mostly_successful(run(call.load(server, rate=RATE)))
     return result.p50, result.p95, result.p99
 
@@ -188,7 +198,10 @@ def crowd(service: Server) -> list[Figure]:
     figures, errors = [], 0
     for call, percentile, bound in ((HEALTH, "p99", 100), (page, "p95", 200), (create, "p95", 500)):
         logger.info("100 clients: %s", call.name)
-        results = [run(call.load(service, connections=100)) for _ in range(3)]
+        results = []
+        for _ in range(3):
+            _settle(service)
+            results.append(run(call.load(service, connections=100)))
         errors += sum(result.errors for result in results)
         value = statistics.median(getattr(result, percentile) for result in results)
         figures.append(Figure(f"{call.name}: {percentile} with 100 clients", "ms", value, at_most=bound))
@@ -199,15 +212,18 @@ def batch(service: Server, database_url: str) -> list[Figure]:
     logger.info("batches of %s, and COPY", BATCH_ITEMS)
     body = json.dumps({"items": [RECORD] * BATCH_ITEMS}).encode()
 
-    def post() -> tuple[float, ...]:
-        before, started = service.cpu_seconds(), time.perf_counter()
+    def post() -> tuple[float]:
+        started = time.perf_counter()
         fetch(service.port, f"{AUDITS}/batch", body)
-        return BATCH_ITEMS / (time.perf_counter() - started), (service.cpu_seconds() - before) / BATCH_ITEMS * 1e6
+        return (BATCH_ITEMS / (time.perf_counter() - started),)
 
-    def copy() -> tuple[float, ...]:
-        return BATCH_ITEMS / copying.copy(database_url, RECORD, BATCH_ITEMS), 0
+    def copy() -> tuple[float]:
+        return (BATCH_ITEMS / copying.copy(database_url, RECORD, BATCH_ITEMS),)
 
-    (ours, cpu), (theirs, _) = _in_turns([post, copy], rounds=15)
+    rounds = 15
+    before = service.cpu_seconds()
+    (ours,), (theirs,) = _in_turns([post, copy], rounds)
+    cpu = (service.cpu_seconds() - before) / (rounds * BATCH_ITEMS) * 1e6
     return [
         Figure("batch of 1,000, beside COPY", "records/s", ours, theirs, at_least=0.25),
         Figure("batch of 1,000: CPU of each record", "us", cpu),
@@ -236,37 +252,34 @@ def _export(server: Server, path: str, records: int) -> tuple[float, ...]:
 
 
 def workers(database_url: str, log: Path) -> list[Figure]:
-    """Two workers beside one, and who has the two cores meanwhile."""
+    """Two workers beside one; and who has the cores meanwhile, where PostgreSQL needs them too."""
     figures = []
     with ExitStack() as stack:
         one, two = (stack.enter_context(serve(SERVICE, database_url, log, workers=count)) for count in (1, 2))
-        for call in (LIVE, calls(one)[0]):
+        read = calls(one)[0]
+        for call in (LIVE, read):
             logger.info("two workers: %s", call.name)
             ours, theirs = _in_turns([partial(_shares, server, call) for server in (two, one)])
-            title = f"{call.name}, two workers"
-            figures.append(Figure(f"{title}, beside one", "1/s", ours[0], theirs[0], at_least=1.7))
-            for name, share, of_one in zip(
-                ("the busier worker", "all workers", "the load", "PostgreSQL and the rest"),
-                ours[1:],
-                theirs[1:],
-                strict=True,
-            ):
-                figures.append(Figure(f"{title}: {name}", "cores", share, of_one))
-            room = min(2, CORES / sum(theirs[2:]))
-            figures.append(Figure(f"{title}: what the cores leave room for, beside one", "x", room))
+            figures.append(Figure(f"{call.name}: two workers beside one", "1/s", ours[0], theirs[0], at_least=1.7))
+            figures.append(Figure(f"{call.name}: part of the busier of two workers", "", ours[1]))
+        for count, shares in (("one worker", theirs), ("two workers", ours)):
+            for name, cores in zip(("itself", "the load", "PostgreSQL and the rest"), shares[2:], strict=True):
+                figures.append(Figure(f"{read.name}, {count}: {name}", "cores", cores))
     return figures
 
 
 def _shares(server: Server, call: Call) -> tuple[float, ...]:
-    """Requests per second; cores that the busier worker had, all workers, the load, and everything else."""
-    started, busy, load = time.perf_counter(), busy_seconds(), _load_seconds()
-    before = server.cpu_seconds_each()
+    """Requests per second; the busiest worker's part of what all workers do; cores of these, the load, all the rest.
+
+    Where the load is Python's, its start is in its part.
+    """
+    _settle(server)
+    busy, load, before = busy_seconds(), _load_seconds(), server.cpu_seconds_each()
     result = _mostly_successful(run(call.load(server, connections=64)))
     each = [after - first for after, first in zip(server.cpu_seconds_each(), before, strict=True)]
     workers, load = sum(each), _load_seconds() - load
-    seconds = time.perf_counter() - started
     rest = busy_seconds() - busy - workers - load
-    return (result.per_second, *(share / seconds for share in (max(each), workers, load, rest)))
+    return (result.per_second, max(each) / workers, *(share / result.seconds for share in (workers, load, rest)))
 
 
 def _load_seconds() -> float:

@@ -81,7 +81,9 @@ def machine() -> dict[str, Any]:
 
 def store(path: Path, figures: Sequence[Figure], facts: dict[str, Any]) -> None:
     measured = [asdict(figure) | {"judged": figure.judged, "met": figure.met} for figure in figures]
-    path.write_text(json.dumps(facts | {"figures": measured}, indent=2) + "\n")
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(facts | {"figures": measured}, indent=2) + "\n")
+    unfinished.replace(path)
 
 
 def load_last(path: Path) -> dict[str, float]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from src.config import API_PREFIX, PROJECT_ROOT
 
 AUDITS = f"{API_PREFIX}/audits"
-_START_SECONDS = 30
+_START_SECONDS = _STOP_SECONDS = 30
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -94,7 +94,11 @@ def serve(module: str, database_url: str, log: Path, *, workers: int = 1, **vari
         yield Server(port, process, time.perf_counter() - started)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait()
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise SystemExit(f"bench: {module} does not end") from None
 
 
 def _wait_for_answer(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
