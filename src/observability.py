@@ -25,7 +25,7 @@ class RequestContextFilter(logging.Filter):
 
 
 def to_ascii_json(record: dict[str, Any], **options: Any) -> str:
-    """`json.dumps` for a log line, measured: 0.7 us where that takes 4.5, which is 5 in 100 of `/health/live`.
+    """`json.dumps` for a log line: by itself 0.7 us where that takes 4.5; under load 5 in 100 of `/health/live`.
 
     What orjson refuses, such as half of a surrogate pair, and what is not ASCII, which stdout need not take, is left to
     `json`.
@@ -34,6 +34,7 @@ def to_ascii_json(record: dict[str, Any], **options: Any) -> str:
         line = orjson.dumps(record)
         if line.isascii():
             return line.decode()
+        record = orjson.loads(line)
     return json.dumps(record, separators=(",", ":"), **options)
 
 

@@ -7,6 +7,8 @@ request of the application: it is a problem document, without CORS headers.
 import logging
 import sys
 from asyncio import TimerHandle, Transport
+from socket import SO_LINGER, SOL_SOCKET
+from struct import pack
 from typing import Any
 
 from httptools import HttpParserUpgrade, HttpRequestParser
@@ -122,7 +124,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self._wants_upgrade():
             return
-        _require_host(self.parser.get_http_version(), self.headers)
+        version = self.parser.get_http_version()
+        _require_host(version, self.headers)
+        # To HTTP/1.0 nothing is sent before the answer (RFC 9110, 10.1.1).
+        self.expect_100_continue &= version != "1.0"
         super().on_headers_complete()
         # The application bounds what it reads of a body; this is for what it does not read.
         self._enter(self.settings.request_timeout)
@@ -259,7 +264,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _stop_writing(self) -> None:
         self._write_timer = None
         if self.transport.get_write_buffer_size():
-            self.transport.abort()
+            self._abort()
 
     # Ending
 
@@ -285,8 +290,13 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
         self._stop_timers = [
             self.loop.call_later(_LINGER, self._close_if_idle),
-            self.loop.call_later(self.settings.graceful_shutdown_seconds, self.transport.abort),
+            self.loop.call_later(self.settings.graceful_shutdown_seconds, self._abort),
         ]
+
+    def _abort(self) -> None:
+        """Break off what is being sent; whatever its form, nobody may take it for whole."""
+        _end_with_reset(self.transport)
+        self.transport.abort()
 
     def _close_if_idle(self) -> None:
         if self._is_idle():
@@ -301,7 +311,10 @@ def _require_host(version: str, headers: list[tuple[bytes, bytes]]) -> None:
 
 
 def _without_chunks(app: Any, cycle: RequestResponseCycle) -> Any:
-    """HTTP/1.0 knows no chunks: an answer of unknown length ends with its connection (RFC 9112, 6.1 and 6.3)."""
+    """HTTP/1.0 knows no chunks: an answer of unknown length ends with its connection (RFC 9112, 6.1 and 6.3).
+
+    Until it is whole, the end of the connection is a reset: nothing else would tell the client.
+    """
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         has_length = False
@@ -312,11 +325,21 @@ def _without_chunks(app: Any, cycle: RequestResponseCycle) -> Any:
                 has_length = b"content-length" in dict(message["headers"])
                 if not has_length:
                     cycle.chunked_encoding = False
+                    _end_with_reset(cycle.transport)
             elif not has_length:
                 # uvicorn takes what has no chunks for something whose length was told.
                 cycle.expected_content_length = len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    _end_with_reset(cycle.transport, on=False)
             await send(message)
 
         await app(scope, receive, send_as_it_is)
 
     return answer
+
+
+def _end_with_reset(transport: Transport, *, on: bool = True) -> None:
+    """Closed so, a socket forgets what it was to send, and its peer gets an error instead of an end (socket(7))."""
+    socket = transport.get_extra_info("socket")
+    if socket and socket.fileno() != -1:
+        socket.setsockopt(SOL_SOCKET, SO_LINGER, pack("ii", on, 0))

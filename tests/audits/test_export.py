@@ -25,6 +25,10 @@ EXPORT = f"{AUDITS}/export"
 
 
 RECORDS = 100_000
+TERMINATE_THE_OTHERS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +174,7 @@ async def test_a_client_of_http_1_0_gets_an_export_without_chunks_until_the_conn
         answer = await connection.rest()
     fields, _, body = answer.partition(b"\r\n\r\n")
     assert b"transfer-encoding" not in fields.lower()
-    assert len({json.loads(line)["id"] for line in body.splitlines()}) == RECORDS
+    assert body.count(b"\n") == len({json.loads(line)["id"] for line in body.splitlines()}) == RECORDS
 
 
 async def test_head_of_an_export_exports_nothing(busy_server: Server) -> None:
@@ -216,10 +220,7 @@ async def test_a_connection_lost_in_the_middle_of_an_export_breaks_it_off_and_is
         async with client.stream("GET", EXPORT) as response:
             chunks = response.aiter_bytes()
             await anext(chunks)
-            await connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
+            await connection.execute(TERMINATE_THE_OTHERS)
             with pytest.raises(httpx2.RemoteProtocolError, match="incomplete chunked read"):
                 [chunk async for chunk in chunks]
         await connection.close()
@@ -229,6 +230,19 @@ async def test_a_connection_lost_in_the_middle_of_an_export_breaks_it_off_and_is
     warnings = [line["message"].partition(":")[0] for line in log if line["level"] == "WARNING"]
     assert warnings == ["database-unavailable"]
     assert not [line for line in log if line["level"] == "ERROR" or "exc_info" in line]
+
+
+async def test_a_client_of_http_1_0_gets_an_error_instead_of_the_end_of_an_export_that_is_broken_off(
+    busy_server: Server, cluster: Cluster
+) -> None:
+    connection = await asyncpg.connect(driver_url(settings_for(cluster, "exports")))
+    async with connect(busy_server.url) as client:
+        await client.send(f"GET {EXPORT} HTTP/1.0\r\n\r\n".encode())
+        await client.reader.readline()
+        await connection.execute(TERMINATE_THE_OTHERS)
+        with pytest.raises(ConnectionResetError):
+            await client.reader.read()
+    await connection.close()
 
 
 async def test_a_record_of_another_form_in_the_middle_of_an_export_breaks_it_off_and_is_not_quoted_in_the_log(

@@ -41,7 +41,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Result:
-    """`errors` are answers other than 2xx, and requests without one. Latencies in milliseconds."""
+    """`errors` are answers other than 2xx (`wrk` counts from 400 on), and requests without one. Latencies in ms."""
 
     requests: int
     errors: int

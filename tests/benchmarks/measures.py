@@ -1,7 +1,7 @@
 """What is measured, and what is aimed at.
 
-The service and its reference take turns, in several short rounds, each from the other end, and the median of the rounds
-counts: whatever else the machine does meanwhile falls on both.
+The service and its reference take turns, in several short rounds, every second one in reverse order, and the median of
+the rounds counts: whatever else the machine does meanwhile falls on both.
 """
 
 import json
@@ -28,6 +28,7 @@ CONNECTIONS = 32
 RATE = 200  # requests a second: below what two cores can do with PostgreSQL and the generator beside the server
 BATCH_ITEMS = 1000
 _TOLERATED = 0.01
+_SETTLE_SECONDS = 10
 SERVICE, BASELINE, EMPTY = "src", "tests.benchmarks.baseline", "tests.benchmarks.empty"
 RECORD = {
     "action": "invoice.update",
@@ -139,16 +140,19 @@ def _costs(call: Call, *servers: Server) -> list[list[float]]:
 
 
 def _cpu(server: Server, call: Call) -> tuple[float, float]:
-    _settle(server)
     before = server.cpu_seconds()
     result = _mostly_successful(run(call.load(server)))
-    return (server.cpu_seconds() - before) / result.requests * 1e6, result.per_second
+    used = server.cpu_seconds() - before
+    _settle(server)
+    return used / result.requests * 1e6, result.per_second
 
 
 def _settle(server: Server) -> None:
-    """Wait until it has done what the load before has left: a hundred clients that follow a hundred are two hundred."""
-    before = None
+    """Wait for what a load leaves behind, so that nothing of it falls on the next: 100 clients after 100 are 200."""
+    deadline, before = time.monotonic() + _SETTLE_SECONDS, -1.0
     while before != (before := server.cpu_seconds()):
+        if time.monotonic() > deadline:
+            raise SystemExit("bench: a server goes on working when its clients have left")
         time.sleep(0.1)
 
 
@@ -187,8 +191,8 @@ def latency(service: Server, baseline: Server) -> list[Figure]:
 
 
 def _percentiles(server: Server, call: Call) -> tuple[float, ...]:
-    _settle(server)
     result = _mostly_successful(run(call.load(server, rate=RATE)))
+    _settle(server)
     return result.p50, result.p95, result.p99
 
 
@@ -200,8 +204,8 @@ def crowd(service: Server) -> list[Figure]:
         logger.info("100 clients: %s", call.name)
         results = []
         for _ in range(3):
-            _settle(service)
             results.append(run(call.load(service, connections=100)))
+            _settle(service)
         errors += sum(result.errors for result in results)
         value = statistics.median(getattr(result, percentile) for result in results)
         figures.append(Figure(f"{call.name}: {percentile} with 100 clients", "ms", value, at_most=bound))
@@ -235,19 +239,24 @@ def export(service: Server, baseline: Server, records: int) -> list[Figure]:
     for form, at_least in (("ndjson", 0.5), ("csv", None)):
         logger.info("export as %s, and a cursor", form)
         path = f"{AUDITS}/export?format={form}"
-        ours, theirs = _in_turns([partial(_export, server, path, records) for server in (service, baseline)])
+        names = form == "csv"  # The service's has a line of them at the beginning.
+        ours, theirs = _in_turns(
+            [
+                partial(_export, service, path, records, records + names),
+                partial(_export, baseline, path, records, records),
+            ]
+        )
         figures.append(Figure(f"export as {form}, beside a cursor", "records/s", ours[0], theirs[0], at_least=at_least))
         figures.append(Figure(f"export as {form}: CPU of each record", "us", ours[1], theirs[1]))
     return figures
 
 
-def _export(server: Server, path: str, records: int) -> tuple[float, ...]:
+def _export(server: Server, path: str, records: int, lines: int) -> tuple[float, ...]:
     before, started = server.cpu_seconds(), time.perf_counter()
-    lines = fetch(server.port, path).count(b"\n")
+    answered = fetch(server.port, path).count(b"\n")
     seconds = time.perf_counter() - started
-    # The service's CSV has a line of names before them.
-    if not records <= lines <= records + 1:
-        raise SystemExit(f"bench: {path} answered {lines} lines for {records} records")
+    if answered != lines:
+        raise SystemExit(f"bench: {path} answered {answered} lines instead of {lines}")
     return records / seconds, (server.cpu_seconds() - before) / records * 1e6
 
 
@@ -273,12 +282,12 @@ def _shares(server: Server, call: Call) -> tuple[float, ...]:
 
     Where the load is Python's, its start is in its part.
     """
-    _settle(server)
     busy, load, before = busy_seconds(), _load_seconds(), server.cpu_seconds_each()
     result = _mostly_successful(run(call.load(server, connections=64)))
     each = [after - first for after, first in zip(server.cpu_seconds_each(), before, strict=True)]
     workers, load = sum(each), _load_seconds() - load
     rest = busy_seconds() - busy - workers - load
+    _settle(server)
     return (result.per_second, max(each) / workers, *(share / result.seconds for share in (workers, load, rest)))
 
 

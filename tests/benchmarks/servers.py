@@ -1,6 +1,7 @@
 """The servers that are measured, each a process of its own, and what the operating system says of them."""
 
 import http.client
+import logging
 import os
 import signal
 import socket
@@ -12,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from src.config import API_PREFIX, PROJECT_ROOT
+
+logger = logging.getLogger(__name__)
 
 AUDITS = f"{API_PREFIX}/audits"
 _START_SECONDS = _STOP_SECONDS = 30
@@ -97,8 +100,9 @@ def serve(module: str, database_url: str, log: Path, *, workers: int = 1, **vari
         try:
             process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
+            logger.error("%s does not end, and is killed", module)
             process.kill()
-            raise SystemExit(f"bench: {module} does not end") from None
+            process.wait()
 
 
 def _wait_for_answer(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
