@@ -1,6 +1,9 @@
 """What one connection may take: a client that sends or reads slowly, or for ever, costs the others nothing."""
 
 import asyncio
+import errno
+import select
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -115,6 +118,17 @@ async def test_a_client_that_does_not_read_is_given_up(server: Server) -> None:
         while not connection.writer.is_closing():
             await connection.send(b"\r\n")
             await asyncio.sleep(0.05)
+
+
+async def test_an_answer_that_is_not_read_is_broken_off_with_a_reset(server: Server) -> None:
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port))) as client:
+        # One packet, all of which is read: what is left unread makes a reset of every end.
+        client.sendall(head("GET", f"{ASSETS_PATH}/swagger-ui-bundle.js") * 20)
+        broken = select.poll()
+        broken.register(client, 0)
+        assert await asyncio.to_thread(broken.poll, 5_000)
+        assert client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET
 
 
 async def test_a_body_that_the_answer_did_not_wait_for_may_still_arrive(server: Server) -> None:
