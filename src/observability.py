@@ -12,8 +12,6 @@ from pythonjsonlogger.core import RESERVED_ATTRS
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
 
-_AS_JSON_DOES = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
-
 
 class RequestContextFilter(logging.Filter):
     """Give every record the ids of the request in whose context it was written, unless it names one itself."""

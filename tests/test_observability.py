@@ -41,5 +41,5 @@ def test_whatever_is_logged_is_one_line_of_ascii_that_reads_back(value: Any) -> 
         ([float("inf"), "ü"], [None, "ü"]),
     ],
 )
-def test_what_json_does_not_know_is_written_as_text(value: Any, written: Any) -> None:
+def test_what_json_does_not_know_is_written_as_what_it_does(value: Any, written: Any) -> None:
     assert json.loads(write(value))["value"] == written

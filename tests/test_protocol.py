@@ -120,6 +120,14 @@ async def test_a_client_that_does_not_read_is_given_up(server: Server) -> None:
             await asyncio.sleep(0.05)
 
 
+async def test_a_client_of_http_1_0_is_sent_nothing_before_its_answer(server: Server) -> None:
+    fields = f"POST {AUDITS} HTTP/1.0\r\n{JSON}\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
+    async with asyncio.timeout(3), connect(server.url) as connection:
+        # Half of its body: the application asks for the rest.
+        await connection.send(fields.encode() + b"{")
+        assert (await connection.answer()).status == 408
+
+
 async def test_an_answer_that_is_not_read_is_broken_off_with_a_reset(server: Server) -> None:
     host, _, port = server.url.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port))) as client:

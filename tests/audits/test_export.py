@@ -171,7 +171,8 @@ async def test_a_client_of_http_1_0_gets_an_export_without_chunks_until_the_conn
 ) -> None:
     async with connect(busy_server.url) as connection:
         await connection.send(f"GET {EXPORT} HTTP/1.0\r\n\r\n".encode())
-        answer = await connection.rest()
+        # Raises where the end is a reset.
+        answer = await connection.reader.read()
     fields, _, body = answer.partition(b"\r\n\r\n")
     assert b"transfer-encoding" not in fields.lower()
     assert body.count(b"\n") == len({json.loads(line)["id"] for line in body.splitlines()}) == RECORDS

@@ -39,11 +39,7 @@ def main() -> None:
     started = time.monotonic()
     with postgres(FOLDER / "postgres") as cluster:
         figures = [*_at_ten_thousand(cluster, log), *(_at_many(cluster, log, rows) if rows > FEW else ())]
-    facts = report.machine() | {
-        "generator": GENERATOR,
-        "rows": rows,
-        "seconds": round(time.monotonic() - started),
-    }
+    facts = report.machine() | {"generator": GENERATOR, "rows": rows, "seconds": round(time.monotonic() - started)}
     report.store(results, figures, facts)
     sys.stdout.write(f"\n{report.table(figures, last)}\n\n{report.summary(figures)}\n")
     if rows == FEW:

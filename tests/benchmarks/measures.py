@@ -169,8 +169,8 @@ def _in_turns(work: Sequence[Callable[[], tuple[float, ...]]], rounds: int = ROU
     """The median of each figure that each of them gives."""
     results = []
     for number in range(rounds):
-        forth = 1 if number % 2 == 0 else -1
-        results.append([measure() for measure in work[::forth]][::forth])
+        step = 1 if number % 2 == 0 else -1
+        results.append([measure() for measure in work[::step]][::step])
     return [
         [statistics.median(figure) for figure in zip(*of_one, strict=True)] for of_one in zip(*results, strict=True)
     ]
@@ -239,10 +239,10 @@ def export(service: Server, baseline: Server, records: int) -> list[Figure]:
     for form, at_least in (("ndjson", 0.5), ("csv", None)):
         logger.info("export as %s, and a cursor", form)
         path = f"{AUDITS}/export?format={form}"
-        names = form == "csv"  # The service's has a line of them at the beginning.
+        header_lines = 1 if form == "csv" else 0  # of the service's
         ours, theirs = _in_turns(
             [
-                partial(_export, service, path, records, records + names),
+                partial(_export, service, path, records, records + header_lines),
                 partial(_export, baseline, path, records, records),
             ]
         )
