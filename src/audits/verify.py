@@ -3,7 +3,7 @@
 Each finding is a line on stdout that names the record; progress goes to stderr. The exit status is 1 where there are
 findings. Memory stays constant: revisions are read in the order of their chains, from one snapshot.
 
-What this cannot show is written in README.md.
+What this cannot show is written in docs/operating.md.
 """
 
 import asyncio
