@@ -174,6 +174,14 @@ def _refuse_impossible(hosts: Sequence[str | None], ports: Sequence[int | None])
         raise ValueError("has a port that cannot be")
 
 
+class Pooler(StrEnum):
+    """What stands between the service and PostgreSQL."""
+
+    NONE = "none"
+    # PgBouncer and the like, in transaction mode: two transactions may come to two connections of PostgreSQL.
+    TRANSACTION = "transaction"
+
+
 class DatabaseSettings(Settings):
     """How the service reaches PostgreSQL. Times are in seconds.
 
@@ -185,6 +193,7 @@ class DatabaseSettings(Settings):
     """
 
     database_url: SecretStr
+    database_pooler: Pooler = Pooler.NONE
     database_pool_size: int = Field(20, ge=1)
     database_max_overflow: int = Field(0, ge=0)
     database_pool_timeout: _Seconds = 0.4

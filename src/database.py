@@ -19,6 +19,7 @@ from sqlalchemy import (
     literal_column,
     make_url,
 )
+from sqlalchemy import Connection as SyncConnection
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.exc import DisconnectionError, EmulatedDBAPIException, MissingGreenlet
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -27,7 +28,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.util import greenlet_spawn
 from sqlalchemy.util.concurrency import in_greenlet
 
-from src.config import DatabaseSettings
+from src.config import DatabaseSettings, Pooler
+from src.driver import Connection, limiting_connection
 from src.pool import FairPool
 
 # The keys are those that PostgreSQL gives to what it names itself, so that a migration can address every constraint.
@@ -59,14 +61,19 @@ def create_stream_engine(settings: DatabaseSettings) -> AsyncEngine:
 
 
 def create_job_engine(settings: DatabaseSettings) -> AsyncEngine:
-    """For what people run and wait for, such as a migration: one connection, without limits of time."""
-    return create_async_engine(
+    """For what people run and wait for, such as a migration: one connection, without limits of time.
+
+    Limits of the role or the database (`ALTER ROLE ... SET statement_timeout`) do not hold for it either.
+    """
+    engine = create_async_engine(
         database_url(settings),
         poolclass=NullPool,
         hide_parameters=True,
         json_deserializer=from_json,
-        connect_args={"timeout": settings.database_connect_timeout, "server_settings": {"timezone": "UTC"}},
+        connect_args={"timeout": settings.database_connect_timeout} | _session(settings, _NO_LIMITS),
     )
+    event.listen(engine.sync_engine, "begin", lift_transaction_timeout)
+    return engine
 
 
 def create_probe_engine(settings: DatabaseSettings) -> AsyncEngine:
@@ -100,8 +107,8 @@ def _create_engine(settings: DatabaseSettings, **pool: Any) -> AsyncEngine:
         connect_args={
             "timeout": settings.database_connect_timeout,
             "command_timeout": settings.database_command_timeout,
-            "server_settings": server_settings(settings),
-        },
+        }
+        | _session(settings, limits(settings)),
         **pool,
     )
 
@@ -114,17 +121,43 @@ def database_url(settings: DatabaseSettings) -> URL:
     return url.difference_update_query(["sslmode"]).update_query_dict({"ssl": url.query["sslmode"]})
 
 
-def server_settings(settings: DatabaseSettings) -> dict[str, str]:
-    """Limits that the server itself keeps, in milliseconds; they hold also when this process has died."""
+def limits(settings: DatabaseSettings) -> dict[str, str]:
+    """What PostgreSQL itself is to keep to, times in milliseconds; it does so also when this process has died."""
     return {
-        "application_name": "audit-trail",
-        "timezone": "UTC",
         # Which index is best depends on the value: at ten thousand records `action=invoice.*` took 41 ms by the plan
         # that serves every value, and 7 ms by its own.
         "plan_cache_mode": "force_custom_plan",
         "statement_timeout": _milliseconds(settings.database_statement_timeout),
         "lock_timeout": _milliseconds(settings.database_lock_timeout),
         "idle_in_transaction_session_timeout": _milliseconds(settings.database_idle_timeout),
+    }
+
+
+_NO_LIMITS = {"statement_timeout": "0", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0"}
+_SINCE_TRANSACTION_TIMEOUT = (17,)
+
+
+def lift_transaction_timeout(connection: SyncConnection) -> None:
+    """PostgreSQL 17 has one more limit, which those before it refuse to hear of."""
+    if (connection.dialect.server_version_info or ()) >= _SINCE_TRANSACTION_TIMEOUT:
+        connection.exec_driver_sql("SET LOCAL transaction_timeout = 0")
+
+
+def _session(settings: DatabaseSettings, wanted: dict[str, str]) -> dict[str, Any]:
+    """The arguments of a connection that keeps to the limits that are `wanted`.
+
+    Poolers know the first two parameters. Others they refuse, or take and drop: behind one in transaction mode each
+    transaction sets them, and nothing that a statement leaves behind is relied on.
+    """
+    always = {"application_name": "audit-trail", "timezone": "UTC"}
+    if settings.database_pooler is Pooler.NONE:
+        return {"connection_class": Connection, "server_settings": always | wanted}
+    return {
+        "connection_class": limiting_connection(wanted),
+        "server_settings": always,
+        "statement_cache_size": 0,
+        "prepared_statement_cache_size": 0,
+        "prepared_statement_name_func": lambda: "",
     }
 
 
@@ -191,11 +224,9 @@ class AutocommitConnection:
     async def fetch(self, statement: Statement, **values: Any) -> list[asyncpg.Record]:
         borrowed = await self._borrow()
         try:
-            assert borrowed.driver_connection
-            rows: list[asyncpg.Record] = await borrowed.driver_connection.fetch(
-                statement.sql, *statement.arguments(values)
-            )
-            return rows
+            connection = borrowed.driver_connection
+            assert isinstance(connection, Connection)
+            return await connection.fetch_committed(statement.sql, statement.arguments(values))
         except asyncpg.PostgresError:
             raise
         except BaseException:
@@ -231,6 +262,13 @@ class AutocommitConnection:
     async def fetch_column(self, statement: Statement, **values: Any) -> list[Any]:
         """The first value of each row."""
         return [row[0] for row in await self.fetch(statement, **values)]
+
+
+async def driver_connection(connection: AsyncConnection) -> Connection:
+    """asyncpg's own connection under SQLAlchemy's."""
+    raw = (await connection.get_raw_connection()).driver_connection
+    assert isinstance(raw, Connection)
+    return raw
 
 
 class LazyConnection(AsyncConnection):

@@ -20,8 +20,9 @@ from src.audits.config import AuditSettings
 from src.audits.router import router as audits_router
 from src.config import API_PREFIX, AppSettings, DatabaseSettings, Settings
 from src.database import create_engine, create_probe_engine, create_stream_engine
+from src.health.exceptions import CheckFailed
+from src.health.probe import DatabaseProbe
 from src.health.router import router as health_router
-from src.health.service import DatabaseProbe
 from src.middleware import (
     DeadlineMiddleware,
     LastResortMiddleware,
@@ -74,11 +75,11 @@ def create_app(*given: Settings) -> FastAPI:
         app.state.revisions = load_revisions()
         app.state.engine = create_engine(database_settings)
         probe_engine = create_probe_engine(database_settings)
-        app.state.database_probe = DatabaseProbe(probe_engine)
+        app.state.database_probe = DatabaseProbe(probe_engine, database_settings)
         app.state.stream_engine = create_stream_engine(database_settings)
         app.state.ai_client = AIClient(ai_settings)
         logger.info("starting", extra={"version": __version__, "environment": settings.environment})
-        await _try_database(app.state.engine)
+        await _try_database(app.state.engine, app.state.database_probe)
         _spare_the_garbage_collector()
         yield
         await app.state.ai_client.close()
@@ -137,13 +138,18 @@ def _operation_id(route: APIRoute) -> str:
     return f"{route.tags[0]}-{route.name}" if route.tags else route.name
 
 
-async def _try_database(engine: AsyncEngine) -> None:
-    """Say at start whether the database is there. The server starts without it, and serves when it is back."""
+async def _try_database(engine: AsyncEngine, probe: DatabaseProbe) -> None:
+    """Say at start whether the database is there and can be used. The server starts, and serves when it can."""
     try:
+        found = await probe.result()
+        if found.detail:
+            logger.error("database not usable: %s", found.detail)
+            return
         async with engine.connect():
             logger.info("database reached")
     except Exception as error:
-        logger.warning("database not reached yet: %s", problems.cause(error))
+        reason = error.__cause__ if isinstance(error, CheckFailed) and error.__cause__ else error
+        logger.warning("database not reached yet: %s", problems.cause(reason))
 
 
 def _spare_the_garbage_collector() -> None:

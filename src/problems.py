@@ -230,7 +230,7 @@ def _is_unencodable(error: BaseException | None) -> bool:
     return isinstance(error, ValueError) and not isinstance(error, asyncpg.ClientConfigurationError)
 
 
-def cause(error: Exception) -> str:
+def cause(error: BaseException) -> str:
     """What to log of an outage. The text only of connecting: that of others can hold what people record.
 
     Of a value that is refused, the names of the table and of the column or constraint.

@@ -13,8 +13,8 @@ from uuid import UUID
 import asyncpg
 from pydantic import TypeAdapter
 from pydantic_core import to_json
-from sqlalchemy import exists, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import exists, select, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from src import clock, pagination
@@ -46,6 +46,10 @@ _CREATE_ONCE = Statement(
     statements.create(exists(select(idempotency.CLAIM.c.claimed))).add_cte(idempotency.CLEAR_EXPIRED)
 )
 """Creates nothing where the key is taken."""
+
+# SQLSTATE (PostgreSQL documentation, appendix A).
+_READ_ONLY_TRANSACTION, _LOCK_NOT_AVAILABLE = "25006", "55P03"
+_BRIEFLY = 100  # milliseconds
 
 _audits = TypeAdapter(list[Audit])
 _revisions = TypeAdapter(list[AuditRevision])
@@ -234,6 +238,23 @@ async def _lock(connection: AsyncConnection, audit_id: UUID, if_match: IfMatch |
 def _later(than: datetime) -> datetime:
     """Now; never before the last change, which a host with another clock may have made."""
     return max(clock.now(), than)
+
+
+async def accepts_writes(connection: AsyncConnection) -> bool:
+    """Whether the database takes records: a standby, or one that only reads, takes none.
+
+    It is asked by a write, which writes nothing: a balancer such as pgpool sends questions elsewhere. A table that
+    somebody has locked is no answer, and no reason to say no.
+    """
+    await connection.execute(text(f"SET LOCAL lock_timeout = {_BRIEFLY}"))
+    try:
+        await connection.execute(statements.NOTHING)
+    except DBAPIError as error:
+        sqlstate = getattr(error.orig, "sqlstate", None)
+        if sqlstate not in (_READ_ONLY_TRANSACTION, _LOCK_NOT_AVAILABLE):
+            raise
+        return bool(sqlstate == _LOCK_NOT_AVAILABLE)
+    return True
 
 
 async def export(connection: AsyncConnection, query: ExportQuery) -> AsyncIterator[bytes]:

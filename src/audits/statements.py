@@ -19,6 +19,7 @@ from sqlalchemy import (
     cast,
     column,
     delete,
+    false,
     func,
     insert,
     select,
@@ -77,6 +78,8 @@ UPDATE = (
     .returning(AS_JSON)
     .add_cte(_note())
 )
+NOTHING = insert(audit).from_select(["id"], select(audit.c.id).where(false()), include_defaults=False)
+"""A write like any other to whatever decides where it goes, and to a database that only reads."""
 DELETE = delete(audit).where(audit.c.id == _revisions.c.audit_id).add_cte(_note())
 
 _details = (

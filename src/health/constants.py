@@ -15,6 +15,8 @@ class DatabaseState(StrEnum):
     OK = "ok"
     # A standby, say: reads are served, but a trail that nothing can be added to is not ready.
     READ_ONLY = "read_only"
+    # What stands between keeps the service from working as it should; `detail` says how.
+    MISCONFIGURED = "misconfigured"
     UNAVAILABLE = "unavailable"
 
 

@@ -1,5 +1,7 @@
 """What the health endpoints answer, with 200 as with 503."""
 
+from pydantic import Field
+
 from src.health.constants import AIState, DatabaseState, MigrationState, State
 from src.schemas import CustomModel, example
 
@@ -13,6 +15,7 @@ class Live(CustomModel):
 class DatabaseCheck(CustomModel):
     status: DatabaseState
     latency_ms: float | None
+    detail: str | None = Field(description="For operators: what is wrong, and what to do; null where nothing is known.")
 
 
 class MigrationCheck(CustomModel):
@@ -37,7 +40,7 @@ class Health(CustomModel):
             "status": "ok",
             "version": "0.1.0",
             "checks": {
-                "database": {"status": "ok", "latency_ms": 0.6},
+                "database": {"status": "ok", "latency_ms": 0.6, "detail": None},
                 "migrations": {"status": "ok", "current": "8d41e6b7a2c5", "expected": "8d41e6b7a2c5"},
                 "ai": {"status": "not_configured"},
             },

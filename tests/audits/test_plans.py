@@ -8,7 +8,7 @@ import asyncpg
 from src.audits import listing
 from src.audits.schemas import AuditQuery
 from src.config import DatabaseSettings
-from src.database import server_settings
+from src.database import limits
 from src.pagination import Count, Order
 from tests.conftest import driver_url
 
@@ -55,9 +55,7 @@ async def test_each_filter_is_served_by_its_index(
     await connection.execute("VACUUM ANALYZE audit")
     plans: list[str] = []
     served = {}
-    application = await asyncpg.connect(
-        driver_url(database_settings), server_settings=server_settings(database_settings)
-    )
+    application = await asyncpg.connect(driver_url(database_settings), server_settings=limits(database_settings))
     application.add_log_listener(lambda _, message: plans.append(message.message))
     for statement in EXPLAIN_ALL:
         await application.execute(statement)

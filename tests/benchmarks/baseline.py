@@ -25,7 +25,7 @@ from src.audits import filters, listing, statements
 from src.audits.export import ROWS_AT_ONCE
 from src.audits.schemas import AuditQuery
 from src.config import DatabaseSettings
-from src.database import Statement, server_settings
+from src.database import Statement, limits
 from src.identifiers import new_id
 from src.pagination import COUNT_CAP, DEFAULT_LIMIT, Count, Order
 from tests.benchmarks.servers import AUDITS, driver_url
@@ -125,7 +125,7 @@ class Application:
             driver_url(settings.database_url.get_secret_value()),
             min_size=settings.database_pool_size,
             max_size=settings.database_pool_size + settings.database_max_overflow,
-            server_settings=server_settings(settings),
+            server_settings={"timezone": "UTC"} | limits(settings),
             reset=None if os.environ.get("POOL_RESET") else _leave_as_it_is,
         )
         await send({"type": "lifespan.startup.complete"})

@@ -53,7 +53,7 @@ async def test_a_stopped_database_is_503_within_a_second_live_stays_200_and_it_r
         response = await mortal_client.get(path)
         assert (response.status_code, response.json()["status"]) == (503, "unavailable")
         assert response.json().keys() == healthy.json().keys()
-        assert response.json()["checks"]["database"] == {"status": "unavailable", "latency_ms": None}
+        assert response.json()["checks"]["database"] == {"status": "unavailable", "latency_ms": None, "detail": None}
     for method in ("GET", "POST"):
         response = await mortal_client.request(method, AUDITS, json=audit_body() if method == "POST" else None)
         assert (response.status_code, response.json()["code"]) == (503, "database-unavailable")
