@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 
 from src.config import AppSettings, DatabaseSettings
 from src.database import create_job_engine
+from src.jobs import told_in_one_line
 from src.migrations import MIGRATION_LOCK
 from src.models import metadata
 from src.observability import logging_config
@@ -49,4 +50,5 @@ if context.is_offline_mode():
 # Run from another program, logging is that program's business.
 if context.config.cmd_opts:
     logging.config.dictConfig(logging_config(AppSettings.load().log_level))
-asyncio.run(main())
+with told_in_one_line("migrations"):
+    asyncio.run(main())

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -9,6 +10,7 @@ import asyncpg
 from pydantic_core import from_json, to_json
 from sqlalchemy import (
     URL,
+    AdaptedConnection,
     ClauseElement,
     Column,
     ColumnElement,
@@ -19,7 +21,6 @@ from sqlalchemy import (
     literal_column,
     make_url,
 )
-from sqlalchemy import Connection as SyncConnection
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.exc import DisconnectionError, EmulatedDBAPIException, MissingGreenlet
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -55,25 +56,33 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
 
 
 def create_stream_engine(settings: DatabaseSettings) -> AsyncEngine:
-    """A few connections for long reads: the limits hold for each piece, and the reader has longer to take one."""
-    patient = settings.model_copy(update={"database_idle_timeout": settings.database_stream_idle_timeout})
+    """A few connections for long reads: the limits hold for each piece, and the reader has longer to take one.
+
+    Each read is a transaction, which can set its limits behind any pooler.
+    """
+    changes = {
+        "database_idle_timeout": settings.database_stream_idle_timeout,
+        "database_pooler": Pooler.TRANSACTION,
+    }
+    patient = settings.model_copy(update=changes)
     return _create_pooled_engine(patient, settings.database_stream_pool_size, 0)
 
 
 def create_job_engine(settings: DatabaseSettings) -> AsyncEngine:
     """For what people run and wait for, such as a migration: one connection, without limits of time.
 
-    Limits of the role or the database (`ALTER ROLE ... SET statement_timeout`) do not hold for it either.
+    Limits of the role or the database (`ALTER ROLE ... SET statement_timeout`) do not hold for it either: where no
+    pooler refuses them, from the first statement on.
     """
-    engine = create_async_engine(
+    at_start = _session(settings, _NO_LIMITS)["server_settings"]
+    in_transactions = _session_behind_pooler(_NO_LIMITS | {"transaction_timeout": "0"})
+    return create_async_engine(
         database_url(settings),
         poolclass=NullPool,
         hide_parameters=True,
         json_deserializer=from_json,
-        connect_args={"timeout": settings.database_connect_timeout} | _session(settings, _NO_LIMITS),
+        connect_args={"timeout": settings.database_connect_timeout} | in_transactions | {"server_settings": at_start},
     )
-    event.listen(engine.sync_engine, "begin", lift_transaction_timeout)
-    return engine
 
 
 def create_probe_engine(settings: DatabaseSettings) -> AsyncEngine:
@@ -98,7 +107,8 @@ def _create_pooled_engine(settings: DatabaseSettings, size: int, overflow: int) 
 
 
 def _create_engine(settings: DatabaseSettings, **pool: Any) -> AsyncEngine:
-    return create_async_engine(
+    wanted = limits(settings)
+    engine = create_async_engine(
         database_url(settings),
         # Errors quote their parameters otherwise, and these are what people record.
         hide_parameters=True,
@@ -108,9 +118,12 @@ def _create_engine(settings: DatabaseSettings, **pool: Any) -> AsyncEngine:
             "timeout": settings.database_connect_timeout,
             "command_timeout": settings.database_command_timeout,
         }
-        | _session(settings, limits(settings)),
+        | _session(settings, wanted),
         **pool,
     )
+    if settings.database_pooler is Pooler.NONE:
+        event.listen(engine.sync_engine, "connect", partial(require_limits, wanted))
+    return engine
 
 
 def database_url(settings: DatabaseSettings) -> URL:
@@ -133,28 +146,23 @@ def limits(settings: DatabaseSettings) -> dict[str, str]:
     }
 
 
+# PgBouncer keeps track of these two itself; of others it refuses most.
+_SESSION = {"application_name": "audit-trail", "timezone": "UTC"}
 _NO_LIMITS = {"statement_timeout": "0", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0"}
-_SINCE_TRANSACTION_TIMEOUT = (17,)
-
-
-def lift_transaction_timeout(connection: SyncConnection) -> None:
-    """PostgreSQL 17 has one more limit, which those before it refuse to hear of."""
-    if (connection.dialect.server_version_info or ()) >= _SINCE_TRANSACTION_TIMEOUT:
-        connection.exec_driver_sql("SET LOCAL transaction_timeout = 0")
 
 
 def _session(settings: DatabaseSettings, wanted: dict[str, str]) -> dict[str, Any]:
-    """The arguments of a connection that keeps to the limits that are `wanted`.
+    """The arguments of a connection that keeps to the limits that are `wanted`."""
+    if settings.database_pooler is Pooler.TRANSACTION:
+        return _session_behind_pooler(wanted)
+    return {"connection_class": Connection, "server_settings": _SESSION | wanted}
 
-    Poolers know the first two parameters. Others they refuse, or take and drop: behind one in transaction mode each
-    transaction sets them, and nothing that a statement leaves behind is relied on.
-    """
-    always = {"application_name": "audit-trail", "timezone": "UTC"}
-    if settings.database_pooler is Pooler.NONE:
-        return {"connection_class": Connection, "server_settings": always | wanted}
+
+def _session_behind_pooler(wanted: Mapping[str, str]) -> dict[str, Any]:
+    """Each transaction sets the limits, and no statement is to outlive its transaction."""
     return {
         "connection_class": limiting_connection(wanted),
-        "server_settings": always,
+        "server_settings": _SESSION,
         "statement_cache_size": 0,
         "prepared_statement_cache_size": 0,
         "prepared_statement_name_func": lambda: "",
@@ -178,6 +186,10 @@ def connect_in_greenlets_only(*_: Any) -> None:
     """Elsewhere SQLAlchemy cannot wait, and finds out when it has begun."""
     if not in_greenlet():
         raise MissingGreenlet
+
+
+def require_limits(wanted: Mapping[str, str], connection: AdaptedConnection, _: ConnectionPoolEntry) -> None:
+    connection.run_async(lambda driver: driver.require(wanted))
 
 
 def hang_up_on_silence(context: ExceptionContext) -> None:

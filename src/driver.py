@@ -16,6 +16,12 @@ from typing import Any
 import asyncpg
 from asyncpg.transaction import Transaction
 
+from src.exceptions import LimitsNotInForce
+
+# Versions of PostgreSQL, where not all of them know a setting.
+_SINCE = {"transaction_timeout": (17,)}
+_IS_PREPARED = "SELECT EXISTS (SELECT FROM pg_prepared_statements WHERE name = $1)"
+
 
 class Connection(asyncpg.Connection):
     """A connection whose prepared statements and cursors have names that no other connection uses."""
@@ -29,6 +35,25 @@ class Connection(asyncpg.Connection):
         """asyncpg asks here for every name. PostgreSQL tells names apart by their first 63 bytes."""
         return f"{prefix}_{self._prefix}_{next(self._numbers):x}"
 
+    async def require(self, limits: Mapping[str, str]) -> None:
+        """Close the connection, and raise `LimitsNotInForce`, unless `limits` are in force (in PostgreSQL's own units).
+
+        A pooler can take them and drop them without a word: PgBouncer does so with `ignore_startup_parameters`, and
+        with `track_extra_parameters` for what PostgreSQL does not report.
+        """
+        try:
+            async with self.transaction():
+                rows = await self.fetch("SELECT name, setting FROM pg_settings WHERE name = ANY($1)", list(limits))
+            in_force = {row["name"]: row["setting"] for row in rows}
+            if dropped := [name for name, value in limits.items() if in_force.get(name) != value]:
+                raise LimitsNotInForce(
+                    f"Something between the service and PostgreSQL drops {', '.join(dropped)}. "
+                    "The operator has to set DATABASE_POOLER=transaction."
+                )
+        except BaseException:
+            self.terminate()
+            raise
+
     async def fetch_committed(self, query: str, arguments: Sequence[Any]) -> list[asyncpg.Record]:
         """The rows of a single statement, which is committed when this returns."""
         return await self.fetch(query, *arguments)
@@ -36,18 +61,23 @@ class Connection(asyncpg.Connection):
 
 def limiting_connection(limits: Mapping[str, str]) -> type[Connection]:
     """The class of connections that set `limits` (settings of PostgreSQL) in each transaction."""
-    set_limits = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in limits.items())
 
     class LimitingTransaction(Transaction):
-        def __init__(self, connection: Connection, isolation: Any, *options: bool) -> None:
+        def __init__(self, connection: Any, isolation: Any, *options: bool) -> None:
             super().__init__(connection, isolation, *options)
-            self._limited = connection
+            self._limited: LimitingConnection = connection
 
         async def start(self) -> None:
             await super().start()
-            await self._limited.execute(set_limits)
+            await self._limited.execute(self._limited.set_limits)
 
     class LimitingConnection(Connection):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            version = self.get_server_version()
+            known = {name: value for name, value in limits.items() if version >= _SINCE.get(name, (0,))}
+            self.set_limits = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in known.items())
+
         def transaction(
             self, *, isolation: Any = None, readonly: bool = False, deferrable: bool = False
         ) -> Transaction:
@@ -58,7 +88,7 @@ def limiting_connection(limits: Mapping[str, str]) -> type[Connection]:
 
             What is given up, or not answered, leaves the transaction open: then the connection must be closed.
             """
-            await self.execute(f"BEGIN; {set_limits}")
+            await self.execute(f"BEGIN; {self.set_limits}")
             try:
                 rows = await self.fetch(query, *arguments)
             except asyncpg.PostgresError:
@@ -68,3 +98,21 @@ def limiting_connection(limits: Mapping[str, str]) -> type[Connection]:
             return rows
 
     return LimitingConnection
+
+
+async def keeps_statements(ours: Connection, others: Connection) -> bool:
+    """Whether a prepared statement outlives its transaction, and is nobody else's then.
+
+    A pooler in transaction mode hands out the connection of PostgreSQL that was used last, or each in turn: then the
+    other client sees our statement by its name, or we miss it. PgBouncer can keep track of statements from 1.21 on.
+    """
+    try:
+        statement = await ours.prepare("SELECT 1")
+        await statement.fetchval()
+        async with others.transaction():
+            if await others.fetchval(_IS_PREPARED, statement.get_name()):
+                return False
+        await statement.fetchval()
+    except asyncpg.InvalidSQLStatementNameError:
+        return False
+    return True

@@ -17,7 +17,8 @@
     ├── InternalError            500
     ├── DatabaseUnavailable      503
     │   ├── DatabaseBusy
-    │   └── DatabaseTimeout
+    │   ├── DatabaseTimeout
+    │   └── LimitsNotInForce
     ├── Overloaded               503
     ├── RequestTimeout           504
     └── AIError                        in src/ai/exceptions.py
@@ -132,6 +133,10 @@ class DatabaseBusy(DatabaseUnavailable):
 
 class DatabaseTimeout(DatabaseUnavailable):
     status, code, title = 503, "database-timeout", "The database took too long"
+
+
+class LimitsNotInForce(DatabaseUnavailable):
+    """Something between the service and PostgreSQL has dropped what the service asked for when it connected."""
 
 
 class Overloaded(AppError):

@@ -235,6 +235,8 @@ def cause(error: BaseException) -> str:
 
     Of a value that is refused, the names of the table and of the column or constraint.
     """
+    if isinstance(error, AppError):
+        return error.detail
     origin = getattr(error, "driver_exception", None) or error
     sqlstate = getattr(origin, "sqlstate", None) or ""
     told = isinstance(origin, OSError | asyncpg.ClientConfigurationError) or sqlstate.startswith(_OF_CONNECTING)

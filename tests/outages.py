@@ -13,9 +13,9 @@ import asyncpg
 from scripts.postgres import Cluster
 
 
-async def wait_until_blocked(connection: asyncpg.Connection) -> None:
+async def wait_until_blocked(connection: asyncpg.Connection, patience: float = 5) -> None:
     """Returns when another connection of this database waits for a lock."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(patience):
         while not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
             await connection.execute("SELECT pg_sleep(0.01)")
 

@@ -24,9 +24,14 @@ from src.audits.schemas import Audit
 from src.audits.statements import AS_JSON
 from src.config import DatabaseSettings
 from src.database import create_job_engine
+from src.jobs import told_in_one_line
 
 _STREAMED = {"yield_per": 500}
 _PROGRESS_EVERY = 100_000
+_ADVICE = {
+    "42P01": "the database is not migrated: run make migrate",
+    "42703": "the database is of another version: run make migrate",
+}
 
 # What was tampered with can be anything: times and JSON arrive as text, and are read row by row.
 _REVISIONS = (
@@ -198,4 +203,5 @@ async def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    with told_in_one_line("verify", _ADVICE):
+        sys.exit(asyncio.run(main()))

@@ -2,22 +2,23 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-import asyncpg
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from src.audits import service as audit_service
 from src.config import DatabaseSettings, Pooler
-from src.database import driver_connection, limits
+from src.database import driver_connection
+from src.driver import keeps_statements
+from src.exceptions import LimitsNotInForce
 from src.health.constants import DEADLINE, DatabaseState
 from src.health.exceptions import CheckFailed
 
 _REFUSED_PARAMETER = "unsupported startup parameter"
-_ADVICE = "Set DATABASE_POOLER=transaction."
+_ADVICE = "The operator has to set DATABASE_POOLER=transaction."
+_ONLY_READS = "It only reads: it is a standby, or default_transaction_read_only is on."
 _LOSES_STATEMENTS = f"A pooler loses prepared statements between two transactions. {_ADVICE}"
 _REFUSES_LIMITS = f"A pooler refuses the limits that the service sets when it connects. {_ADVICE}"
 
@@ -66,64 +67,33 @@ def _retrieve_exception(probe: asyncio.Task[Probe]) -> None:
 async def _probe(engine: AsyncEngine, settings: DatabaseSettings) -> Probe:
     try:
         async with engine.connect() as connection:
-            probe, is_pooled = await _ask(connection, limits(settings))
+            probe, is_pooled = await _ask(connection)
+    except LimitsNotInForce as error:
+        return Probe(DatabaseState.MISCONFIGURED, error.detail)
     except DBAPIError as error:
         if _REFUSED_PARAMETER not in str(error.orig):
             raise
         return Probe(DatabaseState.MISCONFIGURED, _REFUSES_LIMITS)
-    needs_statements = settings.database_pooler is Pooler.NONE
-    if is_pooled and needs_statements and not probe.detail and not await _keeps_statements(engine):
+    if is_pooled and settings.database_pooler is Pooler.NONE and not await _keeps_statements(engine):
         return Probe(DatabaseState.MISCONFIGURED, _LOSES_STATEMENTS, probe.latency_ms, probe.revision)
     return probe
 
 
-async def _ask(connection: AsyncConnection, wanted: Mapping[str, str]) -> tuple[Probe, bool]:
+async def _ask(connection: AsyncConnection) -> tuple[Probe, bool]:
     """The probe, and whether a pooler stands between: it gives its clients process numbers of its own."""
     started = time.perf_counter()
     backend = await connection.scalar(text("SELECT pg_backend_pid()"))
     latency_ms = round((time.perf_counter() - started) * 1000, 2)
     is_pooled = (await driver_connection(connection)).get_server_pid() != backend
-    missing = await _not_in_force(connection, wanted)
     revision = await current_revision(connection)
-    if missing:
-        detail = f"Something between the service and PostgreSQL drops {', '.join(missing)}. {_ADVICE}"
-        return Probe(DatabaseState.MISCONFIGURED, detail, latency_ms, revision), is_pooled
     if revision is not None and not await audit_service.accepts_writes(connection):
-        detail = "It only reads: a standby, or default_transaction_read_only is on."
-        return Probe(DatabaseState.READ_ONLY, detail, latency_ms, revision), is_pooled
+        return Probe(DatabaseState.READ_ONLY, _ONLY_READS, latency_ms, revision), is_pooled
     return Probe(DatabaseState.OK, None, latency_ms, revision), is_pooled
 
 
-async def _not_in_force(connection: AsyncConnection, wanted: Mapping[str, str]) -> list[str]:
-    """The names of settings that are not as the service has asked for them."""
-    found = await connection.execute(
-        text("SELECT name, setting FROM pg_settings WHERE name = ANY(:names)"), {"names": list(wanted)}
-    )
-    in_force = {row.name: row.setting for row in found}
-    return [name for name, value in wanted.items() if in_force.get(name) != value]
-
-
 async def _keeps_statements(engine: AsyncEngine) -> bool:
-    """Whether a prepared statement is there, and nobody else's, when its transaction has ended.
-
-    A pooler that gives connections of PostgreSQL from hand to hand gives the one used last, or each in turn: then
-    another client sees the statement by its name, or it is missing for ours. PgBouncer from 1.21 on can keep track of
-    statements, under names of its own.
-    """
     async with engine.connect() as first, engine.connect() as second:
-        ours, others = await driver_connection(first), await driver_connection(second)
-        try:
-            statement = await ours.prepare("SELECT 1")
-            await statement.fetchval()
-            async with others.transaction():
-                if await others.fetchval(
-                    "SELECT EXISTS (SELECT FROM pg_prepared_statements WHERE name = $1)", statement.get_name()
-                ):
-                    return False
-            await statement.fetchval()
-        except asyncpg.InvalidSQLStatementNameError:
-            return False
-    return True
+        return await keeps_statements(await driver_connection(first), await driver_connection(second))
 
 
 async def current_revision(connection: AsyncConnection) -> str | None:

@@ -103,6 +103,14 @@ async def test_a_read_only_database_serves_reads_and_is_not_ready(
     assert (await client.get(f"{AUDITS}/{record['id']}")).json() == record
 
 
+async def test_a_locked_table_is_no_reason_not_to_be_ready(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    async with connection.transaction():
+        await connection.execute("LOCK TABLE audit IN ACCESS EXCLUSIVE MODE")
+        assert (await client.get("/health/ready")).status_code == 200
+
+
 async def test_the_server_starts_while_the_database_is_away(own_cluster: Cluster) -> None:
     own_cluster.stop()
     async with run_application(settings_for(own_cluster)) as client:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,42 +24,41 @@ def find(program: str) -> str:
 
 @asynccontextmanager
 async def pgbouncer(
-    cluster: Cluster, folder: Path, mode: str, database: Mapping[str, str] | None = None, **settings: str
+    cluster: Cluster, folder: Path, mode: str, of_database: str = "", **settings: str
 ) -> AsyncIterator[str]:
     """The folder of its socket, at which every database of the cluster can be reached.
 
-    Few connections to the server for many clients, so that these go from hand to hand. `database` is what is said of
-    each database, `settings` are PgBouncer's own.
+    `of_database` is what is said of each database beside where it is, `settings` are PgBouncer's own.
     """
     program = find("pgbouncer")
-    owner = cluster.socket_directory.stat()
-    folder.mkdir(mode=0o755)
-    os.chown(folder, owner.st_uid, owner.st_gid)
-    of_database = {"host": str(cluster.socket_directory), "user": "app"} | dict(database or {})
-    options = {
-        "unix_socket_dir": str(folder),
-        "listen_port": "5432",
-        "auth_type": "any",
-        "pool_mode": mode,
-        "default_pool_size": "4",
-        "max_client_conn": "500",
-    } | settings
-    lines = ["[databases]", "* = " + " ".join(f"{name}='{value}'" for name, value in of_database.items()), "[pgbouncer]"]
-    configuration = folder / "pgbouncer.ini"
-    configuration.write_text("\n".join([*lines, *(f"{name} = {value}" for name, value in options.items()), ""]))
-    process = subprocess.Popen(
-        (program, "--quiet", configuration),
-        user=owner.st_uid,
-        group=owner.st_gid,
-        extra_groups=[],
-        stderr=subprocess.DEVNULL,
+    owner = _configure(cluster, folder, of_database, {"pool_mode": mode} | settings)
+    command = (program, folder / "pgbouncer.ini")
+    process = await asyncio.create_subprocess_exec(
+        *command, user=owner.st_uid, group=owner.st_gid, extra_groups=[], stderr=asyncio.subprocess.PIPE
     )
+    assert process.stderr
     try:
         async with asyncio.timeout(10):
-            while not (folder / ".s.PGSQL.5432").exists():
-                assert process.poll() is None, "PgBouncer did not start"
-                await asyncio.sleep(0.01)
+            while b"process up" not in (line := await process.stderr.readline()):
+                assert line, "PgBouncer did not start"
         yield str(folder)
     finally:
         process.terminate()
-        process.wait()
+        await process.communicate()
+
+
+def _configure(cluster: Cluster, folder: Path, of_database: str, settings: Mapping[str, str]) -> os.stat_result:
+    """Who the server runs as, and PgBouncer has to. Few connections for many clients: they go from hand to hand."""
+    owner = cluster.socket_directory.stat()
+    folder.mkdir(mode=0o755)
+    os.chown(folder, owner.st_uid, owner.st_gid)
+    usual = {"unix_socket_dir": folder, "listen_port": 5432, "auth_type": "any", "default_pool_size": 4}
+    quiet = dict.fromkeys(("log_connections", "log_disconnections", "log_stats", "log_pooler_errors"), 0)
+    lines = [
+        "[databases]",
+        f"* = host={cluster.socket_directory} user=app {of_database}",
+        "[pgbouncer]",
+        *(f"{name} = {value}" for name, value in (usual | quiet | dict(settings)).items()),
+    ]
+    (folder / "pgbouncer.ini").write_text("\n".join([*lines, ""]))
+    return owner

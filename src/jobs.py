@@ -1,0 +1,44 @@
+"""What runs to its end at a terminal, such as a migration: what stops it is said in one line, with what to do."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError
+
+# SQLSTATE (PostgreSQL documentation, appendix A): the whole code first, then its class; with what to do.
+_ADVICE = {
+    "08P01": "a pooler stands between: connect past it, or set DATABASE_POOLER=transaction",
+    "25006": "connect to a server that takes writes",
+    "28": "check the user and the password of DATABASE_URL",
+    "3D000": "create the database, or name another in DATABASE_URL",
+    "42501": "connect as the owner of the tables, or grant what is missing",
+    "53": "try again when the server has less to do",
+    "55P03": "somebody else holds a lock: try again later",
+    "57": "try again when the server is up",
+    "57014": "somebody cancelled it, or a limit of the server did: try again",
+}
+
+
+@contextmanager
+def told_in_one_line(job: str, advice: Mapping[str, str] | None = None) -> Iterator[None]:
+    """End the process with one line (`SystemExit`, status 1) for what an operator can change; let the rest through.
+
+    `advice` adds what to do for the SQLSTATEs of this job.
+    """
+    try:
+        yield
+    except (DBAPIError, asyncpg.PostgresError, OSError) as error:
+        if line := _describe(getattr(error, "driver_exception", None) or error, _ADVICE | dict(advice or {})):
+            raise SystemExit(f"{job}: {line}") from None
+        raise
+
+
+def _describe(error: BaseException, advice: Mapping[str, str]) -> str | None:
+    if isinstance(error, TimeoutError):
+        return "the database does not answer in time: check that DATABASE_URL names it, and that it is up"
+    if isinstance(error, OSError):
+        return f"the database cannot be reached ({error}): check that DATABASE_URL names it, and that it is up"
+    sqlstate = getattr(error, "sqlstate", None) or ""
+    what_to_do = advice.get(sqlstate) or advice.get(sqlstate[:2])
+    return what_to_do and f"{str(error).partition(chr(10))[0]}: {what_to_do}"

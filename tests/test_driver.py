@@ -1,0 +1,161 @@
+"""What a connection asks of PostgreSQL is in force, and what it leaves there is nobody else's."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import httpx2
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from scripts.postgres import Cluster
+from src.config import DatabaseSettings, Pooler
+from src.database import (
+    AutocommitConnection,
+    Statement,
+    connect,
+    create_engine,
+    create_stream_engine,
+    driver_connection,
+)
+from src.driver import keeps_statements
+from tests.application import run_application
+from tests.audits.factories import AUDITS, audit_body, create_audit
+from tests.poolers import ParameterProxy
+
+TIMEOUTS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+WANTED = ["1500ms", "1s", "5s"]
+PREPARED = Statement(text("SELECT name FROM pg_prepared_statements"))
+IN_FORCE = Statement(
+    text(
+        "SELECT current_setting('statement_timeout'), current_setting('lock_timeout'), "
+        "current_setting('idle_in_transaction_session_timeout')"
+    )
+)
+
+
+@asynccontextmanager
+async def engine_of(settings: DatabaseSettings) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(settings.model_copy(update={"database_pool_size": 1}))
+    yield engine
+    await engine.dispose()
+
+
+async def statements_of(engine: AsyncEngine) -> set[str]:
+    """The names of what the engine has prepared in both ways, on its only connection."""
+    await AutocommitConnection(engine).fetch(PREPARED)
+    async with connect(engine) as connection:
+        return set((await connection.execute(text("SELECT name FROM pg_prepared_statements"))).scalars())
+
+
+async def test_a_statement_has_a_name_that_no_other_connection_in_the_world_gives(
+    database_settings: DatabaseSettings,
+) -> None:
+    async with engine_of(database_settings) as one, engine_of(database_settings) as another:
+        names = [await statements_of(engine) for engine in (one, another)]
+    assert min(map(len, names)) >= 2
+    assert not names[0] & names[1]
+    # asyncpg counts in each process from 1: what tells these from those of another process is 122 random bits.
+    assert all(re.search("[0-9a-f]{32}", name) for name in names[0] | names[1])
+    # PostgreSQL cuts a longer name, and two could be one then.
+    assert max(map(len, names[0] | names[1])) < 64
+
+
+@pytest.fixture
+def pooled(database_settings: DatabaseSettings) -> DatabaseSettings:
+    return database_settings.model_copy(update={"database_pooler": Pooler.TRANSACTION})
+
+
+async def test_behind_a_pooler_nothing_is_prepared(pooled: DatabaseSettings) -> None:
+    async with engine_of(pooled) as engine:
+        assert await statements_of(engine) <= {""}
+
+
+async def test_behind_a_pooler_the_limits_are_in_force_in_each_transaction_and_nowhere_else(
+    pooled: DatabaseSettings,
+) -> None:
+    async with engine_of(pooled) as engine:
+        assert list(*await AutocommitConnection(engine).fetch(IN_FORCE)) == WANTED
+        async with connect(engine) as connection:
+            assert list((await connection.execute(text(IN_FORCE.sql))).one()) == WANTED
+            driver = await driver_connection(connection)
+        async with engine.connect():
+            assert [await driver.fetchval("SELECT current_setting($1)", name) for name in TIMEOUTS] == ["0", "0", "0"]
+
+
+async def test_behind_a_pooler_a_refused_statement_leaves_its_connection_usable(pooled: DatabaseSettings) -> None:
+    async with engine_of(pooled) as engine:
+        connection = AutocommitConnection(engine)
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await connection.fetch(Statement(text("SELECT 1 / 0")))
+        assert list(*await connection.fetch(IN_FORCE)) == WANTED
+
+
+async def test_behind_a_pooler_exports_have_their_own_patience(pooled: DatabaseSettings) -> None:
+    engine = create_stream_engine(pooled)
+    async with engine.connect() as connection:
+        assert list((await connection.execute(text(IN_FORCE.sql))).one()) == [*WANTED[:2], "30s"]
+    await engine.dispose()
+
+
+async def test_a_direct_connection_keeps_its_statements(database_settings: DatabaseSettings) -> None:
+    async with (
+        engine_of(database_settings) as one,
+        engine_of(database_settings) as another,
+        one.connect() as ours,
+        another.connect() as others,
+    ):
+        assert await keeps_statements(await driver_connection(ours), await driver_connection(others))
+
+
+@asynccontextmanager
+async def behind(proxy: ParameterProxy, settings: DatabaseSettings) -> AsyncIterator[httpx2.AsyncClient]:
+    database = settings.database_url.get_secret_value().partition("@/")[2].partition("?")[0]
+    url = SecretStr(f"postgresql+asyncpg://app@/{database}?host={proxy.host}")
+    async with proxy, run_application(settings.model_copy(update={"database_url": url})) as client:
+        yield client
+
+
+@pytest.mark.parametrize("drops", [TIMEOUTS, ("plan_cache_mode",)])
+async def test_a_connection_without_its_limits_is_not_used_and_ready_names_them(
+    cluster: Cluster,
+    database_settings: DatabaseSettings,
+    tmp_path: Path,
+    drops: tuple[str, ...],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with behind(ParameterProxy(cluster, tmp_path, drops=drops), database_settings) as client:
+        response = await client.get("/health/ready")
+        check = response.json()["checks"]["database"]
+        assert (response.status_code, check["status"]) == (503, "misconfigured")
+        assert all(name in check["detail"] for name in (*drops, "DATABASE_POOLER=transaction"))
+        assert check["detail"] in caplog.text
+        response = await client.post(AUDITS, json=audit_body())
+        assert (response.status_code, response.json()["code"]) == (503, "database-unavailable")
+
+
+async def test_a_pooler_that_refuses_the_limits_is_named_by_ready_and_at_the_start(
+    cluster: Cluster, database_settings: DatabaseSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with behind(ParameterProxy(cluster, tmp_path, refuses="lock_timeout"), database_settings) as client:
+        response = await client.get("/health/ready")
+        check = response.json()["checks"]["database"]
+        assert (response.status_code, check["status"]) == (503, "misconfigured")
+        assert "DATABASE_POOLER=transaction" in check["detail"]
+        assert check["detail"] in caplog.text
+
+
+@pytest.mark.parametrize("proxy", [{"drops": TIMEOUTS}, {"refuses": "lock_timeout"}])
+async def test_with_the_setting_all_of_it_works_behind_such_a_pooler(
+    cluster: Cluster, pooled: DatabaseSettings, tmp_path: Path, proxy: dict[str, str]
+) -> None:
+    async with behind(ParameterProxy(cluster, tmp_path, **proxy), pooled) as client:
+        assert (await client.get("/health/ready")).status_code == 200
+        record = await create_audit(client)
+        changed = await client.patch(f"{AUDITS}/{record['id']}", json={"status": "failure"})
+        assert (await client.get(f"{AUDITS}/{record['id']}")).json() == changed.json()
+        assert len((await client.get(f"{AUDITS}/export")).text.splitlines()) == 1
