@@ -9,6 +9,10 @@ from src.exceptions import VersionMismatch
 # RFC 9110, 8.8.3, as a member of a list, in which empty members are passed over (5.6.1.2).
 _MEMBER = re.compile(r'[ \t,]*((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?:,|$)')
 
+# A version, as `etag` writes it or as a proxy that compresses hands it on: nginx, HAProxy and Varnish make it weak,
+# Apache and Caddy append the coding to it, Jetty with two hyphens.
+_VERSION = re.compile(r'(?:W/)?"([1-9][0-9]*)(?:(?:--?|;)(?:br|deflate|gzip|zstd))?"')
+
 
 def etag(version: int) -> str:
     """Strong: two answers with one version are the same, byte for byte."""
@@ -17,32 +21,49 @@ def etag(version: int) -> str:
 
 @dataclass(frozen=True)
 class IfMatch:
-    """The versions that a writer is willing to change; None means any that exists."""
+    """The versions that a writer is willing to change; None means any that exists.
 
-    tags: frozenset[str] | None
+    RFC 9110, 13.1.1 has tags compared strongly, so that nobody changes what he has not seen. A tag that a proxy has
+    changed while it compressed an answer names a version all the same, and a version is one state of the record in
+    every encoding: whoever saw it compressed saw that state. So the versions are compared, and each must be the very
+    one. A tag that names no version of this service matches nothing.
+    """
+
+    versions: frozenset[str] | None
 
     @classmethod
     def parse(cls, header: str) -> Self:
         """Raises `ValueError`."""
-        if header.strip(" \t") == "*":
-            return cls(None)
-        return cls(frozenset(_parse_tags(header)))
+        return cls(None if header.strip(" \t") == "*" else _parse_versions(header))
 
     def check(self, version: int) -> None:
-        """By strong comparison: a weak tag never matches. Raises `VersionMismatch`."""
-        if self.tags is not None and etag(version) not in self.tags:
-            raise VersionMismatch(f"It is at version {version}; read it again and repeat the change.")
+        """Raises `VersionMismatch`."""
+        if self.versions is None or str(version) in self.versions:
+            return
+        if not self.versions:
+            raise VersionMismatch(
+                f'If-Match names no version of this service, such as "{version}", where the record is now. Read it '
+                "again, take the ETag of the answer, and repeat the change."
+            )
+        raise VersionMismatch(f"It is at version {version}; read it again and repeat the change.")
 
 
 def matches_none(header: str, version: int) -> bool:
-    """Whether `If-None-Match` lets the request through, by weak comparison. One that is malformed names no tag."""
+    """Whether `If-None-Match` lets the request through. Versions are compared, as for `IfMatch`.
+
+    A header that is malformed names no version.
+    """
     if header.strip(" \t") == "*":
         return False
     try:
-        tags = _parse_tags(header)
+        return str(version) not in _parse_versions(header)
     except ValueError:
         return True
-    return etag(version) not in {tag.removeprefix("W/") for tag in tags}
+
+
+def _parse_versions(header: str) -> frozenset[str]:
+    """Without the tags that name no version. Raises `ValueError` where there is what is no tag."""
+    return frozenset(found[1] for tag in _parse_tags(header) if (found := _VERSION.fullmatch(tag)))
 
 
 def _parse_tags(header: str) -> list[str]:

@@ -8,6 +8,15 @@ import pytest
 
 from tests.audits.factories import AUDITS, audit_body, create_audit
 
+# What nginx, HAProxy and Varnish; Apache and Caddy; and others make of "1" when they compress the answer.
+AS_PROXIES_SEND_IT = [
+    'W/"1"', '"1-gzip"', '"1-br"', '"1-zstd"', '"1-deflate"', '"1;gzip"', '"1;br"', '"1--gzip"',
+    'W/"1-gzip"', 'W/"1-br"', 'W/"1;gzip"', '"99", W/"1-zstd"',
+]  # fmt: skip
+NO_VERSION = [
+    '"abc"', '""', 'W/"abc"', '"1,2"', '"01"', '"-1"', '"1-"', '"1-gzipped"', '"1-gzip-gzip"', '"1gzip"',
+    '"-gzip"', '"0"', '"1.0"', '"v1"',
+]  # fmt: skip
 MISSING = f"{AUDITS}/01a202e4-1742-76d7-9e81-3d827693f0c3"
 
 
@@ -22,7 +31,15 @@ async def test_every_answer_with_a_record_carries_its_version_as_a_strong_etag(c
 
 @pytest.mark.parametrize(
     ("if_none_match", "status"),
-    [('"1"', 304), ('W/"1"', 304), ('"7", "1"', 304), ("*", 304), ('"2"', 200), ('"a,b", W/"2"', 200), ("1", 200)],
+    [
+        ('"1"', 304),
+        ('"7", "1"', 304),
+        ("*", 304),
+        ('"2"', 200),
+        ('"2-gzip"', 200),
+        ('"a,b", W/"2"', 200),
+        ("1", 200),
+    ],
 )
 async def test_if_none_match_is_304_for_the_version_that_it_names(
     client: httpx2.AsyncClient, if_none_match: str, status: int
@@ -31,6 +48,37 @@ async def test_if_none_match_is_304_for_the_version_that_it_names(
     response = await client.get(f"{AUDITS}/{record['id']}", headers={"If-None-Match": if_none_match})
     assert (response.status_code, response.headers["ETag"]) == (status, '"1"')
     assert bool(response.content) == (status == 200)
+
+
+async def test_a_tag_names_its_version_whatever_a_proxy_that_compresses_has_made_of_it(
+    client: httpx2.AsyncClient,
+) -> None:
+    url = f"{AUDITS}/{(await create_audit(client))['id']}"
+    for number, tag in enumerate(AS_PROXIES_SEND_IT, 1):
+        current, other = tag.replace('"1', f'"{number}'), tag.replace('"1', f'"{number + 1}')
+        assert (await client.get(url, headers={"If-None-Match": current})).status_code == 304, current
+        assert (await client.get(url, headers={"If-None-Match": other})).status_code == 200, other
+        assert (await change(client, "PATCH", url, other)).status_code == 412, other
+        assert (await change(client, "PATCH", url, current)).status_code == 200, current
+
+
+async def test_a_tag_that_is_no_version_matches_none(client: httpx2.AsyncClient) -> None:
+    url = f"{AUDITS}/{(await create_audit(client))['id']}"
+    for tag in NO_VERSION:
+        assert (await client.get(url, headers={"If-None-Match": tag})).status_code == 200, tag
+        assert (await change(client, "PATCH", url, tag)).status_code == 412, tag
+
+
+async def test_a_tag_that_is_no_version_is_told_from_one_of_another_version(client: httpx2.AsyncClient) -> None:
+    url = f"{AUDITS}/{(await create_audit(client))['id']}"
+    details = {
+        tag: (await change(client, "PATCH", url, tag)).json()["detail"]
+        for tag in ('"abc"', 'W/"abc", "1-x"', '"2"', '"abc", "2-gzip"')
+    }
+    foreign, several_foreign, other, mixed = details.values()
+    assert foreign == several_foreign
+    assert "names no version of this service" in foreign
+    assert other == mixed == "It is at version 1; read it again and repeat the change."
 
 
 async def test_a_list_of_tags_may_come_as_several_lines(client: httpx2.AsyncClient) -> None:
@@ -63,9 +111,12 @@ async def change(client: httpx2.AsyncClient, method: str, url: str, if_match: st
         (', "1" ,', 200),
         ("*", 200),
         ('"2"', 412),
-        ('W/"1"', 412),
-        ('"1,2"', 412),
-        ('"01"', 412),
+        ('W/"2"', 412),
+        ('"2-gzip"', 412),
+        ('"11"', 412),
+        ('W/"1"', 200),
+        ('"1-gzip"', 200),
+        ('"abc"', 412),
         ("1", 422),
         ('"1', 422),
         ('"1" "2"', 422),

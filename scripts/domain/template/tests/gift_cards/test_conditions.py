@@ -32,7 +32,10 @@ async def test_if_none_match_is_304_for_the_version_that_it_names(
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-@pytest.mark.parametrize(("if_match", "status"), [('"1"', 200), ("*", 200), ('"2"', 412), ('W/"1"', 412), ("1", 422)])
+@pytest.mark.parametrize(
+    ("if_match", "status"),
+    [('"1"', 200), ("*", 200), ('W/"1"', 200), ('"1-gzip"', 200), ('"2"', 412), ('"abc"', 412), ("1", 422)],
+)
 async def test_if_match_decides_whether_a_change_is_made(
     client: httpx2.AsyncClient, method: str, if_match: str, status: int
 ) -> None:
