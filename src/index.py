@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from src import __version__
@@ -16,6 +16,8 @@ ASSETS_PATH = "/docs/assets"
 OPENAPI_PATH = "/openapi.json"
 # The assets of the wheel; its own wrapper of FastAPI is not used.
 _ASSETS = files("fastapi_offline") / "static"
+# Their names are the same in every release: for an hour after an upgrade a page may come with those of the one before.
+_ASSET_CACHING = "public, max-age=3600"
 
 router = APIRouter(tags=["index"])
 
@@ -64,11 +66,18 @@ def _endpoints(openapi: dict[str, Any]) -> list[Endpoint]:
     ]
 
 
+class _Assets(StaticFiles):
+    def file_response(self, *arguments: Any, **options: Any) -> Response:
+        response = super().file_response(*arguments, **options)
+        response.headers["Cache-Control"] = _ASSET_CACHING
+        return response
+
+
 def install_documentation(app: FastAPI, settings: AppSettings) -> None:
     """Add `/docs` and `/redoc`, unless the settings say otherwise."""
     if not settings.docs_enabled:
         return
-    app.mount(ASSETS_PATH, StaticFiles(directory=str(_ASSETS)), name="documentation-assets")
+    app.mount(ASSETS_PATH, _Assets(directory=str(_ASSETS)), name="documentation-assets")
 
     @app.get("/docs", include_in_schema=False)
     async def swagger_ui() -> HTMLResponse:

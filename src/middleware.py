@@ -1,4 +1,4 @@
-"""What surrounds every request, as pure ASGI: ids, the access log, limits, and the last resort for errors.
+"""What surrounds every request, as pure ASGI: ids, caching, the access log, limits, and the last resort for errors.
 
 From the outside in: `RequestContextMiddleware`, `PermissiveCORSMiddleware`, `LastResortMiddleware`,
 `DeadlineMiddleware`, `LoadSheddingMiddleware`. The last resort sits inside CORS, so that a browser can read the problem
@@ -9,9 +9,9 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -44,8 +44,17 @@ _REFUSAL_DELAY = 0.2
 CLIENT_CLOSED_REQUEST = 499
 
 
+# RFC 9111, 5.2.2. What has a version may be kept, and is asked for again each time; nothing else is kept anywhere.
+_CACHE_CONTROL = b"cache-control"
+NO_STORE = "no-store"
+_ASK_AGAIN, _NOT_KEPT = (_CACHE_CONTROL, b"no-cache"), (_CACHE_CONTROL, NO_STORE.encode())
+
+
 class RequestContextMiddleware:
-    """Give the request its id, return it in `X-Request-ID`, and write one access line when it has ended."""
+    """Give the request its id, return it in `X-Request-ID`, and write one access line when it has ended.
+
+    Say of each answer what a cache may do with it, where it does not say so itself.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -65,7 +74,7 @@ class RequestContextMiddleware:
             nonlocal status, size
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+                message["headers"] = _with_common(message["headers"], request_id)
             else:
                 size += len(message.get("body", b""))
             await send(message)
@@ -78,6 +87,15 @@ class RequestContextMiddleware:
             await self.app(scope, receive, answer)
         finally:
             _log_access(scope, method, status, size, time.perf_counter() - started)
+
+
+def _with_common(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer, and those that every answer has."""
+    complete = [*headers, (b"x-request-id", request_id.encode())]
+    names = {name for name, _ in complete}
+    if _CACHE_CONTROL not in names:
+        complete.append(_ASK_AGAIN if b"etag" in names else _NOT_KEPT)
+    return complete
 
 
 def _head_only(send: Send) -> Send:

@@ -22,7 +22,7 @@ from src import problems
 from src.config import AppSettings
 from src.exceptions import AppError, HeadersTooLarge, MalformedRequest, RequestIncomplete, URITooLong
 from src.identifiers import new_request_id
-from src.middleware import CLOSE_CONNECTION, SURPLUS_CONNECTION
+from src.middleware import CLOSE_CONNECTION, NO_STORE, SURPLUS_CONNECTION
 
 logger = logging.getLogger(__name__)
 
@@ -223,6 +223,7 @@ class BoundedProtocol(HttpToolsProtocol):
         logger.info("refused: %s", error.code, extra={"status": error.status, "request_id": request_id})
         response = problems.respond(error, "", request_id)
         response.headers["X-Request-ID"] = request_id
+        response.headers["Cache-Control"] = NO_STORE
         response.headers["Connection"] = "close"
         fields = [*self.server_state.default_headers, *response.raw_headers]
         lines = b"".join(b"%s: %s\r\n" % field for field in fields)

@@ -97,6 +97,7 @@ async def test_a_head_that_is_too_long_or_no_http_is_refused(
             await asyncio.sleep(0)
         answer = await connection.answer()
         assert (answer.status, answer.json()["code"], answer.json()["status"]) == (status, code, status)
+        assert answer.headers.get_all("Cache-Control") == ["no-store"]
 
 
 async def test_a_trailer_is_no_header_and_has_an_end(server: Server) -> None:

@@ -55,8 +55,8 @@ _STREAMED[200] = {
 
 StreamEvent = StreamStart | StreamDelta | AIResponse
 _EVENTS = {StreamStart: "start", StreamDelta: "delta", AIResponse: "done"}
-# As FastAPI sets them for its own streams: nothing on the way may keep events back.
-_STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+# As FastAPI sets it for its own streams: nginx may keep no events back.
+_STREAM_HEADERS = {"X-Accel-Buffering": "no"}
 
 
 @router.post(

@@ -1,0 +1,101 @@
+"""What caches may do with an answer: every answer of every operation says it."""
+
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+from fastapi import APIRouter, Response
+
+from src.config import DatabaseSettings
+from src.index import ASSETS_PATH
+from tests.application import run_application
+from tests.audits.factories import AUDITS, audit_body, create_audit
+from tests.test_openapi import OPERATIONS, resolve
+
+
+async def call(client: httpx2.AsyncClient, name: str, **parameters: Any) -> httpx2.Response:
+    """The operation, with the example of its body."""
+    method, _, path = name.partition(" ")
+    content = OPERATIONS[name].get("requestBody", {}).get("content", {}).get("application/json")
+    body = resolve(content["schema"])["examples"][0] if content else None
+    return await client.request(method, path.format_map(parameters), json=body)
+
+
+async def call_each(client: httpx2.AsyncClient, name: str) -> list[httpx2.Response]:
+    """Of what is there, as far as its domain can create it; and of what is not there."""
+    collection, is_of_one, rest = name.partition(" ")[2].partition("/{")
+    if not is_of_one:
+        return [await call(client, name)]
+    parameter, identifiers = rest.partition("}")[0], [str(uuid4())]
+    if f"POST {collection}" in OPERATIONS:
+        created = await call(client, f"POST {collection}")
+        identifiers.append(created.headers["Location"].rpartition("/")[2])
+    return [await call(client, name, **{parameter: identifier}) for identifier in identifiers]
+
+
+def assert_said(answer: httpx2.Response, name: str) -> None:
+    expected = "no-cache" if "ETag" in answer.headers else "no-store"
+    assert answer.headers.get_list("Cache-Control") == [expected], f"{name}: {answer.status_code}"
+
+
+async def test_every_answer_of_every_operation_may_be_kept_only_where_it_has_a_version(
+    client: httpx2.AsyncClient,
+) -> None:
+    with_version = set()
+    for name in OPERATIONS:
+        for answer in await call_each(client, name):
+            assert_said(answer, name)
+            documented = OPERATIONS[name]["responses"].get(str(answer.status_code), {}).get("headers", {})
+            assert ("ETag" in documented) == ("ETag" in answer.headers), f"{name}: {answer.status_code}"
+            if "ETag" in answer.headers:
+                with_version.add(name.partition(" ")[0])
+    assert with_version == {"GET", "POST", "PUT", "PATCH"}
+
+
+async def test_what_is_still_the_same_says_it_too(client: httpx2.AsyncClient) -> None:
+    url = f"{AUDITS}/{(await create_audit(client))['id']}"
+    answer = await client.get(url, headers={"If-None-Match": '"1"'})
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (304, "no-cache")
+
+
+async def test_what_belongs_to_no_operation_says_it_too(client: httpx2.AsyncClient) -> None:
+    preflight = {"Origin": "https://app.example", "Access-Control-Request-Method": "PATCH"}
+    answers = [
+        await client.get("/openapi.json"),
+        await client.get("/docs"),
+        await client.get("/nope"),
+        await client.get(f"{ASSETS_PATH}/nope"),
+        await client.head(AUDITS),
+        await client.request("BREW", AUDITS),
+        await client.options(AUDITS, headers=preflight),
+        await client.post(AUDITS, content=b"{"),
+        await client.post(AUDITS, json=audit_body(), headers={"If-Match": "", "Content-Type": "text/plain"}),
+    ]
+    for answer in answers:
+        assert answer.headers.get_list("Cache-Control") == ["no-store"], answer.request.url
+
+
+async def test_files_of_the_documentation_may_be_kept_for_a_while(client: httpx2.AsyncClient) -> None:
+    asset = f"{ASSETS_PATH}/favicon.png"
+    answer = await client.get(asset)
+    same = await client.get(asset, headers={"If-None-Match": answer.headers["ETag"]})
+    for each, status in ((answer, 200), (same, 304)):
+        assert (each.status_code, each.headers.get_list("Cache-Control")) == (status, ["public, max-age=3600"])
+
+
+async def test_an_answer_that_says_it_itself_is_left_alone(database_settings: DatabaseSettings) -> None:
+    router = APIRouter()
+
+    @router.get("/own")
+    async def own() -> Response:
+        return Response(headers={"Cache-Control": "private", "ETag": '"a"'})
+
+    async with run_application(database_settings, routers=[router]) as client:
+        assert (await client.get("/own")).headers.get_list("Cache-Control") == ["private"]
+
+
+@pytest.mark.parametrize("name", [name for name in OPERATIONS if "304" in OPERATIONS[name]["responses"]])
+def test_what_can_still_be_the_same_documents_its_version(name: str) -> None:
+    for status in ("200", "304"):
+        assert "ETag" in OPERATIONS[name]["responses"][status]["headers"]
