@@ -268,9 +268,6 @@ def _respond(answer: AppError, scope: Scope) -> Response:
 def respond(answer: AppError, path: str, request_id: str | None) -> Response:
     """The answer to what is no request yet, or not a whole one; `from_exception` is for all others."""
     headers = {} if answer.retry_after is None else {"Retry-After": str(answer.retry_after)}
-    if isinstance(answer, exceptions.RequestIncomplete):
-        # What is still to come of it would be taken for the next request.
-        headers["Connection"] = "close"
     return Response(_document(answer, path, request_id), answer.status, headers, MEDIA_TYPE)
 
 

@@ -27,7 +27,10 @@ from src.middleware import CLOSE_CONNECTION, NO_STORE, SURPLUS_CONNECTION
 logger = logging.getLogger(__name__)
 
 # Seconds that an idle connection lives on when the server stops: a request that is under way to it would be lost.
+# And that a client may pause who is still sending when it has its last answer; in all it may send this much more.
 _LINGER = 1
+_LINGER_BYTES = 64 * 1024 * 1024
+_CLOSE = (b"connection", b"close")
 # Bytes that the parser is given at once. Each request that it finds in them takes 3 KB, however short it is, and nobody
 # can say stop: ten connections with 10,000 requests each took 270 MB.
 _PIECE_BYTES = 8 * 1024
@@ -54,10 +57,20 @@ class _Flow(FlowControl):
             super().resume_reading()
 
 
+class _Receiving:
+    """The transport for the answer to a request whose body has not arrived as a whole."""
+
+    def __init__(self, protocol: "BoundedProtocol", transport: Transport) -> None:
+        self.write, self.is_closing = transport.write, transport.is_closing
+        self.get_extra_info = transport.get_extra_info
+        self.close = protocol.close_when_received
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """One connection."""
 
     flow: _Flow
+    _receiving: _Receiving
 
     def __init__(self, config: ServerConfig, *arguments: Any, **options: Any) -> None:
         super().__init__(config, *arguments, **options)
@@ -68,7 +81,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = True
         self._fruitful = False
         self._fruitless_bytes = 0
-        self._refused = False
+        # It has its last answer: what it still sends is received and thrown away, this many bytes until now.
+        self._lingers = False
+        self._passed_over = 0
+        self._linger_ends = 0.0
         self._is_surplus = False
         self._running: RequestResponseCycle | None = None
         # What the parser is given, and is to be given after it.
@@ -82,17 +98,20 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.flow = _Flow(transport)
+        self._receiving = _Receiving(self, transport)
         self._is_surplus = len(self.connections) > self.settings.max_connections
         self._start_read_timer()
 
     def data_received(self, data: bytes) -> None:
-        if not self._refused:
+        if self._lingers:
+            self._pass_over(len(data))
+        else:
             self._ahead += data
             self._parse()
 
     def _parse(self) -> None:
         """As far as there is a request that waits for its turn; the rest is for when its turn has come."""
-        while self._ahead and not (self.pipeline or self._refused or self.transport.is_closing()):
+        while self._ahead and not (self.pipeline or self._lingers or self.transport.is_closing()):
             self._data, self._ahead = self._ahead[:_PIECE_BYTES], self._ahead[_PIECE_BYTES:]
             self._parse_piece()
         self.flow.is_ahead = bool(self._ahead)
@@ -103,7 +122,7 @@ class BoundedProtocol(HttpToolsProtocol):
         phase, self._fruitful = self._phase, False
         size = len(self._data)
         super().data_received(self._data)
-        if self._refused or self.transport.is_closing():
+        if self._lingers or self.transport.is_closing():
             return
         if self._phase != phase:
             # After one step into a head there was nothing else in these bytes.
@@ -129,6 +148,10 @@ class BoundedProtocol(HttpToolsProtocol):
         # To HTTP/1.0 nothing is sent before the answer (RFC 9110, 10.1.1).
         self.expect_100_continue &= version != "1.0"
         super().on_headers_complete()
+        # Until the body is there; see `on_message_complete`. RFC 9112, 9.3: an answer that did not wait for it is the
+        # last one, or the rest of the body would have to be told from the next request.
+        self.cycle.default_headers = [*self.cycle.default_headers, _CLOSE]
+        self.cycle.transport = self._receiving  # type: ignore[assignment]
         # The application bounds what it reads of a body; this is for what it does not read.
         self._enter(self.settings.request_timeout)
         # Trailers, which would become headers of the request.
@@ -144,6 +167,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._wants_upgrade():
             return
         super().on_message_complete()
+        self.cycle.default_headers = self.server_state.default_headers
+        self.cycle.transport = self.transport
         self._enter(None)
 
     def _wants_upgrade(self) -> bool:
@@ -172,11 +197,16 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = in_head
 
     def _start_read_timer(self) -> None:
+        self._cancel_read_timer()
+        if self._lingers:
+            self._read_timer = self.loop.call_later(_LINGER, self._stop_lingering, self._passed_over)
+        elif self._patience is not None:
+            self._read_timer = self.loop.call_later(self._patience, self._stop_reading)
+
+    def _cancel_read_timer(self) -> None:
         if self._read_timer:
             self._read_timer.cancel()
             self._read_timer = None
-        if self._patience is not None:
-            self._read_timer = self.loop.call_later(self._patience, self._stop_reading)
 
     def _bound(self, size: int) -> None:
         """Of a head, a trailer or the like that goes on and on: the parser keeps it until it is complete."""
@@ -192,9 +222,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return self.cycle is None or self.cycle.response_complete
 
     def _stop_reading(self) -> None:
-        if self._refused:
-            self.transport.close()
-        elif self.flow.read_paused:
+        if self.flow.read_paused:
             # It is we who let it wait.
             self._start_read_timer()
         elif not self._is_idle():
@@ -208,10 +236,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(MalformedRequest(msg))
 
     def _refuse(self, error: AppError) -> None:
-        """Answer and close; not at once, or what is still on its way here would have the answer thrown away."""
-        self._refused = True
-        self._patience = _LINGER
-        self._start_read_timer()
+        """Answer what is no request, and close."""
+        self._linger()
         if (running := self._running) and not running.response_complete:
             # For the application its client has left. What waits behind it, of several requests that came at once,
             # never begins.
@@ -224,11 +250,40 @@ class BoundedProtocol(HttpToolsProtocol):
         response = problems.respond(error, "", request_id)
         response.headers["X-Request-ID"] = request_id
         response.headers["Cache-Control"] = NO_STORE
-        response.headers["Connection"] = "close"
-        fields = [*self.server_state.default_headers, *response.raw_headers]
+        fields = [*self.server_state.default_headers, *response.raw_headers, _CLOSE]
         lines = b"".join(b"%s: %s\r\n" % field for field in fields)
         self.transport.write(b"%s%s\r\n%s" % (STATUS_LINE[error.status], lines, response.body))
         self.transport.write_eof()
+
+    def close_when_received(self) -> None:
+        """For the answer to a request that is still being received. One that is broken off is closed at once."""
+        if self.cycle.response_complete and not self.transport.is_closing():
+            self._linger()
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
+    def _linger(self) -> None:
+        """Take no more requests, and close soon; at once, what is still on its way here would destroy the answer.
+
+        RFC 9112, 9.6: what arrives at a socket that is closed makes a reset, which makes the client's system throw away
+        what the client has not read.
+        """
+        self._lingers, self._ahead = True, b""
+        self._linger_ends = self.loop.time() + self.settings.request_body_timeout
+        self._start_read_timer()
+
+    def _pass_over(self, size: int) -> None:
+        self._passed_over += size
+        if self._passed_over > _LINGER_BYTES:
+            self.transport.close()
+
+    def _stop_lingering(self, passed_over: int) -> None:
+        """Unless more has arrived meanwhile."""
+        if self._passed_over > passed_over and self.loop.time() < self._linger_ends:
+            self._start_read_timer()
+        else:
+            self.transport.close()
 
     # Writing
 
@@ -242,7 +297,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self._ahead:
+        if self._lingers:
+            self._unset_keepalive_if_required()
+        if self._ahead or self._lingers:
             self.flow.is_ahead = False
             self.flow.resume_reading()
             self._parse()
@@ -279,8 +336,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._running.disconnected = True
             self._running.message_event.set()
         super().connection_lost(exc)
-        self._patience = None
-        self._start_read_timer()
+        # It refers to this connection, which could not be freed at once.
+        del self._receiving
+        self._cancel_read_timer()
         self._cancel_write_timer()
         for timer in self._stop_timers:
             timer.cancel()
