@@ -84,6 +84,9 @@ def total(*seconds: float) -> Decimal:
 
 _LAST_PORT = 65535
 
+# Segments of unreserved characters (RFC 3986, 2.3), which nobody writes in two ways, but not . and .. (5.2.4).
+_ROOT_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*")
+
 Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^\s/]+)$")]
 
 
@@ -101,6 +104,9 @@ class AppSettings(Settings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     cors_origins: Annotated[list[Origin], NoDecode] = ["*"]
     docs_enabled: bool = True
+    root_path: str = ""
+    """Under which path a proxy offers the service, whether it takes it away or not."""
+
     forwarded_allow_ips: str = ""
     max_body_bytes: int = Field(1024 * 1024, ge=1024)
     max_batch_body_bytes: int = Field(4 * 1024 * 1024, ge=1024)
@@ -117,6 +123,15 @@ class AppSettings(Settings):
     @classmethod
     def accept_any_case(cls, value: Any) -> Any:
         return value.upper() if isinstance(value, str) else value
+
+    @field_validator("root_path")
+    @classmethod
+    def is_a_path(cls, value: str) -> str:
+        if not _ROOT_PATH.fullmatch(value):
+            raise ValueError(
+                "must look like /audit: a / before each segment, none at the end, and only A-Z a-z 0-9 -._~"
+            )
+        return value
 
     @field_validator("forwarded_allow_ips")
     @classmethod

@@ -48,19 +48,25 @@ class Index(CustomModel):
 async def read_index(request: Request) -> Index:
     """Every endpoint of the OpenAPI document."""
     app: FastAPI = request.app
-    return Index(name=app.title, version=__version__, links=_links(app), endpoints=_endpoints(app.openapi()))
+    settings: AppSettings = app.state.settings
+    return Index(
+        name=app.title,
+        version=__version__,
+        links=_links(settings),
+        endpoints=_endpoints(app.openapi(), settings.root_path),
+    )
 
 
-def _links(app: FastAPI) -> dict[str, str]:
+def _links(settings: AppSettings) -> dict[str, str]:
     links = {"openapi": OPENAPI_PATH, "health": "/health"}
-    if app.state.settings.docs_enabled:
+    if settings.docs_enabled:
         links |= {"docs": "/docs", "redoc": "/redoc"}
-    return links
+    return {name: settings.root_path + path for name, path in links.items()}
 
 
-def _endpoints(openapi: dict[str, Any]) -> list[Endpoint]:
+def _endpoints(openapi: dict[str, Any], root_path: str) -> list[Endpoint]:
     return [
-        Endpoint(method=method.upper(), path=path, summary=operation["summary"])
+        Endpoint(method=method.upper(), path=root_path + path, summary=operation["summary"])
         for path, operations in openapi["paths"].items()
         for method, operation in operations.items()
     ]
@@ -77,24 +83,25 @@ def install_documentation(app: FastAPI, settings: AppSettings) -> None:
     """Add `/docs` and `/redoc`, unless the settings say otherwise."""
     if not settings.docs_enabled:
         return
+    assets, openapi_url = settings.root_path + ASSETS_PATH, settings.root_path + OPENAPI_PATH
     app.mount(ASSETS_PATH, _Assets(directory=str(_ASSETS)), name="documentation-assets")
 
     @app.get("/docs", include_in_schema=False)
     async def swagger_ui() -> HTMLResponse:
         return get_swagger_ui_html(
-            openapi_url=OPENAPI_PATH,
+            openapi_url=openapi_url,
             title=f"{app.title} - Swagger UI",
-            swagger_js_url=f"{ASSETS_PATH}/swagger-ui-bundle.js",
-            swagger_css_url=f"{ASSETS_PATH}/swagger-ui.css",
-            swagger_favicon_url=f"{ASSETS_PATH}/favicon.png",
+            swagger_js_url=f"{assets}/swagger-ui-bundle.js",
+            swagger_css_url=f"{assets}/swagger-ui.css",
+            swagger_favicon_url=f"{assets}/favicon.png",
         )
 
     @app.get("/redoc", include_in_schema=False)
     async def redoc() -> HTMLResponse:
         return get_redoc_html(
-            openapi_url=OPENAPI_PATH,
+            openapi_url=openapi_url,
             title=f"{app.title} - ReDoc",
-            redoc_js_url=f"{ASSETS_PATH}/redoc.standalone.js",
-            redoc_favicon_url=f"{ASSETS_PATH}/favicon.png",
+            redoc_js_url=f"{assets}/redoc.standalone.js",
+            redoc_favicon_url=f"{assets}/favicon.png",
             with_google_fonts=False,
         )

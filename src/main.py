@@ -114,7 +114,7 @@ def _resolve(kind: type[SettingsT], given: Sequence[Settings]) -> SettingsT:
 def _middleware(settings: AppSettings) -> list[Middleware]:
     """From the outside in; see `src/middleware.py`. Credentials stay off: `*` with them would reflect any origin."""
     return [
-        Middleware(RequestContextMiddleware),
+        Middleware(RequestContextMiddleware, settings=settings),
         Middleware(
             PermissiveCORSMiddleware,
             allow_origins=settings.cors_origins,
@@ -129,7 +129,7 @@ def _middleware(settings: AppSettings) -> list[Middleware]:
         Middleware(
             LoadSheddingMiddleware,
             settings=settings,
-            groups=[router.prefix for router in ROUTERS if router.prefix.startswith(API_PREFIX)],
+            groups=[settings.root_path + router.prefix for router in ROUTERS if router.prefix.startswith(API_PREFIX)],
         ),
     ]
 

@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from src import observability, problems
+from src import observability, problems, root_path
 from src.config import AppSettings
 from src.exceptions import AppError, HeadersTooLarge, Overloaded, RequestIncomplete, RequestTimeout, URITooLong
 from src.identifiers import new_request_id
@@ -56,13 +56,16 @@ class RequestContextMiddleware:
     Say of each answer what a cache may do with it, where it does not say so itself.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, settings: AppSettings) -> None:
         self.app = app
+        self.root_path = settings.root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        if self.root_path:
+            root_path.complete(scope, self.root_path)
         headers = dict(scope["headers"])
         request_id = _request_id(headers.get(b"x-request-id", b""))
         observability.request_id.set(request_id)
@@ -86,7 +89,8 @@ class RequestContextMiddleware:
         try:
             await self.app(scope, receive, answer)
         finally:
-            _log_access(scope, method, status, size, time.perf_counter() - started)
+            path = scope["path"][len(self.root_path) :]
+            _log_access(scope, path, method, status, size, time.perf_counter() - started)
 
 
 def _with_common(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
@@ -118,13 +122,13 @@ def _trace_id(traceparent: bytes) -> str | None:
     return match[1].decode() if match else None
 
 
-def _log_access(scope: Scope, method: str, status: int, size: int, seconds: float) -> None:
+def _log_access(scope: Scope, path: str, method: str, status: int, size: int, seconds: float) -> None:
     route, client = scope.get("route"), scope.get("client")
     access_logger.info(
         "request",
         extra={
             "method": method,
-            "path": scope["path"],
+            "path": path,
             "route": getattr(route, "path_format", None) or getattr(route, "path", None),
             "status": status,
             "duration_ms": round(seconds * 1000, 2),

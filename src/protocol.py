@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 # Seconds that an idle connection lives on when the server stops: a request that is under way to it would be lost.
 # And that a client may pause who is still sending when it has its last answer; in all it may send this much more.
 _LINGER = 1
-_LINGER_BYTES = 64 * 1024 * 1024
+_LINGER_BYTES = 128 * 1024 * 1024
 _CLOSE = (b"connection", b"close")
 # Bytes that the parser is given at once. Each request that it finds in them takes 3 KB, however short it is, and nobody
 # can say stop: ten connections with 10,000 requests each took 270 MB.

@@ -19,7 +19,7 @@ from src.ai.exceptions import AIInvalidProviderResponse
 from src.ai.prompt import OutputFormat, Prompt
 from src.ai.redaction import plain
 from src.audits import service as audits_service
-from src.audits.constants import PATH, ActorType, AuditStatus
+from src.audits.constants import ActorType, AuditStatus
 from src.audits.schemas import AuditFilter, AuditPage, AuditQuery, AuditSelection
 from src.database import AutocommitConnection
 from src.pagination import link_targets
@@ -63,8 +63,10 @@ _FORMAT = OutputFormat(
 _unsupported = TypeAdapter[list[str]](list[str])
 
 
-async def answer(client: AIClient, engine: AsyncEngine, asked: AuditQuestion) -> AuditQuestionAnswer:
-    """Raises `AIError`. No connection is held while the provider is asked."""
+async def answer(client: AIClient, engine: AsyncEngine, asked: AuditQuestion, list_path: str) -> AuditQuestionAnswer:
+    """`list_path`: where callers find the list of records.
+
+    Raises `AIError`. No connection is held while the provider is asked."""
     prompt = Prompt(
         version=QUERY_PROMPT_VERSION,
         model=client.settings.ai_model,
@@ -74,7 +76,7 @@ async def answer(client: AIClient, engine: AsyncEngine, asked: AuditQuestion) ->
     )
     value, completion = await structured.complete(client, prompt)
     query, unsupported = _understand(value, asked.limit)
-    url = _url(query, client.settings.max_url_bytes)
+    url = _url(list_path, query, client.settings.max_url_bytes)
     page = None if asked.dry_run else await _find(engine, query)
     return AuditQuestionAnswer(
         filter=AuditSelection.model_validate(query.model_dump(include={*AuditFilter.model_fields})),
@@ -102,9 +104,9 @@ def _understand(value: Any, limit: int) -> tuple[AuditQuery, list[str]]:
         raise AIInvalidProviderResponse(structured.NOT_AS_ASKED) from None
 
 
-def _url(query: AuditQuery, longest: int) -> str:
+def _url(list_path: str, query: AuditQuery, longest: int) -> str:
     """Raises `AIInvalidProviderResponse` where no caller could ask for it: it would be 414."""
-    url = link_targets(PATH, query.model_dump(mode="json", exclude_defaults=True), None)["first"]
+    url = link_targets(list_path, query.model_dump(mode="json", exclude_defaults=True), None)["first"]
     if len(url) > longest:
         raise AIInvalidProviderResponse(structured.NOT_AS_ASKED)
     return url

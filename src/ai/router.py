@@ -13,6 +13,7 @@ from src.ai import audit_queries, audit_summaries, exceptions, service
 from src.ai.audit_schemas import AuditQuestion, AuditQuestionAnswer, Summary, SummaryRequest
 from src.ai.dependencies import AIClientDep, ExitStackDep, while_connected
 from src.ai.schemas import EXAMPLE_STREAM, AIResponse, AIStatus, ResponseCreate, StreamDelta, StreamStart
+from src.audits.constants import PATH as AUDITS_PATH
 from src.config import API_PREFIX
 from src.dependencies import EngineDep
 from src.exceptions import ValidationFailed
@@ -125,7 +126,8 @@ async def query_audits(
 
     What no filter can express is in `unsupported`, and was not looked for. The model sees the question, and no record.
     """
-    return await while_connected(request, audit_queries.answer(client, engine, question))
+    list_path = request.app.state.settings.root_path + AUDITS_PATH
+    return await while_connected(request, audit_queries.answer(client, engine, question, list_path))
 
 
 @router.post(

@@ -92,22 +92,27 @@ async def list_audits(
 
 @router.post("", status_code=201, summary="Record who did what to which entity", responses=_CREATED)
 async def create_audit(
-    record: AuditCreate, connection: StatementDep, change: ChangeDep, request: IdempotencyDep, response: Response
+    record: AuditCreate,
+    connection: StatementDep,
+    change: ChangeDep,
+    idempotent: IdempotencyDep,
+    request: Request,
+    response: Response,
 ) -> Audit:
     """`occurred_at` is now where it is left out; `id`, `recorded_at`, `updated_at` and `version` are the service's."""
-    created = await service.create(connection, record, change, request)
+    created = await service.create(connection, record, change, idempotent)
     audit = created.audits[0]
-    response.headers["Location"] = f"{router.prefix}/{audit.id}"
+    response.headers["Location"] = f"{request.scope['path']}/{audit.id}"
     response.headers["ETag"] = etag(audit.version)
     _note_replay(created, response)
     return audit
 
 
 async def create_audit_batch(
-    batch: AuditBatch, connection: StatementDep, change: ChangeDep, request: IdempotencyDep, response: Response
+    batch: AuditBatch, connection: StatementDep, change: ChangeDep, idempotent: IdempotencyDep, response: Response
 ) -> AuditBatchCreated:
     """Up to 1,000 records, all of them or none. Each that is refused is named by its index."""
-    created = await service.create_batch(connection, batch.items, change, request)
+    created = await service.create_batch(connection, batch.items, change, idempotent)
     _note_replay(created, response)
     return AuditBatchCreated(items=created.audits, count=len(created.audits))
 

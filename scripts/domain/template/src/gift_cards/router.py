@@ -38,10 +38,12 @@ _REMOVED = openapi.describe(GiftCardNotFound, VersionMismatch)
 
 
 @router.post("", status_code=201, summary="Create a new gift card", responses=_CREATED)
-async def create_gift_card(given: GiftCardCreate, connection: StatementDep, response: Response) -> GiftCard:
+async def create_gift_card(
+    given: GiftCardCreate, connection: StatementDep, request: Request, response: Response
+) -> GiftCard:
     """`id`, `created_at`, `updated_at` and `version` are the service's."""
     created = await service.create(connection, given)
-    response.headers["Location"] = f"{router.prefix}/{created.id}"
+    response.headers["Location"] = f"{request.scope['path']}/{created.id}"
     response.headers["ETag"] = etag(created.version)
     return created
 
@@ -52,7 +54,7 @@ async def list_gift_cards(
 ) -> GiftCardPage:
     """Newest first, 20 by default and 50 at most. Follow `next_cursor`, or the link `next`, to read them all."""
     found = await service.find(connection, query)
-    response.headers["Link"] = links(request.url.path, query, found.next_cursor)
+    response.headers["Link"] = links(request.scope["path"], query, found.next_cursor)
     return found
 
 
