@@ -1,6 +1,7 @@
 """Records as a stream of NDJSON or CSV, in constant memory."""
 
 import csv
+import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
@@ -28,18 +29,27 @@ async def open_export(connection: AsyncConnection, query: ExportQuery) -> AsyncI
     first = await rows.fetchmany(ROWS_AT_ONCE)
     for row in first[:1]:
         Audit.model_validate_json(row)
-    return _write(rows, first, query.format)
+    return _write(rows, first, query)
 
 
-async def _write(rows: AsyncScalarResult[str], fetched: Sequence[str], form: ExportFormat) -> AsyncIterator[bytes]:
-    encode, piece = _ENCODERS[form], bytearray(_HEADERS[form])
+async def _write(rows: AsyncScalarResult[str], fetched: Sequence[str], query: ExportQuery) -> AsyncIterator[bytes]:
+    encode, piece = _ENCODERS[query.format], bytearray(_HEADERS[query.format])
+    records, digest = 0, hashlib.sha256()
     while fetched:
+        records += len(fetched)
         for row in fetched:
             piece += encode(Audit.model_validate_json(row))
             if len(piece) >= _PIECE_BYTES:
+                if query.summary:
+                    digest.update(piece)
                 yield bytes(piece)
                 piece.clear()
         fetched = await rows.fetchmany(ROWS_AT_ONCE)
+    if query.summary:
+        digest.update(piece)
+        piece += _SUMMARIES[query.format] % to_json(
+            {"complete": True, "records": records, "sha256": digest.hexdigest()}
+        )
     yield bytes(piece)
 
 
@@ -82,3 +92,5 @@ _ENCODERS: dict[ExportFormat, Callable[[Audit], bytes]] = {
     ExportFormat.NDJSON: _encode_ndjson,
     ExportFormat.CSV: _encode_csv,
 }
+# What follows the last record, where it is asked for.
+_SUMMARIES = {ExportFormat.NDJSON: b"%s\n", ExportFormat.CSV: b"# %s\r\n"}

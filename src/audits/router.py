@@ -139,7 +139,8 @@ def _note_replay(created: Created, response: Response) -> None:
 async def export_audits(query: Annotated[ExportQuery, Query()], connection: StreamDep) -> StreamingResponse:
     """Every record that matches, of one moment, as a stream: NDJSON, or CSV that is safe to open in a spreadsheet.
 
-    A stream that breaks off was not complete: its last chunk is missing.
+    A stream that breaks off was not complete: its last chunk is missing. Where a proxy may hide that, and for HTTP/1.0,
+    ask for the `summary`: an export without this line at its end is not complete.
     """
     return StreamingResponse(
         await service.export(connection, query),

@@ -248,6 +248,14 @@ class HistoryQuery(PageQuery):
 class ExportQuery(AuditFilter):
     format: ExportFormat = Field(ExportFormat.NDJSON, description="What to write the records as.")
     order: Order = Field(Order.DESC, description="By `occurred_at`, then `id`.")
+    summary: bool = Field(
+        False,
+        description=(
+            "End with a line that says that the export is complete: "
+            '`{"complete": true, "records": 2, "sha256": "..."}`, in CSV behind `# `. '
+            "The hash, SHA-256 in hexadecimal, is over all bytes before that line."
+        ),
+    )
 
 
 class AuditPage(Page[Audit]):

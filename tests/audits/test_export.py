@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import hashlib
 import io
 import json
 import time
@@ -72,9 +73,41 @@ async def test_an_export_takes_the_filters_of_the_list(client: httpx2.AsyncClien
     assert await export_ndjson(client, action="none.*") == []
 
 
-@pytest.mark.parametrize("query", [{"format": "xml"}, {"limit": 5}, {"action": "*"}, {"count": "none"}])
+@pytest.mark.parametrize(
+    "query", [{"format": "xml"}, {"limit": 5}, {"action": "*"}, {"count": "none"}, {"summary": "maybe"}]
+)
 async def test_a_query_that_an_export_does_not_take_is_422(client: httpx2.AsyncClient, query: dict[str, Any]) -> None:
     assert (await client.get(EXPORT, params=query)).status_code == 422
+
+
+@pytest.mark.parametrize(("form", "start", "end"), [("ndjson", b"", b"\n"), ("csv", b"# ", b"\r\n")])
+@pytest.mark.parametrize("records", [0, 1, 700])
+async def test_a_summary_at_the_end_says_how_much_there_is_before_it(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection, form: str, start: bytes, end: bytes, records: int
+) -> None:
+    await connection.execute(INSERT_MANY, records)
+    # Only SQL can write one of these, and it is one record nevertheless.
+    await connection.execute("UPDATE audit SET entity_id = E'a\\nb'")
+    plain = (await client.get(EXPORT, params={"format": form})).content
+    assert (await client.get(EXPORT, params={"format": form, "summary": False})).content == plain
+    summarized = (await client.get(EXPORT, params={"format": form, "summary": True})).content
+    assert summarized.startswith(plain)
+    line = summarized.removeprefix(plain)
+    assert line.startswith(start)
+    assert line.endswith(end)
+    assert line.count(b"\n") == 1
+    assert list(json.loads(line.removeprefix(start)).items()) == [
+        ("complete", True),
+        ("records", records),
+        ("sha256", hashlib.sha256(plain).hexdigest()),
+    ]
+
+
+async def test_a_summary_belongs_to_what_the_filters_let_through(client: httpx2.AsyncClient) -> None:
+    for number in range(3):
+        await create_audit(client, status="failure" if number else "success")
+    *records, summary = await export_ndjson(client, status="failure", order="asc", summary="true")
+    assert (len(records), summary["records"]) == (2, 2)
 
 
 async def test_csv_is_read_back_by_a_reader_of_rfc_4180(client: httpx2.AsyncClient) -> None:
@@ -212,18 +245,24 @@ async def test_what_fails_before_the_first_record_is_a_problem(
     assert (response.status_code, response.json()["code"]) == (503, "database-timeout")
 
 
+async def read_into(received: bytearray, chunks: AsyncIterator[bytes]) -> None:
+    async for chunk in chunks:
+        received += chunk
+
+
 async def test_a_connection_lost_in_the_middle_of_an_export_breaks_it_off_and_is_told_in_one_line(
     busy_server: Server, cluster: Cluster
 ) -> None:
     connection = await asyncpg.connect(driver_url(settings_for(cluster, "exports")))
     written = len(busy_server.lines)
     async with httpx2.AsyncClient(base_url=busy_server.url) as client:
-        async with client.stream("GET", EXPORT) as response:
+        async with client.stream("GET", EXPORT, params={"summary": True}) as response:
             chunks = response.aiter_bytes()
-            await anext(chunks)
+            received = bytearray(await anext(chunks))
             await connection.execute(TERMINATE_THE_OTHERS)
             with pytest.raises(httpx2.RemoteProtocolError, match="incomplete chunked read"):
-                [chunk async for chunk in chunks]
+                await read_into(received, chunks)
+        assert b'"complete"' not in received
         await connection.close()
         assert (await client.get(EXPORT, params={"entity_id": "1"})).status_code == 200
         assert (await client.get(AUDITS)).status_code == 200
