@@ -17,8 +17,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from src.log_lines import SHORTEST_LIMIT
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 API_PREFIX = "/api/v1"
+# rsyslog cuts what is longer than 8,096 bytes, unless it is told otherwise; then it is no JSON.
+LOG_MAX_LINE_BYTES = 8000
 
 
 class Environment(StrEnum):
@@ -102,6 +106,7 @@ class AppSettings(Settings):
     port: int = Field(8000, ge=0, le=_LAST_PORT)
     workers: int = Field(1, ge=1, le=64)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_max_line_bytes: int = Field(LOG_MAX_LINE_BYTES, ge=SHORTEST_LIMIT)
     cors_origins: Annotated[list[Origin], NoDecode] = ["*"]
     docs_enabled: bool = True
     root_path: str = ""

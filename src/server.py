@@ -60,7 +60,7 @@ def _configure(settings: AppSettings) -> ServerConfig:
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
-        log_config=logging_config(settings.log_level),
+        log_config=logging_config(settings.log_level, settings.log_max_line_bytes),
         access_log=False,
         server_header=False,
         proxy_headers=bool(settings.forwarded_allow_ips),

@@ -13,7 +13,7 @@ import asyncpg
 import httpx2
 import pytest
 
-from src.config import PROJECT_ROOT, DatabaseSettings
+from src.config import LOG_MAX_LINE_BYTES, PROJECT_ROOT, DatabaseSettings
 from tests.application import Log, run_server, start_server_process
 from tests.audits.factories import AUDITS, audit_body
 from tests.audits.test_list import INSERT_MANY
@@ -41,7 +41,10 @@ async def test_every_line_of_the_log_is_one_json_object_with_the_fields_it_must_
         got, headed = await client.get(path, headers={"X-Forwarded-For": "203.0.113.7"}), await client.head(path)
         await client.get(f"/nope%0A%7B%22level%22:%22forged%22%7D?q={SECRET}")
         await client.post(AUDITS, content=SECRET, headers={"Content-Type": "application/json"})
+        # Each of these is six bytes in a line.
+        await client.get("/" + "%01" * 2600)
     log = server.log()
+    assert max(map(len, server.lines)) <= LOG_MAX_LINE_BYTES
     assert all(line.keys() >= COMMON for line in log)
     assert all(datetime.fromisoformat(line["timestamp"]).utcoffset() is not None for line in log)
     assert {"uvicorn.error", "src.access", "src.main"} <= {line["logger"] for line in log}
@@ -54,8 +57,9 @@ async def test_every_line_of_the_log_is_one_json_object_with_the_fields_it_must_
     # Nobody has called this client a proxy.
     assert {line["client"] for line in lines} == {"127.0.0.1"}
     assert [(line["method"], line["status"]) for line in lines] == [
-        ("POST", 201), ("GET", 200), ("HEAD", 200), ("GET", 404), ("POST", 400),
+        ("POST", 201), ("GET", 200), ("HEAD", 200), ("GET", 404), ("POST", 400), ("GET", 404),
     ]  # fmt: skip
+    assert "characters left out" in lines[-1]["path"]
     assert (headed.content, headed.headers["Content-Length"]) == (b"", str(len(got.content)))
     assert (lines[1]["bytes"], lines[2]["bytes"]) == (len(got.content), 0)
     assert lines[3]["route"] is None
