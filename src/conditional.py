@@ -42,8 +42,8 @@ class IfMatch:
             return
         if not self.versions:
             raise VersionMismatch(
-                f'If-Match names no version of this service, such as "{version}", where the record is now. Read it '
-                "again, take the ETag of the answer, and repeat the change."
+                f'If-Match names no version of this service. The current one is "{version}"; read it again and repeat '
+                "the change."
             )
         raise VersionMismatch(f"It is at version {version}; read it again and repeat the change.")
 

@@ -7,15 +7,11 @@ request of the application: it is a problem document, without CORS headers.
 import logging
 import sys
 from asyncio import TimerHandle, Transport
-from socket import SO_LINGER, SOL_SOCKET
-from struct import pack
 from typing import Any
 
 from httptools import HttpParserUpgrade, HttpRequestParser
-from starlette.types import Message, Receive, Scope, Send
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from src import problems
@@ -23,6 +19,7 @@ from src.config import AppSettings
 from src.exceptions import AppError, HeadersTooLarge, MalformedRequest, RequestIncomplete, URITooLong
 from src.identifiers import new_request_id
 from src.middleware import CLOSE_CONNECTION, NO_STORE, SURPLUS_CONNECTION
+from src.transports import Flow, ReceivingTransport, end_with_reset, without_chunks
 
 logger = logging.getLogger(__name__)
 
@@ -47,30 +44,11 @@ class ServerConfig(Config):
         logging.raiseExceptions = False
 
 
-class _Flow(FlowControl):
-    """Nothing more is read while there is something that was read and not parsed."""
-
-    is_ahead = False
-
-    def resume_reading(self) -> None:
-        if not self.is_ahead:
-            super().resume_reading()
-
-
-class _Receiving:
-    """The transport for the answer to a request whose body has not arrived as a whole."""
-
-    def __init__(self, protocol: "BoundedProtocol", transport: Transport) -> None:
-        self.write, self.is_closing = transport.write, transport.is_closing
-        self.get_extra_info = transport.get_extra_info
-        self.close = protocol.close_when_received
-
-
 class BoundedProtocol(HttpToolsProtocol):
     """One connection."""
 
-    flow: _Flow
-    _receiving: _Receiving
+    flow: Flow
+    _receiving: ReceivingTransport
 
     def __init__(self, config: ServerConfig, *arguments: Any, **options: Any) -> None:
         super().__init__(config, *arguments, **options)
@@ -97,8 +75,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.flow = _Flow(transport)
-        self._receiving = _Receiving(self, transport)
+        self.flow = Flow(transport)
+        self._receiving = ReceivingTransport(transport, self._close_when_received)
         self._is_surplus = len(self.connections) > self.settings.max_connections
         self._start_read_timer()
 
@@ -255,7 +233,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.write(b"%s%s\r\n%s" % (STATUS_LINE[error.status], lines, response.body))
         self.transport.write_eof()
 
-    def close_when_received(self) -> None:
+    def _close_when_received(self) -> None:
         """For the answer to a request that is still being received. One that is broken off is closed at once."""
         if self.cycle.response_complete and not self.transport.is_closing():
             self._linger()
@@ -328,7 +306,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
-        super()._start_asgi_task(cycle, _without_chunks(app, cycle) if cycle.scope["http_version"] == "1.0" else app)
+        super()._start_asgi_task(cycle, without_chunks(app, cycle) if cycle.scope["http_version"] == "1.0" else app)
 
     def connection_lost(self, exc: Exception | None) -> None:
         # uvicorn tells only the last of several requests that came at once; an earlier one would go on, and fail.
@@ -354,7 +332,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _abort(self) -> None:
         """Break off what is being sent; whatever its form, nobody may take it for whole."""
-        _end_with_reset(self.transport)
+        end_with_reset(self.transport)
         self.transport.abort()
 
     def _close_if_idle(self) -> None:
@@ -367,38 +345,3 @@ def _require_host(version: str, headers: list[tuple[bytes, bytes]]) -> None:
     hosts = sum(name == b"host" for name, _ in headers)
     if version not in ("1.0", "1.1") or hosts > 1 or (version == "1.1" and not hosts):
         raise ValueError("one Host, in HTTP/1")
-
-
-def _without_chunks(app: Any, cycle: RequestResponseCycle) -> Any:
-    """HTTP/1.0 knows no chunks: an answer of unknown length ends with its connection (RFC 9112, 6.1 and 6.3).
-
-    Until it is whole, the end of the connection is a reset: nothing else would tell the client.
-    """
-
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        has_length = False
-
-        async def send_as_it_is(message: Message) -> None:
-            nonlocal has_length
-            if message["type"] == "http.response.start":
-                has_length = b"content-length" in dict(message["headers"])
-                if not has_length:
-                    cycle.chunked_encoding = False
-                    _end_with_reset(cycle.transport)
-            elif not has_length:
-                # uvicorn takes what has no chunks for something whose length was told.
-                cycle.expected_content_length = len(message.get("body", b""))
-                if not message.get("more_body", False):
-                    _end_with_reset(cycle.transport, on=False)
-            await send(message)
-
-        await app(scope, receive, send_as_it_is)
-
-    return answer
-
-
-def _end_with_reset(transport: Transport, *, on: bool = True) -> None:
-    """Closed so, a socket forgets what it was to send, and its peer gets an error instead of an end (socket(7))."""
-    socket = transport.get_extra_info("socket")
-    if socket and socket.fileno() != -1:
-        socket.setsockopt(SOL_SOCKET, SO_LINGER, pack("ii", on, 0))
