@@ -187,7 +187,9 @@ def _parts(value: Any) -> Sequence[Any]:
 def _refuse_impossible(hosts: Sequence[str | None], ports: Sequence[int | None]) -> None:
     try:
         for host in hosts:
-            (host or "").encode("idna")
+            # A path is a folder with a socket.
+            if host and not host.startswith("/"):
+                host.encode("idna")
     except UnicodeError:
         raise ValueError("has a host that cannot be") from None
     if not all(port is None or 1 <= int(port) <= _LAST_PORT for port in ports):

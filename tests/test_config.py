@@ -50,6 +50,7 @@ GOOD_URL = f"postgresql://app:{SECRET}@127.0.0.1:1/app"
         ({"DATABASE_URL": GOOD_URL, "ROOT_PATH": "audit/"}, "ROOT_PATH"),
         ({"DATABASE_URL": GOOD_URL, "CORS_ORIGINS": "not an origin"}, "CORS_ORIGINS"),
         ({"DATABASE_URL": GOOD_URL, "DATABASE_STATEMENT_TIMEOUT": "60"}, "DATABASE_STATEMENT_TIMEOUT"),
+        ({"DATABASE_URL": GOOD_URL, "DATABASE_POOLER": "statement"}, "DATABASE_POOLER"),
         ({"DATABASE_URL": GOOD_URL, "IDEMPOTENCY_KEY_HOURS": "1"}, "IDEMPOTENCY_KEY_HOURS"),
         ({"DATABASE_URL": GOOD_URL, "OPENAI_BASE_URL": SECRET, "OPENAI_API_KEY": SECRET}, "OPENAI_BASE_URL"),
     ],
@@ -137,6 +138,12 @@ def test_a_url_is_taken_as_people_write_it(scheme: str) -> None:
         "postgresql+asyncpg", "p@ss", "host", 5433, "db",
     )  # fmt: skip
     assert url.query == {"ssl": "require"}
+
+
+def test_a_socket_may_lie_in_a_folder_of_any_name() -> None:
+    """A part of a host name ends at 63 characters, a folder's does not."""
+    url = f"postgresql://app@/app?host=/tmp/{'x' * 80}"
+    assert database_url(DatabaseSettings(database_url=SecretStr(url))).query["host"] == f"/tmp/{'x' * 80}"
 
 
 def test_no_setting_shows_its_secret() -> None:

@@ -1,0 +1,126 @@
+"""Behind a real PgBouncer every answer is right and every limit in force, or the service says why not."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import httpx2
+import pytest
+from pydantic import SecretStr
+
+from scripts.postgres import Cluster
+from src.config import DatabaseSettings, Pooler
+from tests.application import Server, run_server
+from tests.audits.factories import AUDITS, audit_body
+from tests.audits.test_verify import find_disagreements
+from tests.peers.poolers import pgbouncer
+
+pytestmark = pytest.mark.peers
+
+CLIENTS, RECORDS = 20, 200
+LIMITS = "plan_cache_mode,statement_timeout,lock_timeout,idle_in_transaction_session_timeout"
+SET_LIMITS = (
+    "connect_query='SET statement_timeout=1500; SET lock_timeout=1000; SET idle_in_transaction_session_timeout=5000; "
+    "SET plan_cache_mode=force_custom_plan'"
+)
+
+
+def url_through(folder: str, settings: DatabaseSettings) -> str:
+    database = settings.database_url.get_secret_value().partition("@/")[2].partition("?")[0]
+    return f"postgresql+asyncpg://app@/{database}?host={folder}"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Which PgBouncer, run as another user, can reach."""
+    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        parent.chmod(0o755)
+    return tmp_path / "pgbouncer"
+
+
+@pytest.fixture(params=["transaction", "session"])
+async def pooled(
+    request: pytest.FixtureRequest, cluster: Cluster, database_settings: DatabaseSettings, folder: Path
+) -> AsyncIterator[Server]:
+    """The service behind PgBouncer, with two workers. In session mode a client keeps its connection."""
+    size = "4" if request.param == "transaction" else "60"
+    async with pgbouncer(cluster, folder, request.param, default_pool_size=size) as socket:
+        url = url_through(socket, database_settings)
+        async with run_server(url, DATABASE_POOLER="transaction", WORKERS="2") as server:
+            yield server
+
+
+async def test_every_answer_is_right(pooled: Server, database_settings: DatabaseSettings) -> None:
+    numbers = iter(range(RECORDS))
+
+    async def work(client: httpx2.AsyncClient) -> None:
+        for number in numbers:
+            created = await client.post(AUDITS, json=audit_body(details={"number": number}))
+            assert created.status_code == 201, created.text
+            path = f"{AUDITS}/{created.json()['id']}"
+            assert (await client.get(path)).json() == created.json()
+            changed = await client.patch(path, json={"status": "failure"}, headers={"If-Match": '"1"'})
+            assert changed.json() == created.json() | {
+                "status": "failure",
+                "version": 2,
+                "updated_at": changed.json()["updated_at"],
+            }
+            found = (await client.get(AUDITS, params={"details": f'{{"number": {number}}}'})).json()
+            assert found["items"] == [changed.json()]
+
+    async with httpx2.AsyncClient(base_url=pooled.url, timeout=30) as client:
+        await asyncio.gather(*(work(client) for _ in range(CLIENTS)))
+        assert (await client.get("/health/ready")).status_code == 200
+        assert len((await client.get(f"{AUDITS}/export")).text.splitlines()) == RECORDS
+        assert (await client.get(AUDITS)).json()["total"] == RECORDS
+    assert await find_disagreements(database_settings) == []
+
+
+async def test_a_locked_row_is_503_in_time(pooled: Server, connection: asyncpg.Connection) -> None:
+    async with httpx2.AsyncClient(base_url=pooled.url) as client:
+        record = (await client.post(AUDITS, json=audit_body())).json()
+        async with connection.transaction():
+            await connection.execute("SELECT FROM audit FOR UPDATE")
+            started = asyncio.get_running_loop().time()
+            answer = await client.patch(f"{AUDITS}/{record['id']}", json={"status": "failure"})
+            waited = asyncio.get_running_loop().time() - started
+        assert (answer.status_code, answer.json()["code"]) == (503, "database-timeout")
+        # DATABASE_LOCK_TIMEOUT is 1; without it, DATABASE_STATEMENT_TIMEOUT or DATABASE_COMMAND_TIMEOUT ends the wait.
+        assert 1 <= waited < 1.5
+
+
+@pytest.mark.parametrize(
+    ("of_database", "settings", "why"),
+    [
+        ("", {}, "refuses"),
+        ("", {"ignore_startup_parameters": LIMITS}, "drops"),
+        (SET_LIMITS, {"ignore_startup_parameters": LIMITS}, "loses prepared statements"),
+        (SET_LIMITS, {"ignore_startup_parameters": LIMITS, "server_round_robin": "1"}, "loses prepared statements"),
+    ],
+)
+async def test_without_the_setting_ready_and_the_log_say_why_it_is_not(
+    cluster: Cluster,
+    database_settings: DatabaseSettings,
+    folder: Path,
+    of_database: str,
+    settings: dict[str, str],
+    why: str,
+) -> None:
+    async with (
+        pgbouncer(cluster, folder, "transaction", of_database, **settings) as socket,
+        run_server(url_through(socket, database_settings)) as server,
+        httpx2.AsyncClient(base_url=server.url) as client,
+    ):
+        answer = await client.get("/health/ready")
+        check = answer.json()["checks"]["database"]
+        assert (answer.status_code, check["status"]) == (503, "misconfigured")
+        assert why in check["detail"]
+        await server.line(f"database not usable: .*{why}")
+
+
+async def test_verify_goes_through_it(cluster: Cluster, database_settings: DatabaseSettings, folder: Path) -> None:
+    async with pgbouncer(cluster, folder, "transaction") as socket:
+        url = SecretStr(url_through(socket, database_settings))
+        through = database_settings.model_copy(update={"database_url": url, "database_pooler": Pooler.TRANSACTION})
+        assert await find_disagreements(through) == []
