@@ -14,7 +14,7 @@ from src.config import DatabaseSettings, Pooler
 from tests.application import Server, run_server
 from tests.audits.factories import AUDITS, audit_body
 from tests.audits.test_verify import find_disagreements
-from tests.peers.poolers import pgbouncer
+from tests.peers.poolers import pgbouncer, pgpool, standby
 
 pytestmark = pytest.mark.peers
 
@@ -124,3 +124,31 @@ async def test_verify_goes_through_it(cluster: Cluster, database_settings: Datab
         url = SecretStr(url_through(socket, database_settings))
         through = database_settings.model_copy(update={"database_url": url, "database_pooler": Pooler.TRANSACTION})
         assert await find_disagreements(through) == []
+
+
+async def test_a_pool_that_answers_questions_from_a_standby_is_ready(
+    cluster: Cluster, database_settings: DatabaseSettings, folder: Path
+) -> None:
+    async with (
+        standby(cluster, folder.parent / "standby") as follower,
+        pgpool(cluster, follower, folder) as socket,
+        run_server(url_through(socket, database_settings)) as server,
+        httpx2.AsyncClient(base_url=server.url) as client,
+    ):
+        answer = await client.get("/health/ready")
+        assert (answer.status_code, answer.json()["checks"]["database"]["status"]) == (200, "ok")
+        record = (await client.post(AUDITS, json=audit_body())).json()
+        assert (await client.patch(f"{AUDITS}/{record['id']}", json={"status": "failure"})).status_code == 200
+
+
+async def test_a_standby_is_not_ready(cluster: Cluster, database_settings: DatabaseSettings, folder: Path) -> None:
+    async with (
+        standby(cluster, folder) as follower,
+        run_server(url_through(str(follower), database_settings)) as server,
+        httpx2.AsyncClient(base_url=server.url) as client,
+    ):
+        answer = await client.get("/health/ready")
+        assert (answer.status_code, answer.json()["checks"]["database"]["status"]) == (503, "read_only")
+        assert (await client.get(AUDITS)).json()["items"] == []
+        refused = await client.post(AUDITS, json=audit_body())
+        assert (refused.status_code, refused.json()["code"]) == (503, "database-unavailable")
