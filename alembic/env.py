@@ -49,6 +49,7 @@ if context.is_offline_mode():
     raise SystemExit("migrations here look at what the tables hold, so they need a database: --sql is not supported")
 # Run from another program, logging is that program's business.
 if context.config.cmd_opts:
-    logging.config.dictConfig(logging_config(AppSettings.load().log_level))
+    settings = AppSettings.load()
+    logging.config.dictConfig(logging_config(settings.log_level, settings.log_max_line_bytes))
 with told_in_one_line("migrations"):
     asyncio.run(main())

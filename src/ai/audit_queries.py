@@ -64,9 +64,10 @@ _unsupported = TypeAdapter[list[str]](list[str])
 
 
 async def answer(client: AIClient, engine: AsyncEngine, asked: AuditQuestion, list_path: str) -> AuditQuestionAnswer:
-    """`list_path`: where callers find the list of records.
+    """`list_path` is where callers find the list of records. No connection is held while the provider is asked.
 
-    Raises `AIError`. No connection is held while the provider is asked."""
+    Raises `AIError`.
+    """
     prompt = Prompt(
         version=QUERY_PROMPT_VERSION,
         model=client.settings.ai_model,

@@ -34,7 +34,6 @@ async def read_readiness(checks: ChecksDep, response: Response) -> Health:
 
 
 def _answer(health: Health, response: Response) -> Health:
-    response.headers["Cache-Control"] = "no-store"
     if health.status is not State.OK:
         response.status_code = 503
     return health
