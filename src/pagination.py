@@ -46,13 +46,14 @@ class PageQuery(CustomModel):
     cursor: str | None = Field(
         None,
         max_length=MAX_CURSOR_LENGTH,
-        description="`next_cursor` of the page before, with the same filters and order; without `offset`.",
+        description="`next_cursor` of the page before, with the same filters and order; then `offset` must be 0.",
     )
 
     @model_validator(mode="after")
     def either_offset_or_cursor(self) -> Self:
-        if self.cursor is not None and "offset" in self.model_fields_set:
-            raise ValueError("either offset or cursor can be given, not both")
+        """An offset of 0 passes nothing over: clients that send defaults send it beside every cursor."""
+        if self.cursor is not None and self.offset:
+            raise ValueError("cursor and offset cannot be combined: leave out offset, or send 0")
         return self
 
 
