@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Set
 from inspect import isclass
 from itertools import chain
 from typing import Any, get_origin
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote_to_bytes, urlencode
 
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from starlette.datastructures import QueryParams
 
 from src import json_parser
 from src.exceptions import PayloadTooLarge, UnsupportedMediaType, ValidationFailed
@@ -42,7 +43,7 @@ class StrictJSONRoute(APIRoute):
             parsed = await self._parse(request) if takes_body else request
             _refuse_repeated_headers(request, single)
             if request.scope["query_string"]:
-                _refuse_unknown_query(request, known)
+                _check_query(request, known)
             return await handle(parsed)
 
         return handle_strictly
@@ -121,19 +122,36 @@ def _parameter(text: str) -> tuple[str, str]:
     return name.strip(), value.strip().strip('"')
 
 
-def _refuse_unknown_query(request: Request, known: Mapping[str, bool]) -> None:
+def _check_query(request: Request, known: Mapping[str, bool]) -> None:
     """Refuse a query parameter that the operation does not take, or one that is no list and is given twice.
 
-    A typo must not widen a query without a word.
+    A typo must not widen a query without a word. A list may also be written with brackets, `status[]=failure`.
     """
-    if not _is_utf8(request.scope["query_string"]):
-        raise RequestValidationError([{"loc": ("query",), "msg": "Must be UTF-8, percent-encoded", "type": "not_utf8"}])
+    text = _decode(request.scope["query_string"])
+    if "[]" in text:
+        request.scope["query_string"] = _without_brackets(request.scope["query_string"], known)
     given = Counter(name for name, _ in request.query_params.multi_items())
     refused = {name: reason for name, count in given.items() if (reason := _refusal(known.get(name), count))}
     if refused:
         raise RequestValidationError(
             [{"loc": ("query", name), "msg": message, "type": kind} for name, (message, kind) in refused.items()]
         )
+
+
+def _decode(query_string: bytes) -> str:
+    try:
+        return unquote_to_bytes(query_string).decode()
+    except UnicodeDecodeError:
+        raise RequestValidationError(
+            [{"loc": ("query",), "msg": "Must be UTF-8, percent-encoded", "type": "not_utf8"}]
+        ) from None
+
+
+def _without_brackets(query_string: bytes, known: Mapping[str, bool]) -> bytes:
+    """The query with the names of lists as they are documented: some HTTP clients add brackets to them."""
+    lists = {f"{name}[]": name for name, is_list in known.items() if is_list}
+    pairs = QueryParams(query_string).multi_items()
+    return urlencode([(lists.get(name, name), value) for name, value in pairs]).encode()
 
 
 def _refuse_repeated_headers(request: Request, single: Set[str]) -> None:
@@ -146,14 +164,6 @@ def _refuse_repeated_headers(request: Request, single: Set[str]) -> None:
         raise RequestValidationError(
             [{"loc": ("header", name), "msg": "Given more than once", "type": "repeated"} for name in repeated]
         )
-
-
-def _is_utf8(query_string: bytes) -> bool:
-    try:
-        unquote_to_bytes(query_string).decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _query_parameters(dependant: Dependant) -> Iterator[tuple[str, bool]]:

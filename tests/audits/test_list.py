@@ -142,6 +142,27 @@ async def test_filters_are_combined_with_and_and_their_values_with_or(
 
 
 @pytest.mark.parametrize(
+    "query",
+    [
+        "status[]=failure&status[]=pending",
+        "status%5B%5D=failure&status%5b%5d=pending",
+        "status=failure&status[]=pending",
+        "status[]=failure&status=pending&action[]=invoice.*",
+        'status[]=failure&status[]=pending&details={"a":[]}',
+        "status%5B]=failure&st%61tus[%5D=pending&details=%7B%22a%22%3A+%5B%5D%7D",
+    ],
+)
+async def test_a_list_may_be_written_with_brackets(client: httpx2.AsyncClient, query: str) -> None:
+    for status in ("success", "failure", "pending"):
+        await create_audit(client, status=status, details={"a": [1]})
+    first = await client.get(httpx2.URL(AUDITS, query=f"{query}&limit=1".encode()))
+    assert first.status_code == 200, first.text
+    second = await client.get(first.headers["Link"].rpartition("<")[2].partition(">")[0])
+    assert [page.json()["items"][0]["status"] for page in (first, second)] == ["pending", "failure"]
+    assert second.json()["next_cursor"] is None
+
+
+@pytest.mark.parametrize(
     ("query", "location"),
     [
         ("action=*", ["query", "action", 0]),
@@ -165,6 +186,12 @@ async def test_filters_are_combined_with_and_and_their_values_with_or(
         ("count=some", ["query", "count"]),
         ("enitty_id=1", ["query", "enitty_id"]),
         ("limit=1&limit=2", ["query", "limit"]),
+        ("limit[]=1", ["query", "limit[]"]),
+        ("entity_id%5B%5D=1", ["query", "entity_id[]"]),
+        ("status[][]=failure", ["query", "status[][]"]),
+        ("status[0]=failure", ["query", "status[0]"]),
+        ("status[]=unknown", ["query", "status", 0]),
+        ("status[]=%ff", ["query"]),
         ("entity_id=1&entity_id=2", ["query", "entity_id"]),
         ("entity_id=%ff", ["query"]),
     ],
