@@ -99,6 +99,7 @@ check: setup ## format, lint, types, contracts, and that locks, migrations and O
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m scripts.lock --check
 	@$(BIN)/python -m scripts.openapi --check
+	@$(BIN)/openapi-spec-validator --validation-errors all tests/openapi.json
 	@$(BIN)/python -m scripts.check_migrations
 
 audit: .tools/prod/installed setup ## list the licences, and look for known vulnerabilities, of all that an image carries

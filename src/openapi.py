@@ -1,12 +1,17 @@
 """How operations describe their answers in the OpenAPI document, and what that document says of all of them."""
 
+import json
+from collections.abc import Iterable
+from importlib import import_module
+from inspect import getdoc
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 
 from src import problems
 from src.exceptions import AppError, ValidationFailed
-from src.schemas import Problem
+from src.schemas import EXAMPLE_KEY, Problem
 
 
 def header(name: str, description: str) -> dict[str, Any]:
@@ -29,6 +34,16 @@ def describe(
     return {status: {"headers": headers or {}}, **problems.documented(*errors, ValidationFailed)}
 
 
+def tags(routers: Iterable[APIRouter]) -> list[dict[str, Any]]:
+    """For `openapi_tags`: the tag of each router, described by the docstring of its domain's package."""
+    return [{"name": tag, "description": _purpose(router)} for router in routers for tag in router.tags]
+
+
+def _purpose(router: APIRouter) -> str | None:
+    module = next((route.endpoint.__module__ for route in router.routes if isinstance(route, APIRoute)), __name__)
+    return getdoc(import_module(module.removesuffix(".router")))
+
+
 def install(app: FastAPI) -> None:
     """Add to the document the problem, to which documented errors refer, and what every answer carries."""
     generate = app.openapi
@@ -37,12 +52,34 @@ def install(app: FastAPI) -> None:
         if app.openapi_schema:
             return app.openapi_schema
         document = generate()
-        schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        document["components"]["schemas"] |= {**schema.pop("$defs"), "Problem": schema}
+        _complete_schemas(document["components"]["schemas"])
         for operation in (operation for path in document["paths"].values() for operation in path.values()):
-            operation["responses"]["default"] = problems.ANY_OTHER
-            for response in operation["responses"].values():
-                response["headers"] = response.get("headers", {}) | problems.REQUEST_ID_HEADER
+            _complete_operation(operation)
         return document
 
     app.openapi = complete  # type: ignore[method-assign]
+
+
+def _complete_schemas(schemas: dict[str, Any]) -> None:
+    problem = Problem.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
+    schemas |= {**problem.pop("$defs"), "Problem": problem}
+    for schema in schemas.values():
+        if text := schema.pop(EXAMPLE_KEY, None):
+            schema["examples"] = [json.loads(text)]
+
+
+def _complete_operation(operation: dict[str, Any]) -> None:
+    for parameter in operation.get("parameters", []):
+        parameter["schema"] = _without_null(parameter["schema"])
+    operation["responses"]["default"] = problems.ANY_OTHER
+    for response in operation["responses"].values():
+        response["headers"] = response.get("headers", {}) | problems.REQUEST_ID_HEADER
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a parameter. Neither a URL nor a header has a null: a client that sends None sends the text."""
+    choices = [choice for choice in schema.get("anyOf", []) if choice != {"type": "null"}]
+    if not choices:
+        return schema
+    rest = {name: value for name, value in schema.items() if name != "anyOf"}
+    return (choices[0] if len(choices) == 1 else {"anyOf": choices}) | rest

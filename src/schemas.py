@@ -1,10 +1,21 @@
 """What the models of every domain share: the base class, the page and the problem document."""
 
+import json
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 _RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})")
 
@@ -14,10 +25,25 @@ class CustomModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """What is answered may have more members one day, so its schema does not rule them out."""
+        schema = handler(core_schema)
+        resolved = handler.resolve_ref_schema(schema)
+        if handler.mode == "serialization" and resolved.get("additionalProperties") is False:
+            del resolved["additionalProperties"]
+        return schema
+
+
+EXAMPLE_KEY = "x-example"
+
 
 def example(value: dict[str, Any]) -> ConfigDict:
-    """For `model_config`: what the OpenAPI document shows of the model."""
-    return ConfigDict(json_schema_extra={"examples": [value]})
+    """For `model_config`: what the OpenAPI document shows of the model.
+
+    As JSON text until `src/openapi.py` has it: FastAPI leaves nulls out of values.
+    """
+    return ConfigDict(json_schema_extra={EXAMPLE_KEY: json.dumps(value)})
 
 
 def _require_rfc3339(value: Any) -> Any:

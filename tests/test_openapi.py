@@ -1,6 +1,7 @@
 """House rules over the endpoints and their OpenAPI document. Each failure names the file, the rule and the mend."""
 
 import json
+import re
 import warnings
 from collections.abc import Iterator
 from inspect import getsourcefile
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from openapi_schema_validator import OAS31Validator, oas31_format_checker
+from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from scripts.openapi import render
 from src import dependencies, main
@@ -39,6 +42,9 @@ CONNECTIONS = {
 }
 
 every_operation = pytest.mark.parametrize("name", OPERATIONS)
+
+
+SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 
 
 def where(name: str) -> str:
@@ -71,7 +77,7 @@ def test_every_operation_is_described(name: str) -> None:
 
 
 def resolve(schema: dict[str, Any]) -> dict[str, Any]:
-    resolved: dict[str, Any] = DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    resolved: dict[str, Any] = SCHEMAS[schema["$ref"].rpartition("/")[2]]
     return resolved
 
 
@@ -146,9 +152,78 @@ def test_operation_ids_are_tag_and_name_and_unique() -> None:
         seen[identifier] = where(name)
 
 
-def test_every_reference_of_the_document_is_there() -> None:
-    schemas = DOCUMENT["components"]["schemas"]
-    text = json.dumps(DOCUMENT)
-    for name in {part.partition('"')[0] for part in text.split("#/components/schemas/")[1:]}:
-        assert name in schemas
-    assert "Problem" in schemas
+def test_the_document_is_valid_openapi_3_1() -> None:
+    errors = [error.message for error in OpenAPIV31SpecValidator(DOCUMENT).iter_errors()]
+    assert (DOCUMENT["openapi"], errors) == ("3.1.0", [])
+
+
+def test_every_tag_is_described() -> None:
+    described = {tag["name"] for tag in DOCUMENT["tags"] if tag.get("description")}
+    for name, operation in OPERATIONS.items():
+        assert described.issuperset(operation["tags"]), (
+            f"{where(name)} has a tag that nothing describes; give the __init__.py of its package a docstring"
+        )
+
+
+@every_operation
+def test_no_parameter_is_nullable(name: str) -> None:
+    """No URL and no header can carry a null: clients would send its text."""
+    for parameter in OPERATIONS[name].get("parameters", []):
+        assert '"null"' not in json.dumps(parameter["schema"]), (
+            f"{where(name)} declares that {parameter['name']} can be null; leave None out of its type"
+        )
+
+
+def named_in(value: Any) -> set[str]:
+    """The schemas that a part of the document leads to."""
+    reached: set[str] = set()
+    found = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(value)))
+    while found:
+        reached |= found
+        found = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps([SCHEMAS[n] for n in found]))) - reached
+    return reached
+
+
+def test_requests_rule_out_unknown_members() -> None:
+    for name in named_in([operation.get("requestBody") for operation in OPERATIONS.values()]):
+        assert "properties" not in SCHEMAS[name] or SCHEMAS[name].get("additionalProperties") is False, (
+            f"{name} takes unknown members; let CustomModel of src/schemas.py refuse them"
+        )
+
+
+def test_answers_rule_out_no_member() -> None:
+    """What a newer service answers besides must not break an older client."""
+    for name in named_in([operation["responses"] for operation in OPERATIONS.values()]):
+        assert SCHEMAS[name].get("additionalProperties") is not False, (
+            f"{name} rules out members that a newer service may answer; derive it from CustomModel of src/schemas.py"
+        )
+
+
+def objects_in(value: Any) -> Iterator[dict[str, Any]]:
+    """Every object of a part of the document; none of those inside an example."""
+    if isinstance(value, dict):
+        yield value
+        value = [inner for name, inner in value.items() if name not in ("default", "example", "examples")]
+    if isinstance(value, list):
+        for item in value:
+            yield from objects_in(item)
+
+
+def examples_of(shown: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
+    """What a schema, a parameter or a body shows, each with the schema that it is of."""
+    examples = shown.get("examples", [])
+    if isinstance(examples, list):
+        yield from ((shown, example) for example in examples)
+    elif "schema" in shown:
+        yield from ((shown["schema"], example["value"]) for example in examples.values())
+    if "schema" in shown and "example" in shown:
+        yield shown["schema"], shown["example"]
+
+
+def test_every_example_keeps_its_schema() -> None:
+    examples = [example for shown in objects_in(DOCUMENT) for example in examples_of(shown)]
+    assert examples
+    for schema, example in examples:
+        complete = {**schema, "components": DOCUMENT["components"]}
+        for error in OAS31Validator(complete, format_checker=oas31_format_checker).iter_errors(example):
+            pytest.fail(f"{error.json_path}: {error.message}, in the example {json.dumps(example)}")

@@ -40,18 +40,17 @@ _PROVIDER_ERRORS = (
     exceptions.AITimeout,
 )
 
-_EVENT = {
-    "type": "object",
-    "properties": {
-        "event": {"enum": ["start", "delta", "done", "error"]},
-        "data": {"type": "string", "contentMediaType": "application/json"},
-    },
-    "required": ["event", "data"],
+_EVENTS_SCHEMA = {
+    "type": "string",
+    "description": (
+        "Server-sent events: `event` is `start`, `delta`, `done` or `error`, and `data` is one line of JSON. "
+        "`done` holds an `AIResponse`, `error` a `Problem`."
+    ),
 }
 _STREAMED = problems.documented(*problems.BODY_ERRORS, *_PROVIDER_ERRORS)
 _STREAMED[200] = {
     "description": "The answer as it is written.",
-    "content": {EventSourceResponse.media_type: {"itemSchema": _EVENT, "example": EXAMPLE_STREAM}},
+    "content": {EventSourceResponse.media_type: {"schema": _EVENTS_SCHEMA, "example": EXAMPLE_STREAM}},
 }
 
 StreamEvent = StreamStart | StreamDelta | AIResponse

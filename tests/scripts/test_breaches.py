@@ -209,6 +209,36 @@ RULES = [
         "async def create_spare_part",
         f"*{ROUTER}:*(GET {PART}) and {ROUTER}:*(POST {PARTS}) have one operation id; rename a function",
     ),
+    Breach(
+        "src/spare_parts/__init__.py",
+        '"""Spare parts, to create, list, read, change and remove."""',
+        "",
+        f"*{ROUTER}:*(POST {PARTS}) has a tag that nothing describes; give the __init__.py of its package a docstring",
+    ),
+    Breach(
+        SCHEMAS,
+        "class SparePartQuery(PageQuery):\n",
+        "class SparePartQuery(PageQuery):\n    names: list[str | None] = []\n",
+        f"*{ROUTER}:*: list_spare_parts (GET {PARTS}) declares that names can be null; leave None out of its type",
+    ),
+    Breach(
+        SCHEMAS,
+        'example({"name": "The second"})',
+        '{**example({"name": "The second"}), "extra": "ignore"}',
+        "*SparePartPatch takes unknown members; let CustomModel of src/schemas.py refuse them",
+    ),
+    Breach(
+        SCHEMAS,
+        "class SparePartDeleted(CustomModel):",
+        'class SparePartDeleted(CustomModel.__base__, extra="forbid"):',
+        "*SparePartDeleted rules out members that a newer service may answer; derive it from CustomModel *",
+    ),
+    Breach(
+        SCHEMAS,
+        '"deleted_at": "2026-02-01T08:00:00Z"',
+        '"deleted_at": "yesterday"',
+        "*$.deleted_at: 'yesterday' is not a 'date-time', in the example {*",
+    ),
 ]
 
 
