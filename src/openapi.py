@@ -63,7 +63,9 @@ def install(app: FastAPI) -> None:
 def _complete_schemas(schemas: dict[str, Any]) -> None:
     problem = Problem.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
     schemas |= {**problem.pop("$defs"), "Problem": problem}
-    for schema in schemas.values():
+    for name, schema in schemas.items():
+        # Of a model that is both taken and answered FastAPI makes two, `-Input` and `-Output`, with one title.
+        schema["title"] = name.replace("-", "")
         if text := schema.pop(EXAMPLE_KEY, None):
             schema["examples"] = [json.loads(text)]
 

@@ -53,7 +53,7 @@ class AuditQuestionAnswer(CustomModel):
 class SummaryRequest(CustomModel):
     model_config = example({"filter": {"entity_type": "invoice", "status": ["failure"]}, "focus": "Who is affected?"})
 
-    filter: AuditSelection = Field(AuditSelection(), description="Which records; all, if left out.")
+    filter: AuditSelection = Field(default_factory=AuditSelection, description="Which records; all, if left out.")
     max_records: int = Field(
         DEFAULT_SUMMARY_RECORDS,
         strict=True,
