@@ -73,7 +73,7 @@ tests/peers/.venv/installed: requirements/peers.txt | $(UV)
 
 tests/peers/node_modules/installed: tests/peers/package-lock.json
 	@echo "test-peers: installing the locked Node packages into $(@D)" >&2
-	@npm ci --prefix tests/peers --engine-strict --ignore-scripts --no-audit --no-fund --loglevel error >&2
+	@npm ci --prefix tests/peers --ignore-scripts --no-audit --no-fund --loglevel error >&2
 	@touch $@
 
 chaos: setup .tools/chaos/installed ## load, faults and floods against the service as it is deployed; takes some ten minutes

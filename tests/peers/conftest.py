@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import re
 import shutil
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,14 +14,17 @@ from src.config import DatabaseSettings
 from tests.application import run_server
 
 FOLDER = Path(__file__).resolve().parent
-CONTRACT = FOLDER.parent / "openapi.json"
+_OLDEST_NODE = (20, 19)
 
 
 @pytest.fixture(scope="session")
 def node_modules() -> Path:
     """Where `npm ci` has put what `package-lock.json` names."""
     if not shutil.which("npm"):
-        pytest.skip("Node 20 or newer is not there")
+        pytest.skip("Node 20.19 or newer is not there")
+    version = subprocess.run(("node", "--version"), capture_output=True, text=True, check=True).stdout
+    if tuple(map(int, re.findall(r"\d+", version)[:2])) < _OLDEST_NODE:
+        pytest.skip(f"Node 20.19 or newer is not there, but {version.strip()}")
     return installed("node_modules")
 
 
@@ -35,10 +40,10 @@ def installed(name: str) -> Path:
     return folder
 
 
-@pytest.fixture
-async def service(database_settings: DatabaseSettings) -> AsyncIterator[str]:
+@pytest.fixture(scope="module")
+async def service(database_of_module: DatabaseSettings) -> AsyncIterator[str]:
     """The URL of the running service."""
-    async with run_server(database_settings.database_url.get_secret_value()) as server:
+    async with run_server(database_of_module.database_url.get_secret_value()) as server:
         yield server.url
 
 

@@ -1,54 +1,123 @@
-"""Clients that generators make of tests/openapi.json alone: they type-check, and go once around with the service."""
+"""Clients that generators make of the document as served: they compile strictly, and go once around with the service.
 
+`tours/` has one program for each, which does what `tour.ts` or `tour.py` says.
+"""
+
+import asyncio
 import json
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
+import httpx2
 import pytest
 
-from tests.peers.conftest import CONTRACT, FOLDER, run
+from tests.peers.conftest import FOLDER, run
 
 pytestmark = pytest.mark.peers
 
+TOURS = FOLDER / "tours"
+DOCUMENT = "openapi.json"
 
-def assert_went_around(printed: str) -> None:
-    """`round_trip.py` and `round_trip.ts` do the same."""
-    found: dict[str, Any] = json.loads(printed)
-    assert found == {
-        "created": {"status": "success", "version": 1},
-        "listed": [found["id"]],
-        "patched": {"status": "failure", "version": 2},
-        "stale": {"status": 412, "code": "version-mismatch"},
-        "deleted": {"id": found["id"], "version": 3},
-        "gone": {"status": 404, "code": "audit-not-found"},
-        "refused": ["query", "limit"],
-        "id": found["id"],
-    }
+PROGRAMS_IN_TYPESCRIPT = sorted(path.stem for path in TOURS.glob("with_*.ts"))
+PROGRAMS_IN_PYTHON = sorted(path.stem for path in TOURS.glob("with_*.py"))
+
+# Each says in docs/clients.md why it needs its options.
+IN_TYPESCRIPT = """\
+openapi-typescript openapi.json --default-non-nullable false --output openapi_typescript.d.ts
+openapi-ts --input openapi.json --output openapi_ts
+orval --config orval.config.mjs
+oazapfts openapi.json oazapfts.ts
+swagger-typescript-api generate --path openapi.json --output . --name swagger_typescript_api.ts \
+--enum-style union --disable-throw-on-error
+"""
+IN_PYTHON = """\
+openapi-python-client generate --path openapi.json --meta none --output-path audit_trail_client
+datamodel-codegen --input openapi.json --input-file-type openapi --output audit_trail_models.py \
+--output-model-type pydantic_v2.BaseModel --target-python-version 3.11 --formatters builtin \
+--use-annotated --set-default-enum-member
+"""
+
+WENT_AROUND = {
+    "created": [["INV-1", "success", 1], *([f"INV-{n}", "failure", 1] for n in (2, 3)),
+                *([f"INV-{n}", "pending", 1] for n in (4, 5))],
+    "found": ["INV-5", "INV-3"],
+    "pages": [["INV-5", "INV-4"], ["INV-3", "INV-2"], ["INV-1"]],
+    "patched": ["failure", 2],
+    "stale": [412, "version-mismatch", None],
+    "unchanged": 304,
+    "missing": [404, "audit-not-found", None],
+    "wrong": [422, "validation-error", ["query", "limit"]],
+    "batch": ["INV-1", "INV-2"],
+    "replayed": True,
+    "exported": ["failure", "success", "pending", "pending", "failure", "failure", "failure"],
+}  # fmt: skip
 
 
-async def test_a_python_client(service: str, python_programs: Path, tmp_path: Path) -> None:
-    generate = (python_programs / "openapi-python-client", "generate", "--path", CONTRACT, "--meta", "none")
-    # It formats what it has made with the ruff beside it.
-    search_path = f"{python_programs}:/usr/bin:/bin"
-    made = await run(*generate, "--output-path", tmp_path / "audit_trail_client", cwd=tmp_path, PATH=search_path)
-    assert "WARNING" not in made, made
-    program, python = FOLDER / "round_trip.py", python_programs / "python"
-    # Here mypy sees the client, as it does not in `make check`; what it thinks of its inside is not asked.
-    check = (sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent")
-    await run(*check, "--python-executable", python, program, cwd=tmp_path)
-    assert_went_around(await run(python, program, service, cwd=tmp_path, PYTHONPATH=str(tmp_path)))
+@pytest.fixture(scope="module")
+async def tours(service: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of `tours/`, with the document as the service serves it."""
+    folder = tmp_path_factory.mktemp("peers") / "tours"
+    shutil.copytree(TOURS, folder)
+    async with httpx2.AsyncClient(base_url=service) as client:
+        (folder / DOCUMENT).write_bytes((await client.get("/openapi.json")).content)
+    return folder
 
 
-async def test_a_typescript_client(service: str, node_modules: Path, tmp_path: Path) -> None:
-    (tmp_path / "node_modules").symlink_to(node_modules)
-    for name in ("package.json", "round_trip.ts"):
-        shutil.copy(FOLDER / name, tmp_path)
-    # A field of a request that has a default may be left out.
-    generate = (node_modules / ".bin" / "openapi-typescript", CONTRACT, "--default-non-nullable", "false")
-    await run(*generate, "--output", "schema.d.ts", cwd=tmp_path)
-    strict = ("--strict", "--exactOptionalPropertyTypes", "--noUncheckedIndexedAccess")
-    compile_it = (node_modules / ".bin" / "tsc", *strict, "--target", "es2022", "--module", "nodenext")
-    await run(*compile_it, "round_trip.ts", cwd=tmp_path)
-    assert_went_around(await run("node", "round_trip.js", service, cwd=tmp_path))
+async def generate(programs: Path, commands: str, folder: Path, **environment: str) -> None:
+    """Run them all at once. None may leave out what it does not understand."""
+    split = [command.split() for command in commands.splitlines()]
+    running = (run(programs / name, *arguments, cwd=folder, **environment) for name, *arguments in split)
+    for printed in await asyncio.gather(*running):
+        assert "warning" not in printed.lower(), printed
+
+
+@pytest.fixture(scope="module")
+async def in_typescript(tours: Path, service: str, node_modules: Path) -> Path:
+    """The programs in TypeScript: generated, compiled strictly, and each bundled into one file."""
+    programs = node_modules / ".bin"
+    (tours / "node_modules").symlink_to(node_modules)
+    await generate(programs, IN_TYPESCRIPT, tours, SERVICE=service)
+    sources = [f"{name}.ts" for name in PROGRAMS_IN_TYPESCRIPT]
+    bundling = run(programs / "esbuild", *sources, "--bundle", "--platform=node", "--outdir=js", cwd=tours)
+    await asyncio.gather(run(programs / "tsc", "-p", ".", cwd=tours), bundling)
+    return tours / "js"
+
+
+@pytest.fixture(scope="module")
+async def in_python(tours: Path, python_programs: Path) -> Path:
+    """The programs in Python: generated, and their types checked strictly."""
+    # openapi-python-client formats what it has made with the ruff beside it.
+    await generate(python_programs, IN_PYTHON, tours, PATH=f"{python_programs}:/usr/bin:/bin")
+    # Of the package that openapi-python-client makes, mypy is asked what the program sees, not what is inside.
+    sources = ["audit_trail_models.py", *(f"{name}.py" for name in PROGRAMS_IN_PYTHON)]
+    check = (sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "--python-executable")
+    await run(*check, python_programs / "python", "tour.py", *sources, cwd=tours)
+    return tours
+
+
+@pytest.mark.parametrize("name", PROGRAMS_IN_TYPESCRIPT)
+async def test_a_client_in_typescript_goes_around(in_typescript: Path, service: str, name: str) -> None:
+    printed = await run("node", f"{name}.js", service, name, cwd=in_typescript)
+    assert json.loads(printed) == WENT_AROUND
+
+
+@pytest.mark.parametrize("name", PROGRAMS_IN_PYTHON)
+async def test_a_client_in_python_goes_around(in_python: Path, python_programs: Path, service: str, name: str) -> None:
+    printed = await run(python_programs / "python", f"{name}.py", service, name, cwd=in_python)
+    assert json.loads(printed.strip().rpartition("\n")[2]) == WENT_AROUND
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        f"spectral lint {DOCUMENT} --ruleset {FOLDER}/spectral.yaml --fail-severity hint",
+        f"redocly lint {DOCUMENT} --config {FOLDER}/redocly.yaml --format json",
+    ],
+    ids=["spectral", "redocly"],
+)
+async def test_linters_have_nothing_to_say(tours: Path, node_modules: Path, command: str) -> None:
+    program, *arguments = command.split()
+    quiet = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}
+    printed = await run(node_modules / ".bin" / program, *arguments, cwd=tours, **quiet)
+    assert "No results with a severity of" in printed or '"warnings": 0' in printed, printed

@@ -1,0 +1,14 @@
+import * as api from "./orval_fetch";
+import { tour } from "./tour";
+
+void tour({
+  create: (record) => api.auditsCreateAudit(record),
+  createBatch: (items, key) => api.auditsCreateAuditBatch({ items }, { headers: { "Idempotency-Key": key } }),
+  list: (query) => api.auditsListAudits(query),
+  read: (id, tag) => api.auditsReadAudit(id, { headers: { "If-None-Match": tag } }),
+  patch: (id, changes, tag) => api.auditsPatchAudit(id, changes, { headers: { "If-Match": tag } }),
+  exportLines: async (filter) => {
+    const answer = await api.auditsExportAudits(filter);
+    return "stream" in answer ? await answer.stream.text() : "";
+  },
+});
