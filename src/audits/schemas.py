@@ -225,7 +225,9 @@ class AuditFilter(CustomModel):
     correlation_id: CorrelationId | None = None
     occurred_from: UTCDateTime | None = Field(None, description="At this time or later.")
     occurred_to: UTCDateTime | None = Field(None, description="Before this time.")
-    details: DetailsFilter | None = Field(None, description="A JSON object, as text, that the record's details contain.")
+    details: DetailsFilter | None = Field(
+        None, description="A JSON object, as text, that the record's details contain."
+    )
 
 
 class AuditSelection(AuditFilter):
