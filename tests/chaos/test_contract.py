@@ -19,11 +19,21 @@ from tests.application import run_server
 SCHEMATHESIS = PROJECT_ROOT / ".tools" / "chaos" / "bin" / "schemathesis"
 CASES = 1_000
 
-# A history is kept, and read, when its record is gone.
+# All checks but one; here, since what --checks names no operation can leave out. A history is kept, and read, when its
+# record is gone. The schema of a stream of events is that of all its text, as OpenAPI 3.1 has it; Schemathesis takes it
+# for that of one event.
 CONFIGURATION = """
+[checks]
+enabled = true
+positive_data_acceptance.enabled = false
+
 [[operations]]
 include-path = "/api/v1/audits/{audit_id}/history"
 checks.use_after_free.enabled = false
+
+[[operations]]
+include-path = "/api/v1/ai/responses/stream"
+checks.response_schema_conformance.enabled = false
 """
 
 
@@ -50,8 +60,7 @@ def configuration(tmp_path: Path) -> Path:
 async def test_the_contract_holds_for_thousands_of_cases(
     seed: int, database_settings: DatabaseSettings, configuration: Path
 ) -> None:
-    options = ["--checks=all", "--exclude-checks=positive_data_acceptance", "--mode=all"]
-    options += ["--phases=examples,coverage,fuzzing,stateful", "--generation-database=none", "--workers=1"]
+    options = ["--mode=all", "--phases=examples,coverage,fuzzing,stateful", "--generation-database=none", "--workers=1"]
     options += [f"--seed={seed}", "--continue-on-failure", "--no-color", "--max-examples=60"]
     environment = {"OPENAI_API_KEY": "sk-test"}
     async with run_provider() as provider:
