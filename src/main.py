@@ -90,7 +90,7 @@ def create_app(*given: Settings) -> FastAPI:
         description=DESCRIPTION,
         version=__version__,
         license_info={"name": "MIT", "identifier": "MIT"},
-        servers=[{"url": "/"}],
+        servers=[{"url": settings.root_path or "/"}],
         openapi_tags=openapi.tags(ROUTERS),
         openapi_url=index.OPENAPI_PATH,
         docs_url=None,
