@@ -1,9 +1,8 @@
-"""The shared asynchronous engine, how statements run on it, and how tables name their constraints."""
+"""The shared asynchronous engine, the connections that services take, and how tables name their constraints."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from itertools import chain
 from typing import Any
 
 import asyncpg
@@ -11,27 +10,24 @@ from pydantic_core import from_json, to_json
 from sqlalchemy import (
     URL,
     AdaptedConnection,
-    ClauseElement,
-    Column,
-    ColumnElement,
+    CursorResult,
     ExceptionContext,
+    Executable,
     MetaData,
+    Result,
     event,
-    func,
-    literal_column,
     make_url,
 )
-from sqlalchemy.dialects.postgresql.asyncpg import dialect
-from sqlalchemy.exc import DisconnectionError, EmulatedDBAPIException, MissingGreenlet
+from sqlalchemy.exc import DBAPIError, DisconnectionError, EmulatedDBAPIException, IntegrityError, MissingGreenlet
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection, QueuePool
-from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.util import greenlet_spawn
 from sqlalchemy.util.concurrency import in_greenlet
 
 from src.config import DatabaseSettings, Pooler
 from src.driver import Connection, limiting_connection
 from src.pool import FairPool
+from src.statement import Statement
 
 # The keys are those that PostgreSQL gives to what it names itself, so that a migration can address every constraint.
 metadata = MetaData(
@@ -43,8 +39,6 @@ metadata = MetaData(
         "pk": "%(table_name)s_pkey",
     }
 )
-
-_DIALECT = dialect()  # type: ignore[no-untyped-call]
 
 
 def create_engine(settings: DatabaseSettings) -> AsyncEngine:
@@ -200,47 +194,40 @@ def hang_up_on_silence(context: ExceptionContext) -> None:
         driver_connection.terminate()
 
 
-def as_object(columns: Iterable[Column[Any]]) -> ColumnElement[Any]:
-    """A row as a JSON object, made by the database. A column that the next release adds to the table is not in it."""
-    return func.json_build_object(*chain.from_iterable((literal_column(f"'{each.name}'"), each) for each in columns))
-
-
-class Statement:
-    """SQL that SQLAlchemy compiles once and asyncpg runs itself.
-
-    Measured: a record by its id took 1,054 us of the process by `AsyncConnection.execute`, and 702 so.
-    """
-
-    def __init__(self, statement: ClauseElement) -> None:
-        compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
-        assert isinstance(compiled, SQLCompiler)
-        self.sql = compiled.string
-        self._names = compiled.positiontup or []
-        self._constants = compiled.params
-
-    def arguments(self, values: Mapping[str, Any]) -> list[Any]:
-        """In the order of their places. They reach asyncpg as they are: JSON has to be text already."""
-        return [values[name] if name in values else self._constants[name] for name in self._names]
-
-
 class AutocommitConnection:
-    """What a single statement needs of a connection: each takes one from the pool, commits itself and gives it back.
+    """Runs single statements: each takes a connection from the pool, commits itself and gives it back.
 
-    Errors are those of asyncpg.
+    So a slow client holds no connection, and no call of somebody else's service does.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
         assert isinstance(engine.pool, QueuePool)
         self._engine, self._pool = engine, engine.pool
 
+    async def execute(
+        self, statement: Executable, parameters: Mapping[str, Any] | None = None
+    ) -> Result[*tuple[Any, ...]]:
+        """As `AsyncConnection.execute`: https://docs.sqlalchemy.org/en/21/core/connections.html. All rows are there.
+
+        Raises `sqlalchemy.exc.DBAPIError`.
+        """
+        async with self._engine.begin() as connection:
+            result = await connection.execute(statement, parameters)
+            return result.freeze()() if result.returns_rows else result
+
+    async def scalar(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Any:
+        """The first value of the first row; None where there is no row."""
+        return (await self.execute(statement, parameters)).scalar()
+
     async def fetch(self, statement: Statement, **values: Any) -> list[asyncpg.Record]:
+        """The fast path; see `src/statement.py`. Raises `sqlalchemy.exc.DBAPIError` too."""
         borrowed = await self._borrow()
         try:
             connection = borrowed.driver_connection
             assert isinstance(connection, Connection)
             return await connection.fetch_committed(statement.sql, statement.arguments(values))
-        except asyncpg.PostgresError:
-            raise
+        except asyncpg.PostgresError as error:
+            raise _as_sqlalchemy(error, statement) from error
         except BaseException:
             # Lost, silent, or given up in the middle of an answer: nobody may get it after this.
             borrowed.invalidate()
@@ -283,24 +270,48 @@ async def driver_connection(connection: AsyncConnection) -> Connection:
     return raw
 
 
-class LazyConnection(AsyncConnection):
-    """Connects with its first statement: a request that is refused before has cost no connection."""
+def _as_sqlalchemy(error: asyncpg.PostgresError, statement: Statement) -> DBAPIError:
+    """The error that `execute` would raise: whoever calls this has one family of errors to know."""
+    is_constraint = isinstance(error, asyncpg.IntegrityConstraintViolationError)
+    return (IntegrityError if is_constraint else DBAPIError)(statement.sql, None, error, hide_parameters=True)
 
-    async def execute(self, *arguments: Any, **options: Any) -> Any:
-        if self.sync_connection is None:
-            await self.start()
-            await self.begin()
-        return await super().execute(*arguments, **options)
+
+class TransactionConnection:
+    """Runs the statements of one transaction. It connects for the first: a refused request costs no connection."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._connection = AsyncConnection(engine)
+        self._has_begun = False
+
+    async def execute(
+        self, statement: Executable, parameters: Mapping[str, Any] | None = None
+    ) -> CursorResult[*tuple[Any, ...]]:
+        """As `AsyncConnection.execute`. Raises `sqlalchemy.exc.DBAPIError`."""
+        if not self._has_begun:
+            await self._connection.start()
+            self._has_begun = True
+        return await self._connection.execute(statement, parameters)
+
+    async def scalar(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Any:
+        """The first value of the first row; None where there is no row."""
+        return (await self.execute(statement, parameters)).scalar()
+
+    async def commit(self) -> None:
+        if self._has_begun:
+            await self._connection.commit()
+
+    async def close(self) -> None:
+        """Rolls back what was not committed."""
+        if self._has_begun:
+            await self._connection.close()
 
 
 @asynccontextmanager
-async def connect(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A transaction: returning commits, raising rolls back."""
-    connection = LazyConnection(engine)
+async def transaction(engine: AsyncEngine) -> AsyncIterator[TransactionConnection]:
+    """Returning commits, raising rolls back."""
+    connection = TransactionConnection(engine)
     try:
         yield connection
-        if connection.sync_connection is not None:
-            await connection.commit()
+        await connection.commit()
     finally:
-        if connection.sync_connection is not None:
-            await connection.close()
+        await connection.close()

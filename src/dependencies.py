@@ -8,34 +8,26 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from src.conditional import IfMatch
-from src.database import AutocommitConnection, connect
+from src.database import AutocommitConnection, TransactionConnection, transaction
 
 
-async def get_engine(request: Request) -> AsyncEngine:
-    engine: AsyncEngine = request.app.state.engine
-    return engine
-
-
-EngineDep = Annotated[AsyncEngine, Depends(get_engine)]
-
-
-async def statement_connection(request: Request) -> AutocommitConnection:
+async def autocommit_connection(request: Request) -> AutocommitConnection:
     return AutocommitConnection(request.app.state.engine)
 
 
-StatementDep = Annotated[AutocommitConnection, Depends(statement_connection)]
-"""For single statements, each of which commits itself: no BEGIN and COMMIT around it.
+AutocommitDep = Annotated[AutocommitConnection, Depends(autocommit_connection)]
+"""For single statements, each of which commits itself.
 
 The connection is back in the pool when the statement has ended, so that a slow client holds none.
 """
 
 
-async def transaction_connection(engine: EngineDep) -> AsyncIterator[AsyncConnection]:
-    async with connect(engine) as connection:
+async def transaction_connection(request: Request) -> AsyncIterator[TransactionConnection]:
+    async with transaction(request.app.state.engine) as connection:
         yield connection
 
 
-TransactionDep = Annotated[AsyncConnection, Depends(transaction_connection, scope="function")]
+TransactionDep = Annotated[TransactionConnection, Depends(transaction_connection, scope="function")]
 """A connection for several statements: returning commits, raising rolls back; no service commits.
 
 With `scope="function"` the commit comes before the response: one that fails is never acknowledged.

@@ -7,9 +7,15 @@ from collections.abc import AsyncIterator
 import asyncpg
 import httpx2
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import QueuePool
 
 from scripts.postgres import Cluster
 from src.config import DatabaseSettings
+from src.database import AutocommitConnection, create_engine, transaction
+from src.statement import Statement
 from tests.application import run_application
 from tests.audits.factories import AUDITS, audit_body, create_audit
 from tests.outages import frozen, wait_until_blocked
@@ -128,3 +134,59 @@ async def test_a_frozen_database_is_503_in_time_and_recovers(
         assert time.monotonic() - started < 4
     answers = await asyncio.gather(*(mortal_client.get(AUDITS) for _ in range(10)))
     assert {answer.status_code for answer in answers} == {200}
+
+
+@pytest.fixture
+async def engine(database_settings: DatabaseSettings) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(database_settings)
+    yield engine
+    await engine.dispose()
+
+
+async def test_a_single_statement_is_committed_and_its_rows_are_there_when_its_connection_is_back(
+    engine: AsyncEngine, connection: asyncpg.Connection
+) -> None:
+    single = AutocommitConnection(engine)
+    await single.execute(text("CREATE TABLE thing (number integer PRIMARY KEY)"))
+    given = await single.execute(text("INSERT INTO thing VALUES (1), (:number) RETURNING number"), {"number": 2})
+    assert isinstance(engine.pool, QueuePool)
+    assert engine.pool.checkedout() == 0
+    assert [row["number"] for row in given.mappings()] == [1, 2]
+    assert await single.scalar(text("SELECT max(number) FROM thing")) == 2
+    assert await connection.fetchval("SELECT count(*) FROM thing") == 2
+
+
+async def test_both_ways_to_run_a_statement_raise_the_same_errors(engine: AsyncEngine) -> None:
+    single = AutocommitConnection(engine)
+    await single.execute(text("CREATE TABLE thing (number integer CONSTRAINT positive CHECK (number > 0))"))
+    for broken, kind, sqlstate, constraint in (
+        ("INSERT INTO thing VALUES (0)", IntegrityError, "23514", "positive"),
+        ("SELECT 1 / 0", DBAPIError, "22012", None),
+    ):
+        for run in (single.execute(text(broken)), single.fetch(Statement(text(broken)))):
+            with pytest.raises(kind) as raised:
+                await run
+            found = raised.value.driver_exception
+            assert isinstance(found, asyncpg.PostgresError)
+            assert (found.sqlstate, found.constraint_name) == (sqlstate, constraint)
+
+
+async def test_a_transaction_connects_for_its_first_statement(engine: AsyncEngine) -> None:
+    assert isinstance(engine.pool, QueuePool)
+    async with transaction(engine) as unused:
+        assert unused
+        assert engine.pool.checkedout() == 0
+    async with transaction(engine) as used:
+        assert await used.scalar(text("SELECT 1")) == 1
+        assert engine.pool.checkedout() == 1
+    assert engine.pool.checkedout() == 0
+
+
+async def test_returning_commits_and_raising_rolls_back(engine: AsyncEngine) -> None:
+    async with transaction(engine) as one:
+        await one.execute(text("CREATE TABLE thing (number integer)"))
+    with pytest.raises(ZeroDivisionError):
+        async with transaction(engine) as another:
+            await another.execute(text("INSERT INTO thing VALUES (1)"))
+            raise ZeroDivisionError
+    assert await AutocommitConnection(engine).scalar(text("SELECT count(*) FROM thing")) == 0

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from src import main, models
 from src.config import PROJECT_ROOT
-from src.database import AutocommitConnection
+from src.database import AutocommitConnection, TransactionConnection
 from src.models import metadata
 
 SRC, TESTS = PROJECT_ROOT / "src", PROJECT_ROOT / "tests"
@@ -37,17 +37,17 @@ TRANSACTION_METHODS = {"begin", "begin_nested", "begin_twophase", "transaction"}
 TRANSACTION_SQL = re.compile(r"\s*(BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT)\b", re.IGNORECASE)
 SQL_FUNCTIONS = {"text", "exec_driver_sql"}
 TRANSACTION_WORDS = {"BEGIN", "COMMIT", "ROLLBACK"}
-TRANSACTION_OPENERS = {"connect", "create_async_engine"}
+TRANSACTION_OPENERS = {"transaction", "create_async_engine"}
 # Of every connection that a request can have: whatever takes a statement.
 STATEMENT_METHODS = {
     name
-    for connection in (AsyncConnection, AutocommitConnection)
+    for connection in (AsyncConnection, AutocommitConnection, TransactionConnection)
     for name, method in getmembers(connection, isfunction)
     if "statement" in signature(method).parameters
 }
 # All but the types of a connection and an engine; tables; and what makes SQL ready to run.
 SQL_IMPORT = re.compile(
-    r"(sqlalchemy|asyncpg)\b.*(?<!\.AsyncConnection)(?<!\.AsyncEngine)|src\..*\bmodels\b.*|src\.database\.Statement"
+    r"(sqlalchemy|asyncpg)\b.*(?<!\.AsyncConnection)(?<!\.AsyncEngine)|src\..*\bmodels\b.*|src\.statement\.\w+"
 )
 
 
@@ -126,7 +126,7 @@ def test_no_domain_begins_or_ends_a_transaction(path: str) -> None:
     ends = sorted(set(ends_of_transactions(PROJECT_ROOT / path)))
     found = "\n".join(f"{path}:{line}: {what}" for line, what in ends)
     assert not found, (
-        f"{found}\nno domain begins or ends a transaction; the router takes a StatementDep, or a TransactionDep, of "
+        f"{found}\nno domain begins or ends a transaction; the router takes a AutocommitDep, or a TransactionDep, of "
         "which returning commits and raising rolls back"
     )
 

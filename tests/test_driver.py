@@ -5,24 +5,24 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import asyncpg
 import httpx2
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from scripts.postgres import Cluster
 from src.config import DatabaseSettings, Pooler
 from src.database import (
     AutocommitConnection,
-    Statement,
-    connect,
     create_engine,
     create_stream_engine,
     driver_connection,
+    transaction,
 )
 from src.driver import keeps_statements
+from src.statement import Statement
 from tests.application import run_application
 from tests.audits.factories import AUDITS, audit_body, create_audit
 from tests.poolers import ParameterProxy
@@ -48,7 +48,7 @@ async def engine_of(settings: DatabaseSettings) -> AsyncIterator[AsyncEngine]:
 async def statements_of(engine: AsyncEngine) -> set[str]:
     """The names of what the engine has prepared in both ways, on its only connection."""
     await AutocommitConnection(engine).fetch(PREPARED)
-    async with connect(engine) as connection:
+    async with transaction(engine) as connection:
         return set((await connection.execute(text("SELECT name FROM pg_prepared_statements"))).scalars())
 
 
@@ -80,17 +80,17 @@ async def test_behind_a_pooler_the_limits_are_in_force_in_each_transaction_and_n
 ) -> None:
     async with engine_of(pooled) as engine:
         assert list(*await AutocommitConnection(engine).fetch(IN_FORCE)) == WANTED
-        async with connect(engine) as connection:
+        async with transaction(engine) as connection:
             assert list((await connection.execute(text(IN_FORCE.sql))).one()) == WANTED
-            driver = await driver_connection(connection)
-        async with engine.connect():
+        async with engine.connect() as direct:
+            driver = await driver_connection(direct)
             assert [await driver.fetchval("SELECT current_setting($1)", name) for name in TIMEOUTS] == ["0", "0", "0"]
 
 
 async def test_behind_a_pooler_a_refused_statement_leaves_its_connection_usable(pooled: DatabaseSettings) -> None:
     async with engine_of(pooled) as engine:
         connection = AutocommitConnection(engine)
-        with pytest.raises(asyncpg.DivisionByZeroError):
+        with pytest.raises(DBAPIError):
             await connection.fetch(Statement(text("SELECT 1 / 0")))
         assert list(*await connection.fetch(IN_FORCE)) == WANTED
 

@@ -35,10 +35,9 @@ ROUTES = {
     for method in route.methods or ()
 }
 CONNECTIONS = {
-    dependencies.statement_connection,
+    dependencies.autocommit_connection,
     dependencies.transaction_connection,
     dependencies.stream_connection,
-    dependencies.get_engine,
 }
 
 every_operation = pytest.mark.parametrize("name", OPERATIONS)

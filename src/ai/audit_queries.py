@@ -8,7 +8,6 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from src import clock
 from src.ai import envelope, structured
@@ -63,7 +62,9 @@ _FORMAT = OutputFormat(
 _unsupported = TypeAdapter[list[str]](list[str])
 
 
-async def answer(client: AIClient, engine: AsyncEngine, asked: AuditQuestion, list_path: str) -> AuditQuestionAnswer:
+async def answer(
+    connection: AutocommitConnection, client: AIClient, asked: AuditQuestion, list_path: str
+) -> AuditQuestionAnswer:
     """`list_path` is where callers find the list of records. No connection is held while the provider is asked.
 
     Raises `AIError`.
@@ -78,7 +79,7 @@ async def answer(client: AIClient, engine: AsyncEngine, asked: AuditQuestion, li
     value, completion = await structured.complete(client, prompt)
     query, unsupported = _understand(value, asked.limit)
     url = _url(list_path, query, client.settings.max_url_bytes)
-    page = None if asked.dry_run else await _find(engine, query)
+    page = None if asked.dry_run else await _find(connection, query)
     return AuditQuestionAnswer(
         filter=AuditSelection.model_validate(query.model_dump(include={*AuditFilter.model_fields})),
         url=url,
@@ -113,5 +114,5 @@ def _url(list_path: str, query: AuditQuery, longest: int) -> str:
     return url
 
 
-async def _find(engine: AsyncEngine, query: AuditQuery) -> AuditPage:
-    return await audits_service.find(AutocommitConnection(engine), query)
+async def _find(connection: AutocommitConnection, query: AuditQuery) -> AuditPage:
+    return await audits_service.find(connection, query)

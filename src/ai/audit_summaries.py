@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from src.ai import envelope, structured
 from src.ai.audit_schemas import Counts, Finding, Summary, SummaryRequest
@@ -53,9 +52,9 @@ class _Found(BaseModel):
     findings: list[Finding]
 
 
-async def summarize(client: AIClient, engine: AsyncEngine, request: SummaryRequest) -> Summary:
+async def summarize(connection: AutocommitConnection, client: AIClient, request: SummaryRequest) -> Summary:
     """Raises `AIError`. No connection is held while the provider is asked."""
-    sample = await audits_service.sample(AutocommitConnection(engine), request.filter, request.max_records)
+    sample = await audits_service.sample(connection, request.filter, request.max_records)
     value, completion = await structured.complete(client, _prompt(client, sample.audits, request.focus))
     found = _understand(value)
     findings = _grounded(found.findings, sample.audits)

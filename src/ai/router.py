@@ -15,7 +15,7 @@ from src.ai.dependencies import AIClientDep, ExitStackDep, while_connected
 from src.ai.schemas import EXAMPLE_STREAM, AIResponse, AIStatus, ResponseCreate, StreamDelta, StreamStart
 from src.audits.constants import PATH as AUDITS_PATH
 from src.config import API_PREFIX
-from src.dependencies import EngineDep
+from src.dependencies import AutocommitDep
 from src.exceptions import ValidationFailed
 from src.strict_json import StrictJSONRoute
 
@@ -119,14 +119,14 @@ def _write(event: StreamEvent) -> bytes:
     responses=problems.documented(*problems.BODY_ERRORS, *_PROVIDER_ERRORS, *problems.DATABASE_ERRORS),
 )
 async def query_audits(
-    question: AuditQuestion, client: AIClientDep, engine: EngineDep, request: Request
+    question: AuditQuestion, connection: AutocommitDep, client: AIClientDep, request: Request
 ) -> AuditQuestionAnswer:
     """A model turns the question into a filter of `GET /audits`, which is shown with the records that it finds.
 
     What no filter can express is in `unsupported`, and was not looked for. The model sees the question, and no record.
     """
     list_path = request.app.state.settings.root_path + AUDITS_PATH
-    return await while_connected(request, audit_queries.answer(client, engine, question, list_path))
+    return await while_connected(request, audit_queries.answer(connection, client, question, list_path))
 
 
 @router.post(
@@ -134,13 +134,15 @@ async def query_audits(
     summary="Summarise records",
     responses=problems.documented(*problems.BODY_ERRORS, *_PROVIDER_ERRORS, *problems.DATABASE_ERRORS),
 )
-async def summarize_audits(wanted: SummaryRequest, client: AIClientDep, engine: EngineDep, request: Request) -> Summary:
+async def summarize_audits(
+    wanted: SummaryRequest, client: AIClientDep, connection: AutocommitDep, request: Request
+) -> Summary:
     """A model reads the newest records that match, and says what it sees in them; each finding cites its records.
 
     The records leave for the provider without what looks like a secret, and with their details cut. `total` and
     `counts` are the database's. Nothing is recorded.
     """
-    return await while_connected(request, audit_summaries.summarize(client, engine, wanted))
+    return await while_connected(request, audit_summaries.summarize(connection, client, wanted))
 
 
 @router.get(

@@ -15,12 +15,12 @@ from src.audits.constants import MAX_IDEMPOTENCY_KEY_LENGTH, MAX_REASON_LENGTH, 
 from src.audits.idempotency import IdempotentRequest
 from src.audits.revisions import Change
 from src.audits.schemas import Audit
-from src.dependencies import StatementDep
+from src.dependencies import AutocommitDep
 
 AuditId = Annotated[UUID, Path(description="The id that the service gave to the record.")]
 
 
-async def valid_audit(audit_id: AuditId, connection: StatementDep) -> Audit:
+async def valid_audit(audit_id: AuditId, connection: AutocommitDep) -> Audit:
     return await service.get(connection, audit_id)
 
 

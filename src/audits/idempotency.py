@@ -32,8 +32,9 @@ from src.audits.exceptions import IdempotencyKeyReused
 from src.audits.models import audit_idempotency_key as keys
 from src.audits.models import audit_revision
 from src.audits.revisions import canonicalize
-from src.database import AutocommitConnection, Statement
+from src.database import AutocommitConnection
 from src.exceptions import Conflict
+from src.statement import Statement
 
 # With each new key, so that no job has to: more than one, so that they cannot pile up.
 _CLEARED_AT_ONCE = 10

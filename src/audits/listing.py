@@ -13,9 +13,9 @@ from src.audits.constants import MAX_COUNTED_ACTIONS
 from src.audits.models import audit, audit_revision
 from src.audits.schemas import Audit, AuditFilter, AuditQuery, HistoryQuery
 from src.audits.statements import AS_OBJECT
-from src.database import Statement
 from src.pagination import Count, Order
 from src.schemas import UTCDateTime
+from src.statement import Statement
 
 Position = tuple[UTCDateTime, UUID]
 Version = tuple[Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]]

@@ -28,7 +28,7 @@ from src.audits.schemas import (
 )
 from src.audits.service import Created
 from src.conditional import etag, matches_none
-from src.dependencies import IfMatchDep, IfNoneMatch, StatementDep, StreamDep, TransactionDep, whole_list
+from src.dependencies import AutocommitDep, IfMatchDep, IfNoneMatch, StreamDep, TransactionDep, whole_list
 from src.exceptions import Conflict, VersionMismatch
 from src.pagination import links
 from src.strict_json import BatchJSONRoute, StrictJSONRoute
@@ -78,7 +78,7 @@ async def read_audit(
 
 @router.get("", summary="List records", responses=openapi.describe(headers=openapi.LINK))
 async def list_audits(
-    query: Annotated[AuditQuery, Query()], connection: StatementDep, request: Request, response: Response
+    query: Annotated[AuditQuery, Query()], connection: AutocommitDep, request: Request, response: Response
 ) -> AuditPage:
     """Newest first, 20 by default and 50 at most. Filters are combined with AND, the values of one filter with OR.
 
@@ -93,7 +93,7 @@ async def list_audits(
 @router.post("", status_code=201, summary="Record who did what to which entity", responses=_CREATED)
 async def create_audit(
     record: AuditCreate,
-    connection: StatementDep,
+    connection: AutocommitDep,
     change: ChangeDep,
     idempotent: IdempotencyDep,
     request: Request,
@@ -109,7 +109,7 @@ async def create_audit(
 
 
 async def create_audit_batch(
-    batch: AuditBatch, connection: StatementDep, change: ChangeDep, idempotent: IdempotencyDep, response: Response
+    batch: AuditBatch, connection: AutocommitDep, change: ChangeDep, idempotent: IdempotencyDep, response: Response
 ) -> AuditBatchCreated:
     """Up to 1,000 records, all of them or none. Each that is refused is named by its index."""
     created = await service.create_batch(connection, batch.items, change, idempotent)
@@ -203,7 +203,7 @@ async def delete_audit(
 async def list_audit_history(
     audit_id: AuditId,
     query: Annotated[HistoryQuery, Query()],
-    connection: StatementDep,
+    connection: AutocommitDep,
     request: Request,
     response: Response,
 ) -> AuditHistory:

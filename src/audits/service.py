@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 from sqlalchemy import exists, select, text
@@ -39,8 +38,9 @@ from src.audits.schemas import (
     HistoryQuery,
 )
 from src.conditional import IfMatch
-from src.database import AutocommitConnection, Statement
+from src.database import AutocommitConnection, TransactionConnection
 from src.identifiers import new_id
+from src.statement import Statement
 
 _CREATE_ONCE = Statement(
     statements.create(exists(select(idempotency.CLAIM.c.claimed))).add_cte(idempotency.CLEAR_EXPIRED)
@@ -187,14 +187,14 @@ async def get_history(connection: AutocommitConnection, audit_id: UUID, query: H
 
 
 async def replace(
-    connection: AsyncConnection, audit_id: UUID, record: AuditReplace, change: Change, if_match: IfMatch | None
+    connection: TransactionConnection, audit_id: UUID, record: AuditReplace, change: Change, if_match: IfMatch | None
 ) -> Audit:
     """Raises `AuditNotFound`, `VersionMismatch`, `DetailsTooLarge`."""
     return await _rewrite(connection, audit_id, record.model_dump(), change, if_match)
 
 
 async def patch(
-    connection: AsyncConnection, audit_id: UUID, changes: AuditPatch, change: Change, if_match: IfMatch | None
+    connection: TransactionConnection, audit_id: UUID, changes: AuditPatch, change: Change, if_match: IfMatch | None
 ) -> Audit:
     """Of two patches at once to different fields, both survive.
 
@@ -204,7 +204,7 @@ async def patch(
 
 
 async def _rewrite(
-    connection: AsyncConnection, audit_id: UUID, fields: dict[str, Any], change: Change, if_match: IfMatch | None
+    connection: TransactionConnection, audit_id: UUID, fields: dict[str, Any], change: Change, if_match: IfMatch | None
 ) -> Audit:
     current = await _lock(connection, audit_id, if_match)
     now = _later(current.audit.updated_at)
@@ -215,7 +215,9 @@ async def _rewrite(
     return Audit.model_validate_json(updated.scalar_one())
 
 
-async def remove(connection: AsyncConnection, audit_id: UUID, change: Change, if_match: IfMatch | None) -> AuditDeleted:
+async def remove(
+    connection: TransactionConnection, audit_id: UUID, change: Change, if_match: IfMatch | None
+) -> AuditDeleted:
     """Its history stays. Raises `AuditNotFound`, `VersionMismatch`."""
     current = await _lock(connection, audit_id, if_match)
     now = _later(current.audit.updated_at)
@@ -224,7 +226,7 @@ async def remove(connection: AsyncConnection, audit_id: UUID, change: Change, if
     return AuditDeleted(id=audit_id, version=revision.version, deleted_at=now)
 
 
-async def _lock(connection: AsyncConnection, audit_id: UUID, if_match: IfMatch | None) -> _Locked:
+async def _lock(connection: TransactionConnection, audit_id: UUID, if_match: IfMatch | None) -> _Locked:
     """The record as it stands until the transaction ends. Raises `AuditNotFound`, `VersionMismatch`."""
     row = (await connection.execute(statements.LOCK, {"audit_id": audit_id})).one_or_none()
     if row is None:
@@ -250,7 +252,7 @@ async def accepts_writes(connection: AsyncConnection) -> bool:
     try:
         await connection.execute(statements.NOTHING)
     except DBAPIError as error:
-        sqlstate = getattr(error.orig, "sqlstate", None)
+        sqlstate = getattr(error.driver_exception, "sqlstate", None)
         if sqlstate not in (_READ_ONLY_TRANSACTION, _LOCK_NOT_AVAILABLE):
             raise
         return bool(sqlstate == _LOCK_NOT_AVAILABLE)
@@ -267,8 +269,7 @@ def _details_within_limit() -> Iterator[None]:
     """Only PostgreSQL knows how long it prints a value: 1e308 grows to 309 digits."""
     try:
         yield
-    except (asyncpg.CheckViolationError, IntegrityError) as error:
-        origin = getattr(error, "driver_exception", error)
-        if getattr(origin, "constraint_name", None) != "audit_details_size_check":
+    except IntegrityError as error:
+        if getattr(error.driver_exception, "constraint_name", None) != "audit_details_size_check":
             raise
         raise DetailsTooLarge([("body", "details")]) from None

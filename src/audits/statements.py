@@ -31,7 +31,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from src.audits.constants import MAX_DETAILS_BYTES
 from src.audits.models import audit, audit_revision
 from src.audits.revisions import Revision
-from src.database import Statement, as_object
+from src.statement import Statement, as_object
 
 _FIELDS = [column.name for column in audit.c if column.name != "hash"]
 

@@ -25,9 +25,10 @@ from src.audits import filters, listing, statements
 from src.audits.export import ROWS_AT_ONCE
 from src.audits.schemas import AuditQuery
 from src.config import DatabaseSettings
-from src.database import Statement, limits
+from src.database import limits
 from src.identifiers import new_id
 from src.pagination import COUNT_CAP, DEFAULT_LIMIT, Count, Order
+from src.statement import Statement
 from tests.benchmarks.servers import AUDITS, driver_url
 
 _PREFIX = f"{AUDITS}/"

@@ -119,16 +119,16 @@ RULES = [
     Breach(
         SERVICE,
         "",
-        "async def settle(connection: AsyncConnection) -> None:\n    await connection.commit()",
+        "async def settle(connection: TransactionConnection) -> None:\n    await connection.commit()",
         f"*{SERVICE}:*: .commit()",
     ),
     Breach(
         SERVICE,
         "",
-        "async def undo(connection: AsyncConnection) -> None:\n    end = connection.rollback\n    await end()",
+        "async def undo(connection: TransactionConnection) -> None:\n    end = connection.rollback\n    await end()",
         f"*{SERVICE}:*: .rollback()",
     ),
-    Breach(SERVICE, "", "from src.database import connect", f"*{SERVICE}:*: from src.database import connect"),
+    Breach(SERVICE, "", "from src.database import transaction", f"*{SERVICE}:*: from src.database import transaction"),
     Breach(SERVICE, "", "END = 'COMMIT;'", f"*{SERVICE}:*: COMMIT;"),
     Breach(
         "src/spare_parts/exceptions.py",
@@ -138,15 +138,15 @@ RULES = [
     ),
     Breach(
         DEPENDENCIES,
-        "from src.dependencies import StatementDep\n",
-        "from sqlalchemy import select\nfrom src.dependencies import StatementDep\n",
+        "from src.dependencies import AutocommitDep\n",
+        "from sqlalchemy import select\nfrom src.dependencies import AutocommitDep\n",
         f"*{DEPENDENCIES}:*: from sqlalchemy import select",
     ),
     Breach(
         DEPENDENCIES,
         "",
-        "async def count(connection: StatementDep) -> object:\n    return await connection.fetch_column(service._GET)",
-        f"*{DEPENDENCIES}:*: .fetch_column()",
+        "async def count(connection: AutocommitDep) -> object:\n    return await connection.scalar(service._GET)",
+        f"*{DEPENDENCIES}:*: .scalar()",
     ),
     Breach(
         DEPENDENCIES,
@@ -155,7 +155,10 @@ RULES = [
         f"*{DEPENDENCIES}:*: from src.spare_parts.models import spare_part",
     ),
     Breach(
-        DEPENDENCIES, "", "from src.database import Statement", f"*{DEPENDENCIES}:*: from src.database import Statement"
+        DEPENDENCIES,
+        "",
+        "from src.statement import Statement",
+        f"*{DEPENDENCIES}:*: from src.statement import Statement",
     ),
     # Of an endpoint and its description.
     Breach(

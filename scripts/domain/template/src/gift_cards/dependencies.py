@@ -7,12 +7,12 @@ from fastapi import Depends, Path
 
 from scripts.domain.template.src.gift_cards import service
 from scripts.domain.template.src.gift_cards.schemas import GiftCard
-from src.dependencies import StatementDep
+from src.dependencies import AutocommitDep
 
 GiftCardId = Annotated[UUID, Path(description="The id that the service gave to it.")]
 
 
-async def valid_gift_card(gift_card_id: GiftCardId, connection: StatementDep) -> GiftCard:
+async def valid_gift_card(gift_card_id: GiftCardId, connection: AutocommitDep) -> GiftCard:
     return await service.get(connection, gift_card_id)
 
 

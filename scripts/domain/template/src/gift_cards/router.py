@@ -18,7 +18,7 @@ from scripts.domain.template.src.gift_cards.schemas import (
 from src import openapi, problems
 from src.conditional import etag, matches_none
 from src.config import API_PREFIX
-from src.dependencies import IfMatchDep, IfNoneMatch, StatementDep, TransactionDep, whole_list
+from src.dependencies import AutocommitDep, IfMatchDep, IfNoneMatch, TransactionDep, whole_list
 from src.exceptions import VersionMismatch
 from src.pagination import links
 from src.strict_json import StrictJSONRoute
@@ -39,7 +39,7 @@ _REMOVED = openapi.describe(GiftCardNotFound, VersionMismatch)
 
 @router.post("", status_code=201, summary="Create a new gift card", responses=_CREATED)
 async def create_gift_card(
-    given: GiftCardCreate, connection: StatementDep, request: Request, response: Response
+    given: GiftCardCreate, connection: AutocommitDep, request: Request, response: Response
 ) -> GiftCard:
     """`id`, `created_at`, `updated_at` and `version` are the service's."""
     created = await service.create(connection, given)
@@ -50,7 +50,7 @@ async def create_gift_card(
 
 @router.get("", summary="List gift cards", responses=_LISTED)
 async def list_gift_cards(
-    query: Annotated[GiftCardQuery, Query()], connection: StatementDep, request: Request, response: Response
+    query: Annotated[GiftCardQuery, Query()], connection: AutocommitDep, request: Request, response: Response
 ) -> GiftCardPage:
     """Newest first, 20 by default and 50 at most. Follow `next_cursor`, or the link `next`, to read them all."""
     found = await service.find(connection, query)
