@@ -10,9 +10,9 @@ from sqlalchemy import Connection, text
 from src.config import AppSettings, DatabaseSettings
 from src.database import create_job_engine
 from src.jobs import told_in_one_line
+from src.log import logging_config
 from src.migrations import MIGRATION_LOCK
 from src.models import metadata
-from src.observability import logging_config
 
 
 def of_this_project(name: str | None, kind: str, _parents: Any) -> bool:

@@ -4,10 +4,10 @@ import signal
 import sys
 from types import FrameType
 
-from src import server
 from src.ai.config import AISettings
 from src.audits.config import AuditSettings
 from src.config import AppSettings, DatabaseSettings
+from src.web import server
 
 
 def main() -> None:

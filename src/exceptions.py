@@ -34,7 +34,7 @@ _DEEPEST_LOCATION = 17
 
 
 class AppError(Exception):
-    """An answer that the service means to give; `src/problems.py` writes it as a problem document (RFC 9457).
+    """An answer that the service means to give; `src/web/problems.py` writes it as a problem document (RFC 9457).
 
     `retry_after` (seconds) becomes the `Retry-After` header; `extensions` become members of the document.
     """

@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.middleware import Middleware
 
-from src import __version__, index, openapi, problems
+from src import __version__
 from src.ai.calls import AIClient
 from src.ai.config import AISettings
 from src.ai.router import router as ai_router
@@ -23,14 +23,15 @@ from src.database import create_engine, create_probe_engine, create_stream_engin
 from src.health.exceptions import CheckFailed
 from src.health.probe import DatabaseProbe
 from src.health.router import router as health_router
-from src.middleware import (
+from src.migrations import load_revisions
+from src.web import index, openapi, problems
+from src.web.middleware import (
     DeadlineMiddleware,
     LastResortMiddleware,
     LoadSheddingMiddleware,
     PermissiveCORSMiddleware,
     RequestContextMiddleware,
 )
-from src.migrations import load_revisions
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ def _resolve(kind: type[SettingsT], given: Sequence[Settings]) -> SettingsT:
 
 
 def _middleware(settings: AppSettings) -> list[Middleware]:
-    """From the outside in; see `src/middleware.py`. Credentials stay off: `*` with them would reflect any origin."""
+    """From the outside in. Credentials stay off: `*` with them would reflect any origin."""
     return [
         Middleware(RequestContextMiddleware, settings=settings),
         Middleware(

@@ -41,7 +41,7 @@ EXAMPLE_KEY = "x-example"
 def example(value: dict[str, Any]) -> ConfigDict:
     """For `model_config`: what the OpenAPI document shows of the model.
 
-    As JSON text until `src/openapi.py` has it: FastAPI leaves nulls out of values.
+    As JSON text until `src/web/openapi.py` has it: FastAPI leaves nulls out of values.
     """
     return ConfigDict(json_schema_extra={EXAMPLE_KEY: json.dumps(value)})
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import asyncpg
 import httpx2
+import hypothesis
 import pytest
 from alembic import command
 from alembic.config import Config
@@ -19,6 +20,9 @@ from src.config import PROJECT_ROOT, DatabaseSettings, Settings
 from tests.application import run_application
 
 TEMPLATE = "template_migrated"
+# How long an example takes says more about what else the machine does.
+hypothesis.settings.register_profile("default", deadline=None)
+hypothesis.settings.load_profile("default")
 _numbers = count(1)
 
 

@@ -1,6 +1,6 @@
 """What callers see of a completion."""
 
-from src import observability
+from src import log
 from src.ai.answers import Answer
 from src.ai.calls import Completion
 from src.ai.constants import CompletionStatus, FinishReason
@@ -48,7 +48,7 @@ def usage(completion: Completion) -> Usage:
 
 def meta(completion: Completion) -> Meta:
     return Meta(
-        request_id=observability.request_id.get(),
+        request_id=log.request_id.get(),
         provider_request_id=completion.provider_request_id,
         latency_ms=completion.latency_ms,
         attempts=completion.attempts,

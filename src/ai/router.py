@@ -8,16 +8,16 @@ from fastapi.sse import EventSourceResponse, format_sse_event
 from starlette.responses import StreamingResponse
 from starlette.types import Scope
 
-from src import problems
 from src.ai import audit_queries, audit_summaries, exceptions, service
 from src.ai.audit_schemas import AuditQuestion, AuditQuestionAnswer, Summary, SummaryRequest
 from src.ai.dependencies import AIClientDep, ExitStackDep, while_connected
 from src.ai.schemas import EXAMPLE_STREAM, AIResponse, AIStatus, ResponseCreate, StreamDelta, StreamStart
 from src.audits.constants import PATH as AUDITS_PATH
 from src.config import API_PREFIX
-from src.dependencies import AutocommitDep
 from src.exceptions import ValidationFailed
-from src.strict_json import StrictJSONRoute
+from src.web import problems
+from src.web.dependencies import AutocommitDep
+from src.web.routes import StrictJSONRoute
 
 router = APIRouter(prefix=f"{API_PREFIX}/ai", tags=["ai"], route_class=StrictJSONRoute)
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 
-from src import observability
+from src import log
 from src.ai import envelope
 from src.ai.answers import Delta
 from src.ai.calls import AIClient
@@ -30,7 +30,7 @@ async def stream(client: AIClient, asked: ResponseCreate) -> AsyncGenerator[Stre
     with _blaming(asked):
         async with aclosing(client.stream(prompt)) as events:
             await anext(events)
-            yield StreamStart(model=prompt.model, request_id=observability.request_id.get())
+            yield StreamStart(model=prompt.model, request_id=log.request_id.get())
             async for event in events:
                 if isinstance(event, Delta):
                     yield StreamDelta(seq=seq, text=event.text)

@@ -15,7 +15,7 @@ from src.audits.constants import MAX_IDEMPOTENCY_KEY_LENGTH, MAX_REASON_LENGTH, 
 from src.audits.idempotency import IdempotentRequest
 from src.audits.revisions import Change
 from src.audits.schemas import Audit
-from src.dependencies import AutocommitDep
+from src.web.dependencies import AutocommitDep
 
 AuditId = Annotated[UUID, Path(description="The id that the service gave to the record.")]
 

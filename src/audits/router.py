@@ -6,7 +6,6 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import StreamingResponse
 
-from src import openapi, problems
 from src.audits import service
 from src.audits.constants import MEDIA_TYPES, PATH, ExportFormat
 from src.audits.dependencies import AuditId, ChangeDep, IdempotencyDep, ValidAudit
@@ -27,11 +26,12 @@ from src.audits.schemas import (
     HistoryQuery,
 )
 from src.audits.service import Created
-from src.conditional import etag, matches_none
-from src.dependencies import AutocommitDep, IfMatchDep, IfNoneMatch, StreamDep, TransactionDep, whole_list
+from src.etags import etag, matches_none
 from src.exceptions import Conflict, VersionMismatch
 from src.pagination import links
-from src.strict_json import BatchJSONRoute, StrictJSONRoute
+from src.web import openapi, problems
+from src.web.dependencies import AutocommitDep, IfMatchDep, IfNoneMatch, StreamDep, TransactionDep, whole_list
+from src.web.routes import BatchJSONRoute, StrictJSONRoute
 
 router = APIRouter(
     prefix=PATH,

@@ -37,8 +37,8 @@ from src.audits.schemas import (
     ExportQuery,
     HistoryQuery,
 )
-from src.conditional import IfMatch
 from src.database import AutocommitConnection, TransactionConnection
+from src.etags import IfMatch
 from src.identifiers import new_id
 from src.statement import Statement
 

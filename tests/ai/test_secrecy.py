@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from src.config import AppSettings
-from src.observability import logging_config
+from src.log import logging_config
 from tests.ai.application import KEY, STATUS, ask, run_ai
 from tests.ai.provider import Provider, Reply, answers, fails, message, reply_json, response, text
 

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from src import main
 from src.config import AppSettings
-from src.observability import logging_config
+from src.log import logging_config
 
 settings = AppSettings.load()
 middleware = [] if os.environ.get("BARE") else main._middleware(settings)  # noqa: SLF001 (the very same, not a copy)

@@ -14,7 +14,7 @@ import pytest
 from src.config import DatabaseSettings
 from tests.application import run_server
 from tests.audits.factories import AUDITS, audit_body
-from tests.test_protocol import send_all_then_read
+from tests.web.test_connection import send_all_then_read
 from tests.wire import head
 
 pytestmark = pytest.mark.peers

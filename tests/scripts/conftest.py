@@ -11,7 +11,7 @@ import pytest
 from src.config import PROJECT_ROOT
 
 COPIED = ("src", "tests", "scripts", "alembic", "alembic.ini", "pyproject.toml")
-ARCHITECTURE = ("tests/test_domains.py", "tests/test_openapi.py")
+ARCHITECTURE = ("tests/test_domains.py", "tests/web/test_openapi.py")
 
 
 @pytest.fixture

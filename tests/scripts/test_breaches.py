@@ -38,14 +38,22 @@ CONTRACTS = {
         Breach("src/spare_parts/helpers.py", "", "X = 1", "- src.spare_parts.helpers"),
         Breach(SCHEMAS, "", "import src.spare_parts.service", "- src.spare_parts.schemas -> src.spare_parts.service *"),
     ],
-    "Services, models and exceptions know no web framework": [
+    "Who may import whom inside src/web": [
+        Breach("src/web/strange.py", "", "X = 1", "- src.web.strange"),
+        Breach("src/web/problems.py", "", "import src.web.openapi", "- src.web.problems -> src.web.openapi *"),
+    ],
+    "Only src/web, routers, dependencies and main know a web framework": [
+        Breach("src/clock.py", "", "import starlette", "*src.clock -> starlette *"),
         Breach(SERVICE, "", "import fastapi", "*src.spare_parts.service -> fastapi *"),
+    ],
+    "Services, models and exceptions do not import src/web, even indirectly": [
+        Breach(SERVICE, "", "import src.web.problems", "*src.spare_parts.service -> src.web.problems *"),
     ],
     "Routers import no SQLAlchemy themselves": [
         Breach(ROUTER, "", "import sqlalchemy", "*src.spare_parts.router -> sqlalchemy *"),
     ],
     "Only main imports routers": [
-        Breach("src/index.py", "", "import src.spare_parts.router", "- src.index -> src.spare_parts.router *"),
+        Breach("src/web/index.py", "", "import src.spare_parts.router", "- src.web.index -> src.spare_parts.router *"),
     ],
     "Only the AI client imports openai": [
         Breach("src/spare_parts/constants.py", "", "import openai", "*src.spare_parts.constants -> openai *"),
@@ -138,8 +146,8 @@ RULES = [
     ),
     Breach(
         DEPENDENCIES,
-        "from src.dependencies import AutocommitDep\n",
-        "from sqlalchemy import select\nfrom src.dependencies import AutocommitDep\n",
+        "from src.web.dependencies import AutocommitDep\n",
+        "from sqlalchemy import select\nfrom src.web.dependencies import AutocommitDep\n",
         f"*{DEPENDENCIES}:*: from sqlalchemy import select",
     ),
     Breach(

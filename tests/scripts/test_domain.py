@@ -107,7 +107,6 @@ def test_a_singular_can_be_named() -> None:
         ("spare_records", "audit", "the table audit is taken"),
         ("pages", "", "Page would mean two things, as in schemas.py: choose another"),
         ("responses", "", "Response would mean two things"),
-        ("problems", "", "problems is taken"),
         ("spare_troubles", "problem", "Problem would mean two things, as in tests/openapi.json"),
         ("endpoints", "", "Endpoint would mean two things, as in tests/openapi.json"),
         ("metadata", "", "metadata is taken: src/models.py has something of this name"),

@@ -7,7 +7,7 @@ from fastapi import Depends, Path
 
 from scripts.domain.template.src.gift_cards import service
 from scripts.domain.template.src.gift_cards.schemas import GiftCard
-from src.dependencies import AutocommitDep
+from src.web.dependencies import AutocommitDep
 
 GiftCardId = Annotated[UUID, Path(description="The id that the service gave to it.")]
 

@@ -15,13 +15,13 @@ from scripts.domain.template.src.gift_cards.schemas import (
     GiftCardPatch,
     GiftCardQuery,
 )
-from src import openapi, problems
-from src.conditional import etag, matches_none
 from src.config import API_PREFIX
-from src.dependencies import AutocommitDep, IfMatchDep, IfNoneMatch, TransactionDep, whole_list
+from src.etags import etag, matches_none
 from src.exceptions import VersionMismatch
 from src.pagination import links
-from src.strict_json import StrictJSONRoute
+from src.web import openapi, problems
+from src.web.dependencies import AutocommitDep, IfMatchDep, IfNoneMatch, TransactionDep, whole_list
+from src.web.routes import StrictJSONRoute
 
 router = APIRouter(
     prefix=f"{API_PREFIX}/gift-cards",

@@ -20,8 +20,8 @@ from scripts.domain.template.src.gift_cards.schemas import (
     GiftCardQuery,
 )
 from src import clock, pagination
-from src.conditional import IfMatch
 from src.database import AutocommitConnection, TransactionConnection
+from src.etags import IfMatch
 from src.identifiers import new_id
 
 _position = TypeAdapter(tuple[UUID])

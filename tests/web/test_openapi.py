@@ -15,8 +15,9 @@ from openapi_schema_validator import OAS31Validator, oas31_format_checker
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from scripts.openapi import render
-from src import dependencies, main
+from src import main
 from src.config import API_PREFIX, PROJECT_ROOT
+from src.web import dependencies
 
 with warnings.catch_warnings():
     # FastAPI warns of an operation id that is there twice: the test below says more.

@@ -14,12 +14,12 @@ from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from src import problems
 from src.config import AppSettings
 from src.exceptions import AppError, HeadersTooLarge, MalformedRequest, RequestIncomplete, URITooLong
 from src.identifiers import new_request_id
-from src.middleware import CLOSE_CONNECTION, NO_STORE, SURPLUS_CONNECTION
-from src.transports import Flow, ReceivingTransport, end_with_reset, without_chunks
+from src.web import problems
+from src.web.middleware import CLOSE_CONNECTION, NO_STORE, SURPLUS_CONNECTION
+from src.web.transports import Flow, ReceivingTransport, end_with_reset, without_chunks
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Scope
 
-from src import exceptions, observability
+from src import exceptions, log
 from src.exceptions import AppError
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ def from_exception(error: Exception, scope: Scope) -> Response:
 
 def document(error: Exception, scope: Scope) -> bytes:
     """The problem document alone, for an answer that has begun when the exception comes."""
-    return _document(_judge(error, scope), scope["path"], observability.request_id.get())
+    return _document(_judge(error, scope), scope["path"], log.request_id.get())
 
 
 def _judge(error: Exception, scope: Scope) -> AppError:
@@ -259,7 +259,7 @@ def _log(answer: AppError, error: Exception) -> None:
 
 
 def _respond(answer: AppError, scope: Scope) -> Response:
-    response = respond(answer, scope["path"], observability.request_id.get())
+    response = respond(answer, scope["path"], log.request_id.get())
     if isinstance(answer, exceptions.MethodNotAllowed):
         response.headers["Allow"] = _allowed_methods(scope)
     return response

@@ -17,10 +17,11 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from src import observability, problems, root_path
+from src import log
 from src.config import AppSettings
 from src.exceptions import AppError, HeadersTooLarge, Overloaded, RequestIncomplete, RequestTimeout, URITooLong
 from src.identifiers import new_request_id
+from src.web import problems, root_path
 
 access_logger = logging.getLogger("src.access")
 
@@ -28,7 +29,7 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 # W3C Trace Context, 3.2: version, trace-id, parent-id, flags; ids of zeros only are invalid.
 _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
-# The extension of the ASGI scope by which `src/protocol.py` lets its connection be closed.
+# The extension of the ASGI scope by which `src/web/connection.py` lets its connection be closed.
 CLOSE_CONNECTION = "audit-trail.close-connection"
 # The one by which it says that this connection is one too many.
 SURPLUS_CONNECTION = "audit-trail.surplus-connection"
@@ -68,8 +69,8 @@ class RequestContextMiddleware:
             root_path.complete(scope, self.root_path)
         headers = dict(scope["headers"])
         request_id = _request_id(headers.get(b"x-request-id", b""))
-        observability.request_id.set(request_id)
-        observability.trace_id.set(_trace_id(headers.get(b"traceparent", b"")))
+        log.request_id.set(request_id)
+        log.trace_id.set(_trace_id(headers.get(b"traceparent", b"")))
         started, status, size = time.perf_counter(), CLIENT_CLOSED_REQUEST, 0
         method = scope["method"]
 

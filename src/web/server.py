@@ -14,8 +14,8 @@ from uvicorn.server import Server
 from uvicorn.supervisors import Multiprocess
 
 from src.config import AppSettings
-from src.observability import logging_config
-from src.protocol import BoundedProtocol, ServerConfig
+from src.log import logging_config
+from src.web.connection import BoundedProtocol, ServerConfig
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.observability import RequestContextFilter, logging_config
+from src.log import RequestContextFilter, logging_config
 
 CONFIG = logging_config("INFO")
 FORMATTER: logging.Formatter = DictConfigurator(CONFIG).configure_formatter(CONFIG["formatters"]["json"])

@@ -8,10 +8,10 @@ import pytest
 from fastapi import APIRouter, Response
 
 from src.config import DatabaseSettings
-from src.index import ASSETS_PATH
+from src.web.index import ASSETS_PATH
 from tests.application import run_application
 from tests.audits.factories import AUDITS, audit_body, create_audit
-from tests.test_openapi import OPERATIONS, resolve
+from tests.web.test_openapi import OPERATIONS, resolve
 
 
 async def call(client: httpx2.AsyncClient, name: str, **parameters: Any) -> httpx2.Response:

@@ -12,10 +12,10 @@ import httpx2
 import pytest
 
 from src.config import AppSettings
-from src.index import ASSETS_PATH
+from src.web.index import ASSETS_PATH
 from tests.application import TELLS_MEMORY, Server, run_server
 from tests.audits.factories import AUDITS
-from tests.test_server import UNREACHABLE
+from tests.web.test_server import UNREACHABLE
 from tests.wire import connect, head
 
 JSON = "Content-Type: application/json"

@@ -9,9 +9,9 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
-from src import problems
 from src.exceptions import AppError, ValidationFailed
 from src.schemas import EXAMPLE_KEY, Problem
+from src.web import problems
 
 
 def header(name: str, description: str) -> dict[str, Any]:

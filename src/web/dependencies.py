@@ -7,8 +7,8 @@ from fastapi import Depends, Header, Request
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from src.conditional import IfMatch
 from src.database import AutocommitConnection, TransactionConnection, transaction
+from src.etags import IfMatch
 
 
 async def autocommit_connection(request: Request) -> AutocommitConnection:

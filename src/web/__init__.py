@@ -1,0 +1,1 @@
+"""What knows FastAPI, Starlette and uvicorn: how HTTP comes in and goes out."""
