@@ -209,7 +209,7 @@ def test_a_log_that_nobody_reads_any_more_is_no_reason_to_complain() -> None:
         assert b"Logging error" not in server.stderr.read()
 
 
-FIT = "from src.web import server; print(server._fit_connections(server.AppSettings(max_connections=1000)).max_connections)"
+FIT = "from src.web import server as s; print(s._fit_connections(s.AppSettings(max_connections=1000)).max_connections)"
 
 
 @pytest.mark.parametrize(("limits", "connections"), [("-S 512", "1000"), ("512", "256")])
