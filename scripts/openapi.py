@@ -10,6 +10,7 @@ from src.ai.config import AISettings
 from src.audits.config import AuditSettings
 from src.config import AppSettings, DatabaseSettings
 from src.main import create_app
+from src.settings import Settings
 
 CONTRACT = Path(__file__).resolve().parent.parent / "tests" / "openapi.json"
 
@@ -17,10 +18,12 @@ CONTRACT = Path(__file__).resolve().parent.parent / "tests" / "openapi.json"
 def render() -> str:
     """The document under default settings: what a developer's environment sets does not belong in the contract."""
     app = create_app(
-        AppSettings.model_construct(),
-        DatabaseSettings.model_construct(database_url=SecretStr("")),
-        AuditSettings.model_construct(),
-        AISettings.model_construct(),
+        Settings(
+            app=AppSettings.model_construct(),
+            database=DatabaseSettings.model_construct(database_url=SecretStr("")),
+            audits=AuditSettings.model_construct(),
+            ai=AISettings.model_construct(),
+        )
     )
     return json.dumps(app.openapi(), indent=2, ensure_ascii=False) + "\n"
 

@@ -4,21 +4,16 @@ import signal
 import sys
 from types import FrameType
 
-from src.ai.config import AISettings
-from src.audits.config import AuditSettings
-from src.config import AppSettings, DatabaseSettings
+from src.settings import Settings
 from src.web import server
 
 
 def main() -> None:
-    settings = AppSettings.load()
-    DatabaseSettings.load()
-    AuditSettings.load()
-    AISettings.load()
+    settings = Settings.load()
     # uvicorn raises the signal that stopped it once more when it has ended cleanly: that is success.
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGINT, _exit)
-    server.serve(settings)
+    server.serve(settings.app)
 
 
 def _exit(_number: int, _frame: FrameType | None) -> None:

@@ -31,7 +31,7 @@ class Environment(StrEnum):
     PRODUCTION = "production"
 
 
-class Settings(BaseSettings):
+class EnvironmentSettings(BaseSettings):
     """What every settings class shares: where values are read from, and how a wrong one is reported."""
 
     model_config = SettingsConfigDict(
@@ -94,7 +94,7 @@ _ROOT_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*")
 Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^\s/]+)$")]
 
 
-class AppSettings(Settings):
+class AppSettings(EnvironmentSettings):
     """How the process listens, and what a client may take of it. Times are in seconds.
 
     A request's head has `request_head_timeout` to arrive, its body `request_body_timeout` from then on, and its answer
@@ -204,7 +204,7 @@ class Pooler(StrEnum):
     TRANSACTION = "transaction"
 
 
-class DatabaseSettings(Settings):
+class DatabaseSettings(EnvironmentSettings):
     """How the service reaches PostgreSQL. Times are in seconds.
 
     A caller waits at most `pool_timeout` for a connection; a statement ends in the server after `statement_timeout`,

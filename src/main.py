@@ -3,9 +3,9 @@
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import TypeVar
+from typing import TypedDict
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -14,16 +14,15 @@ from starlette.middleware import Middleware
 
 from src import __version__
 from src.ai.calls import AIClient
-from src.ai.config import AISettings
 from src.ai.router import router as ai_router
-from src.audits.config import AuditSettings
 from src.audits.router import router as audits_router
-from src.config import API_PREFIX, AppSettings, DatabaseSettings, Settings
+from src.config import API_PREFIX, AppSettings
 from src.database import create_engine, create_probe_engine, create_stream_engine
 from src.health.exceptions import CheckFailed
 from src.health.probe import DatabaseProbe
 from src.health.router import router as health_router
-from src.migrations import load_revisions
+from src.migrations import Revisions, load_revisions
+from src.settings import Settings
 from src.web import index, openapi, problems
 from src.web.middleware import (
     DeadlineMiddleware,
@@ -37,8 +36,6 @@ logger = logging.getLogger(__name__)
 
 # In the order in which they are asked for a path: each route that is asked before takes 2 us.
 ROUTERS = (health_router, audits_router, ai_router, index.router)
-
-SettingsT = TypeVar("SettingsT", bound=Settings)
 
 _DISPOSE_SECONDS = 2
 # Objects that are made and live on before they are looked through; of a page of 20 there are some 700.
@@ -61,58 +58,61 @@ request carries too.
 """
 
 
-def create_app(*given: Settings) -> FastAPI:
-    """The application. Settings that are not given are read from the environment.
+class State(TypedDict):
+    """What lives as long as the process. Starlette gives it to each request as `request.state`."""
 
-    Exits with one line (`SystemExit`) where one is missing or malformed.
-    """
-    settings = _resolve(AppSettings, given)
-    database_settings = _resolve(DatabaseSettings, given)
-    audit_settings = _resolve(AuditSettings, given)
-    ai_settings = _resolve(AISettings, given)
+    settings: Settings
+    revisions: Revisions
+    engine: AsyncEngine
+    stream_engine: AsyncEngine
+    database_probe: DatabaseProbe
+    ai_client: AIClient
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.revisions = load_revisions()
-        app.state.engine = create_engine(database_settings)
-        probe_engine = create_probe_engine(database_settings)
-        app.state.database_probe = DatabaseProbe(probe_engine, database_settings)
-        app.state.stream_engine = create_stream_engine(database_settings)
-        app.state.ai_client = AIClient(ai_settings)
-        logger.info("starting", extra={"version": __version__, "environment": settings.environment})
-        await _try_database(app.state.engine, app.state.database_probe)
-        _spare_the_garbage_collector()
-        yield
-        await app.state.ai_client.close()
-        await _dispose(app.state.engine, app.state.stream_engine, probe_engine)
 
+@asynccontextmanager
+async def run(settings: Settings) -> AsyncIterator[State]:
+    """Make what the process needs, and close it at the end."""
+    probe_engine = create_probe_engine(settings.database)
+    state = State(
+        settings=settings,
+        revisions=load_revisions(),
+        engine=create_engine(settings.database),
+        stream_engine=create_stream_engine(settings.database),
+        database_probe=DatabaseProbe(probe_engine, settings.database),
+        ai_client=AIClient(settings.ai),
+    )
+    logger.info("starting", extra={"version": __version__, "environment": settings.app.environment})
+    await _try_database(state["engine"], state["database_probe"])
+    _spare_the_garbage_collector()
+    yield state
+    await state["ai_client"].close()
+    await _dispose(state["engine"], state["stream_engine"], probe_engine)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application. Settings that are not given are read from the environment."""
+    settings = settings or Settings.load()
     app = FastAPI(
         title="Audit trail",
         description=DESCRIPTION,
         version=__version__,
         license_info={"name": "MIT", "identifier": "MIT"},
-        servers=[{"url": settings.root_path or "/"}],
+        servers=[{"url": settings.app.root_path or "/"}],
         openapi_tags=openapi.tags(ROUTERS),
         openapi_url=index.OPENAPI_PATH,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=lifespan,
-        middleware=_middleware(settings),
+        lifespan=lambda _: run(settings),
+        middleware=_middleware(settings.app),
         generate_unique_id_function=_operation_id,
     )
-    app.state.settings = settings
-    app.state.audit_settings = audit_settings
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router)
-    index.install_documentation(app, settings)
+    index.install_documentation(app, settings.app)
     openapi.install(app)
     return app
-
-
-def _resolve(kind: type[SettingsT], given: Sequence[Settings]) -> SettingsT:
-    return next((settings for settings in given if isinstance(settings, kind)), None) or kind.load()
 
 
 def _middleware(settings: AppSettings) -> list[Middleware]:

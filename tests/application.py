@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from src.ai.config import AISettings
 from src.audits.config import AuditSettings
-from src.config import PROJECT_ROOT, AppSettings, Settings
+from src.config import PROJECT_ROOT, AppSettings, EnvironmentSettings
 from src.main import create_app
+from src.settings import Settings
 
 TELLS_MEMORY = Path("/proc/self/statm").exists()
 
@@ -26,23 +28,36 @@ Log = list[dict[str, Any]]
 
 
 @asynccontextmanager
-async def run_application(*settings: Settings, routers: Sequence[APIRouter] = ()) -> AsyncIterator[httpx2.AsyncClient]:
+async def run_application(
+    *settings: EnvironmentSettings, routers: Sequence[APIRouter] = ()
+) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of the application in this process, its lifespan included; `routers` are added to its own.
 
     With patience, unless its settings are given: on a busy machine a hundred requests wait longer for their places.
     """
-    app = create_app(*settings, *_usual_settings())
+    app = create_app(Settings.load(*settings, *_usual_settings()))
     for router in routers:
         app.include_router(router)
     async with (
-        app.router.lifespan_context(app),
-        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://testserver") as client,
+        app.router.lifespan_context(app) as state,
+        httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(with_state(app, state)), base_url="http://testserver"
+        ) as client,
     ):
         yield client
 
 
+def with_state(app: FastAPI, state: Any) -> ASGIApp:
+    """As uvicorn does, which `ASGITransport` does not: each request has what the lifespan has yielded."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "state": dict(state)}, receive, send)
+
+    return answer
+
+
 @cache
-def _usual_settings() -> tuple[Settings, ...]:
+def _usual_settings() -> tuple[EnvironmentSettings, ...]:
     """Read once: of what each of a thousand applications takes to start, it is a sixth."""
     return AppSettings(place_timeout=5), AuditSettings(), AISettings()
 

@@ -16,7 +16,7 @@ from alembic.config import Config
 from pydantic import SecretStr
 
 from scripts.postgres import Cluster, postgres
-from src.config import PROJECT_ROOT, DatabaseSettings, Settings
+from src.config import PROJECT_ROOT, DatabaseSettings, EnvironmentSettings
 from tests.application import run_application
 
 TEMPLATE = "template_migrated"
@@ -28,7 +28,7 @@ _numbers = count(1)
 
 def pytest_configure() -> None:
     """What the developer's shell or .env sets must not decide how a test ends."""
-    for kind in Settings.__subclasses__():
+    for kind in EnvironmentSettings.__subclasses__():
         kind.model_config["env_file"] = None
         for name in kind.model_fields:
             os.environ.pop(name.upper(), None)

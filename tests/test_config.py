@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings
 
 from src.ai.config import AISettings
 from src.audits.config import AuditSettings
-from src.config import PROJECT_ROOT, AppSettings, DatabaseSettings, Settings
+from src.config import PROJECT_ROOT, AppSettings, DatabaseSettings, EnvironmentSettings
 from src.database import database_url
 from src.main import create_app
 
@@ -176,5 +176,5 @@ def test_a_dotenv_file_that_is_no_utf_8_stops_the_start_in_one_line(
 
 
 def test_the_dotenv_file_is_found_relative_to_the_project() -> None:
-    assert Settings.model_config["env_file"] == PROJECT_ROOT / ".env"
+    assert EnvironmentSettings.model_config["env_file"] == PROJECT_ROOT / ".env"
     assert (PROJECT_ROOT / "pyproject.toml").exists()

@@ -14,12 +14,12 @@ from pydantic import (
 )
 from pydantic_settings import NoDecode
 
-from src.config import Settings, total
+from src.config import EnvironmentSettings, total
 
 ModelName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128)]
 
 
-class AISettings(Settings):
+class AISettings(EnvironmentSettings):
     """How the service reaches the provider. Times are in seconds.
 
     A call ends after `ai_deadline`, whatever happens. Within it an attempt may take `ai_connect_timeout` to connect and

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 async def get_client(request: Request) -> AIClient:
-    client: AIClient = request.app.state.ai_client
+    client: AIClient = request.state.ai_client
     return client
 
 

@@ -13,7 +13,7 @@ from src.ai.audit_schemas import AuditQuestion, AuditQuestionAnswer, Summary, Su
 from src.ai.dependencies import AIClientDep, ExitStackDep, while_connected
 from src.ai.schemas import EXAMPLE_STREAM, AIResponse, AIStatus, ResponseCreate, StreamDelta, StreamStart
 from src.audits.constants import PATH as AUDITS_PATH
-from src.config import API_PREFIX
+from src.config import API_PREFIX, AppSettings
 from src.exceptions import ValidationFailed
 from src.web import problems
 from src.web.dependencies import AutocommitDep
@@ -125,7 +125,8 @@ async def query_audits(
 
     What no filter can express is in `unsupported`, and was not looked for. The model sees the question, and no record.
     """
-    list_path = request.app.state.settings.root_path + AUDITS_PATH
+    settings: AppSettings = request.state.settings.app
+    list_path = settings.root_path + AUDITS_PATH
     return await while_connected(request, audit_queries.answer(connection, client, question, list_path))
 
 

@@ -2,8 +2,8 @@
 
 from pydantic import Field
 
-from src.config import Settings
+from src.config import EnvironmentSettings
 
 
-class AuditSettings(Settings):
+class AuditSettings(EnvironmentSettings):
     idempotency_key_hours: int = Field(24, ge=24, le=24 * 365)

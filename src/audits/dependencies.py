@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, StringConstraints, TypeAda
 
 from src import clock
 from src.audits import service
+from src.audits.config import AuditSettings
 from src.audits.constants import MAX_IDEMPOTENCY_KEY_LENGTH, MAX_REASON_LENGTH, MAX_TEXT_LENGTH, TEXT_PATTERN
 from src.audits.idempotency import IdempotentRequest
 from src.audits.revisions import Change
@@ -98,7 +99,8 @@ async def get_idempotent_request(
 ) -> IdempotentRequest | None:
     if idempotency_key is None:
         return None
-    lifetime = timedelta(hours=request.app.state.audit_settings.idempotency_key_hours)
+    settings: AuditSettings = request.state.settings.audits
+    lifetime = timedelta(hours=settings.idempotency_key_hours)
     return IdempotentRequest(
         endpoint=f"{request.method} {request.scope['route'].path_format}",
         key=idempotency_key,

@@ -9,7 +9,7 @@ from src.health.schemas import Health
 
 
 async def run_checks(request: Request) -> Health:
-    state = request.app.state
+    state = request.state
     return await service.check(state.database_probe, state.revisions, ai_configured=state.ai_client.configured)
 
 

@@ -12,7 +12,7 @@ from src.etags import IfMatch
 
 
 async def autocommit_connection(request: Request) -> AutocommitConnection:
-    return AutocommitConnection(request.app.state.engine)
+    return AutocommitConnection(request.state.engine)
 
 
 AutocommitDep = Annotated[AutocommitConnection, Depends(autocommit_connection)]
@@ -23,7 +23,7 @@ The connection is back in the pool when the statement has ended, so that a slow 
 
 
 async def transaction_connection(request: Request) -> AsyncIterator[TransactionConnection]:
-    async with transaction(request.app.state.engine) as connection:
+    async with transaction(request.state.engine) as connection:
         yield connection
 
 
@@ -35,7 +35,7 @@ With `scope="function"` the commit comes before the response: one that fails is 
 
 
 async def stream_connection(request: Request) -> AsyncIterator[AsyncConnection]:
-    engine: AsyncEngine = request.app.state.stream_engine
+    engine: AsyncEngine = request.state.stream_engine
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         yield connection

@@ -48,7 +48,7 @@ class Index(CustomModel):
 async def read_index(request: Request) -> Index:
     """Every endpoint of the OpenAPI document."""
     app: FastAPI = request.app
-    settings: AppSettings = app.state.settings
+    settings: AppSettings = request.state.settings.app
     return Index(
         name=app.title,
         version=__version__,

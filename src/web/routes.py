@@ -49,7 +49,7 @@ class StrictJSONRoute(APIRoute):
         return handle_strictly
 
     async def _parse(self, request: Request) -> Request:
-        body = await _read(request, getattr(request.app.state.settings, self.limit_setting))
+        body = await _read(request, getattr(request.state.settings.app, self.limit_setting))
         if body:
             _require_json(request)
         value = json_parser.parse(body) if body else None

@@ -12,6 +12,7 @@ import uvicorn
 
 from src.config import AppSettings
 from src.main import create_app
+from src.settings import Settings
 from tests.ai.application import NO_DATABASE, RESPONSES, ai_settings
 from tests.ai.provider import BEGINS, Provider, Reply, Stream, answers, piece
 
@@ -34,7 +35,7 @@ class Server(uvicorn.Server):
 @asynccontextmanager
 async def run_uvicorn(provider: Provider, **settings: Any) -> AsyncIterator[int]:
     """The port of a real server in this process: ASGI alone has no client that leaves."""
-    app = create_app(AppSettings(), NO_DATABASE, ai_settings(provider, **settings))
+    app = create_app(Settings.load(AppSettings(), NO_DATABASE, ai_settings(provider, **settings)))
     server = Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False, ws="none"))
     serving = asyncio.create_task(server.serve())
     await server.listens.wait()
