@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 from src import __version__
 from src.ai.calls import AIClient
 from src.ai.router import router as ai_router
+from src.audits.router import batch_router as audit_batches_router
 from src.audits.router import router as audits_router
 from src.config import API_PREFIX, AppSettings
 from src.database import create_engine, create_probe_engine, create_stream_engine
@@ -35,7 +36,7 @@ from src.web.middleware import (
 logger = logging.getLogger(__name__)
 
 # In the order in which they are asked for a path: each route that is asked before takes 2 us.
-ROUTERS = (health_router, audits_router, ai_router, index.router)
+ROUTERS = (health_router, audits_router, audit_batches_router, ai_router, index.router)
 
 _DISPOSE_SECONDS = 2
 # Objects that are made and live on before they are looked through; of a page of 20 there are some 700.

@@ -2,9 +2,9 @@
 
 import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar
 from urllib.parse import urlencode
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
@@ -55,6 +55,41 @@ class PageQuery(CustomModel):
         if self.cursor is not None and self.offset:
             raise ValueError("cursor and offset cannot be combined: leave out offset, or send 0")
         return self
+
+
+ItemT = TypeVar("ItemT")
+
+
+class Page(CustomModel, Generic[ItemT]):
+    items: list[ItemT]
+    limit: int = Field(description="How many items were asked for at most.")
+    offset: int | None = Field(description="How many items were passed over; null where a cursor was given.")
+    total: int | None = Field(description="How many items match; null when `count=none`.")
+    total_relation: Literal["eq", "gte"] | None = Field(
+        description="`eq`: `total` is exact; `gte`: there are at least that many; null when `count=none`."
+    )
+    next_cursor: str | None = Field(description="For the next page; null on the last one.")
+
+    @classmethod
+    def of(
+        cls,
+        found: Sequence[ItemT],
+        query: PageQuery,
+        counted: int | None,
+        count: Count,
+        cursor_after: Callable[[ItemT], str],
+    ) -> Self:
+        """The page that answers `query`. `found` holds one item more than its limit where another page follows."""
+        items = [*found[: query.limit]]
+        total, relation = relate_total(counted, count)
+        return cls(
+            items=items,
+            limit=query.limit,
+            offset=None if query.cursor else query.offset,
+            total=total,
+            total_relation=relation,
+            next_cursor=cursor_after(items[-1]) if len(found) > query.limit else None,
+        )
 
 
 def as_array(items: Subquery) -> ColumnElement[str]:

@@ -1,9 +1,9 @@
-"""What the models of every domain share: the base class, the page and the problem document."""
+"""What the models of every domain share: base classes, times and the problem document."""
 
 import json
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -13,11 +13,16 @@ from pydantic import (
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
+    model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 _RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})")
+
+
+# No control characters: C0, DEL and C1.
+TEXT_PATTERN = r"^[^\u0000-\u001f\u007f-\u009f]*$"
 
 
 class CustomModel(BaseModel):
@@ -33,6 +38,16 @@ class CustomModel(BaseModel):
         if handler.mode == "serialization" and resolved.get("additionalProperties") is False:
             del resolved["additionalProperties"]
         return schema
+
+
+class PatchModel(CustomModel):
+    """The fields to change; each has the default `MISSING`."""
+
+    @model_validator(mode="after")
+    def changes_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("must change at least one field")
+        return self
 
 
 EXAMPLE_KEY = "x-example"
@@ -65,19 +80,6 @@ def _to_utc(value: datetime) -> datetime:
 
 UTCDateTime = Annotated[AwareDatetime, BeforeValidator(_require_rfc3339), AfterValidator(_to_utc)]
 """An RFC 3339 string with an offset on the way in, in UTC with `Z` on the way out; never a number or a bare date."""
-
-ItemT = TypeVar("ItemT")
-
-
-class Page(CustomModel, Generic[ItemT]):
-    items: list[ItemT]
-    limit: int = Field(description="How many items were asked for at most.")
-    offset: int | None = Field(description="How many items were passed over; null where a cursor was given.")
-    total: int | None = Field(description="How many items match; null when `count=none`.")
-    total_relation: Literal["eq", "gte"] | None = Field(
-        description="`eq`: `total` is exact; `gte`: there are at least that many; null when `count=none`."
-    )
-    next_cursor: str | None = Field(description="For the next page; null on the last one.")
 
 
 class ProblemError(CustomModel):

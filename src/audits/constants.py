@@ -9,8 +9,6 @@ PATH = f"{API_PREFIX}/audits"
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$"
 # The name, or all names that begin with it and a dot: `invoice.*`.
 NAME_FILTER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:-]*(\.\*)?$"
-# No control characters: C0, DEL and C1.
-TEXT_PATTERN = r"^[^\u0000-\u001f\u007f-\u009f]*$"
 
 MAX_NAME_LENGTH = 128
 MAX_TEXT_LENGTH = 256

@@ -12,10 +12,11 @@ from pydantic import AfterValidator, BeforeValidator, StringConstraints, TypeAda
 from src import clock
 from src.audits import service
 from src.audits.config import AuditSettings
-from src.audits.constants import MAX_IDEMPOTENCY_KEY_LENGTH, MAX_REASON_LENGTH, MAX_TEXT_LENGTH, TEXT_PATTERN
+from src.audits.constants import MAX_IDEMPOTENCY_KEY_LENGTH, MAX_REASON_LENGTH, MAX_TEXT_LENGTH
 from src.audits.idempotency import IdempotentRequest
 from src.audits.revisions import Change
 from src.audits.schemas import Audit
+from src.schemas import TEXT_PATTERN
 from src.web.dependencies import AutocommitDep
 
 AuditId = Annotated[UUID, Path(description="The id that the service gave to the record.")]

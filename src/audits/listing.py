@@ -11,7 +11,7 @@ from src import pagination
 from src.audits import filters
 from src.audits.constants import MAX_COUNTED_ACTIONS
 from src.audits.models import audit, audit_revision
-from src.audits.schemas import Audit, AuditFilter, AuditQuery, HistoryQuery
+from src.audits.schemas import Audit, AuditFilter, AuditQuery, AuditRevision, HistoryQuery
 from src.audits.statements import AS_OBJECT
 from src.pagination import Count, Order
 from src.schemas import UTCDateTime
@@ -129,8 +129,8 @@ HISTORY = Statement(select(pagination.as_array(_revisions), select(func.count())
 """One row: the revisions as a JSON array, newest first, one more than the limit where there are more; and all."""
 
 
-def encode_version(audit_id: UUID, version: int) -> str:
-    return pagination.encode_cursor([version], str(audit_id))
+def encode_version(audit_id: UUID, last: AuditRevision) -> str:
+    return pagination.encode_cursor([last.version], str(audit_id))
 
 
 def decode_version(audit_id: UUID, query: HistoryQuery) -> int | None:

@@ -26,19 +26,18 @@ from src.audits.schemas import (
     HistoryQuery,
 )
 from src.audits.service import Created
-from src.etags import etag, matches_none
+from src.etags import etag
 from src.exceptions import Conflict, VersionMismatch
 from src.pagination import links
 from src.web import openapi, problems
-from src.web.dependencies import AutocommitDep, IfMatchDep, IfNoneMatch, StreamDep, TransactionDep, whole_list
+from src.web.dependencies import AutocommitDep, IfMatchDep, IfNoneMatch, StreamDep, TransactionDep, not_modified
 from src.web.routes import BatchJSONRoute, StrictJSONRoute
 
-router = APIRouter(
-    prefix=PATH,
-    tags=["audits"],
-    route_class=StrictJSONRoute,
-    responses=problems.documented(*problems.DATABASE_ERRORS),
-)
+_UNAVAILABLE = problems.documented(*problems.DATABASE_ERRORS)
+
+router = APIRouter(prefix=PATH, tags=["audits"], route_class=StrictJSONRoute, responses=_UNAVAILABLE)
+batch_router = APIRouter(prefix=PATH, tags=["audits"], route_class=BatchJSONRoute, responses=_UNAVAILABLE)
+"""For bodies with many records, which may be larger."""
 
 
 _REPLAYED = openapi.header(
@@ -69,10 +68,9 @@ async def read_audit(
     audit: ValidAudit, if_none_match: IfNoneMatch = None, *, request: Request, response: Response
 ) -> Audit | Response:
     """The record as it stands."""
-    tag = {"ETag": etag(audit.version)}
-    if if_none_match is not None and not matches_none(whole_list(request, "If-None-Match"), audit.version):
-        return Response(status_code=304, headers=tag)
-    response.headers.update(tag)
+    if unchanged := not_modified(request, if_none_match, audit.version):
+        return unchanged
+    response.headers["ETag"] = etag(audit.version)
     return audit
 
 
@@ -108,6 +106,7 @@ async def create_audit(
     return audit
 
 
+@batch_router.post("/batch", status_code=201, summary="Record many at once", responses=_CREATED_BATCH)
 async def create_audit_batch(
     batch: AuditBatch, connection: AutocommitDep, change: ChangeDep, idempotent: IdempotencyDep, response: Response
 ) -> AuditBatchCreated:
@@ -115,17 +114,6 @@ async def create_audit_batch(
     created = await service.create_batch(connection, batch.items, change, idempotent)
     _note_replay(created, response)
     return AuditBatchCreated(items=created.audits, count=len(created.audits))
-
-
-router.add_api_route(
-    "/batch",
-    create_audit_batch,
-    methods=["POST"],
-    status_code=201,
-    summary="Record many at once",
-    responses=_CREATED_BATCH,
-    route_class_override=BatchJSONRoute,
-)
 
 
 def _note_replay(created: Created, response: Response) -> None:

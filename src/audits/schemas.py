@@ -1,7 +1,7 @@
 """What an audit record looks like from outside, and what a request may ask."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import (
@@ -12,7 +12,6 @@ from pydantic import (
     Field,
     StringConstraints,
     WithJsonSchema,
-    model_validator,
 )
 from pydantic_core import PydanticCustomError, to_json
 
@@ -27,7 +26,6 @@ from src.audits.constants import (
     MAX_TEXT_LENGTH,
     NAME_FILTER_PATTERN,
     NAME_PATTERN,
-    TEXT_PATTERN,
     ActorType,
     AuditStatus,
     ExportFormat,
@@ -35,8 +33,8 @@ from src.audits.constants import (
 )
 from src.audits.exceptions import DetailsTooLarge
 from src.exceptions import AppError
-from src.pagination import COUNT_CAP, Count, Order, PageQuery
-from src.schemas import CustomModel, Page, UTCDateTime, example
+from src.pagination import COUNT_CAP, Count, Order, Page, PageQuery
+from src.schemas import TEXT_PATTERN, CustomModel, PatchModel, UTCDateTime, example
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH, pattern=NAME_PATTERN)]
 NameFilter = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH, pattern=NAME_FILTER_PATTERN)]
@@ -161,7 +159,7 @@ class AuditReplace(_AuditFields):
     occurred_at: OccurredAt = Field(description="When it was done.", examples=["2026-01-31T12:00:00Z"])
 
 
-class AuditPatch(CustomModel):
+class AuditPatch(PatchModel):
     """The fields to change, each as a whole: `details` is replaced, not merged."""
 
     model_config = example({"status": "failure"})
@@ -175,12 +173,6 @@ class AuditPatch(CustomModel):
     status: AuditStatus | MISSING = MISSING
     details: Details | MISSING = MISSING
     correlation_id: CorrelationId | MISSING | None = MISSING
-
-    @model_validator(mode="after")
-    def changes_something(self) -> Self:
-        if not self.model_fields_set:
-            raise ValueError("must change at least one field")
-        return self
 
 
 class Audit(CustomModel):

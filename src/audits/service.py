@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from sqlalchemy import exists, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from src import clock, pagination
+from src import clock
 from src.audits import filters, idempotency, listing, statements
 from src.audits.constants import Operation
 from src.audits.exceptions import AuditNotFound, DetailsTooLarge
@@ -40,6 +41,7 @@ from src.audits.schemas import (
 from src.database import AutocommitConnection, TransactionConnection
 from src.etags import IfMatch
 from src.identifiers import new_id
+from src.pagination import Count
 from src.statement import Statement
 
 _CREATE_ONCE = Statement(
@@ -148,15 +150,7 @@ async def find(connection: AutocommitConnection, query: AuditQuery) -> AuditPage
     values = listing.page_values(query, position)
     records, counted = await connection.fetch_row(listing.page(tuple(values), query.order, query.count), **values)
     items = _audits.validate_json(records)
-    total, relation = pagination.relate_total(counted, query.count)
-    return AuditPage(
-        items=items[: query.limit],
-        limit=query.limit,
-        offset=None if query.cursor else query.offset,
-        total=total,
-        total_relation=relation,
-        next_cursor=listing.encode_position(query, items[query.limit - 1]) if len(items) > query.limit else None,
-    )
+    return AuditPage.of(items, query, counted, query.count, partial(listing.encode_position, query))
 
 
 async def sample(connection: AutocommitConnection, wanted: AuditFilter, limit: int) -> Sample:
@@ -175,15 +169,7 @@ async def get_history(connection: AutocommitConnection, audit_id: UUID, query: H
     if not counted:
         raise AuditNotFound
     items = _revisions.validate_json(revisions)
-    last = items[query.limit - 1].version if len(items) > query.limit else None
-    return AuditHistory(
-        items=items[: query.limit],
-        limit=query.limit,
-        offset=None if query.cursor else query.offset,
-        total=counted,
-        total_relation="eq",
-        next_cursor=last and listing.encode_version(audit_id, last),
-    )
+    return AuditHistory.of(items, query, counted, Count.EXACT, partial(listing.encode_version, audit_id))
 
 
 async def replace(

@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from src.database import AutocommitConnection, TransactionConnection, transaction
-from src.etags import IfMatch
+from src.etags import IfMatch, etag, matches_none
 
 
 async def autocommit_connection(request: Request) -> AutocommitConnection:
@@ -69,6 +69,13 @@ async def parse_if_match(
 
 IfMatchDep = Annotated[IfMatch | None, Depends(parse_if_match)]
 """The versions that the caller is willing to change; None where the caller does not say."""
+
+
+def not_modified(request: Request, if_none_match: str | None, version: int) -> Response | None:
+    """The answer 304 where the client has this version already; None where it does not, or does not say."""
+    if if_none_match is None or matches_none(whole_list(request, "If-None-Match"), version):
+        return None
+    return Response(status_code=304, headers={"ETag": etag(version)})
 
 
 def whole_list(request: Request, name: str) -> str:

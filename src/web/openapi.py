@@ -36,7 +36,8 @@ def describe(
 
 def tags(routers: Iterable[APIRouter]) -> list[dict[str, Any]]:
     """For `openapi_tags`: the tag of each router, described by the docstring of its domain's package."""
-    return [{"name": tag, "description": _purpose(router)} for router in routers for tag in router.tags]
+    described = {tag: _purpose(router) for router in routers for tag in router.tags}
+    return [{"name": tag, "description": purpose} for tag, purpose in described.items()]
 
 
 def _purpose(router: APIRouter) -> str | None:

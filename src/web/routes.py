@@ -58,7 +58,7 @@ class StrictJSONRoute(APIRoute):
 
 
 class BatchJSONRoute(StrictJSONRoute):
-    """The same with the limit of a batch, for `add_api_route(..., route_class_override=...)`."""
+    """The same with the limit of a batch."""
 
     limit_setting = "max_batch_body_bytes"
 

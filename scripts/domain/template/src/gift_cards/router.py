@@ -16,11 +16,11 @@ from scripts.domain.template.src.gift_cards.schemas import (
     GiftCardQuery,
 )
 from src.config import API_PREFIX
-from src.etags import etag, matches_none
+from src.etags import etag
 from src.exceptions import VersionMismatch
 from src.pagination import links
 from src.web import openapi, problems
-from src.web.dependencies import AutocommitDep, IfMatchDep, IfNoneMatch, TransactionDep, whole_list
+from src.web.dependencies import AutocommitDep, IfMatchDep, IfNoneMatch, TransactionDep, not_modified
 from src.web.routes import StrictJSONRoute
 
 router = APIRouter(
@@ -63,10 +63,9 @@ async def read_gift_card(
     found: ValidGiftCard, if_none_match: IfNoneMatch = None, *, request: Request, response: Response
 ) -> GiftCard | Response:
     """As it stands."""
-    tag = {"ETag": etag(found.version)}
-    if if_none_match is not None and not matches_none(whole_list(request, "If-None-Match"), found.version):
-        return Response(status_code=304, headers=tag)
-    response.headers.update(tag)
+    if unchanged := not_modified(request, if_none_match, found.version):
+        return unchanged
+    response.headers["ETag"] = etag(found.version)
     return found
 
 

@@ -1,14 +1,14 @@
 """What gift cards look like from outside, and what a request may ask."""
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated
 from uuid import UUID
 
-from pydantic import MISSING, AwareDatetime, Field, StringConstraints, model_validator
+from pydantic import MISSING, AwareDatetime, Field, StringConstraints
 
-from scripts.domain.template.src.gift_cards.constants import MAX_DESCRIPTION_LENGTH, MAX_NAME_LENGTH, TEXT_PATTERN
-from src.pagination import COUNT_CAP, Count, PageQuery
-from src.schemas import CustomModel, Page, example
+from scripts.domain.template.src.gift_cards.constants import MAX_DESCRIPTION_LENGTH, MAX_NAME_LENGTH
+from src.pagination import COUNT_CAP, Count, Page, PageQuery
+from src.schemas import TEXT_PATTERN, CustomModel, PatchModel, example
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH, pattern=TEXT_PATTERN)]
 Description = Annotated[str, StringConstraints(min_length=1, max_length=MAX_DESCRIPTION_LENGTH, pattern=TEXT_PATTERN)]
@@ -30,19 +30,13 @@ class GiftCardCreate(CustomModel):
     description: Description | None = Field(None, description="Anything else.")
 
 
-class GiftCardPatch(CustomModel):
+class GiftCardPatch(PatchModel):
     """The fields to change, each as a whole."""
 
     model_config = example({"name": "The second"})
 
     name: Name | MISSING = MISSING
     description: Description | MISSING | None = MISSING
-
-    @model_validator(mode="after")
-    def changes_something(self) -> Self:
-        if not self.model_fields_set:
-            raise ValueError("must change at least one field")
-        return self
 
 
 class GiftCard(CustomModel):

@@ -54,22 +54,14 @@ async def find(connection: AutocommitConnection, query: GiftCardQuery) -> GiftCa
         page = page.where(gift_card.c.id < pagination.decode_cursor(query.cursor, _LIST, _position)[0])
     items = [_read(row) for row in (await connection.execute(page)).mappings()]
     counted = await connection.scalar(pagination.count_matches(matches, query.count))
-    total, relation = pagination.relate_total(counted, query.count)
-    return GiftCardPage(
-        items=items[: query.limit],
-        limit=query.limit,
-        offset=None if query.cursor else query.offset,
-        total=total,
-        total_relation=relation,
-        next_cursor=_cursor(items[query.limit - 1]) if len(items) > query.limit else None,
-    )
+    return GiftCardPage.of(items, query, counted, query.count, _cursor_after)
 
 
 def _read(row: RowMapping) -> GiftCard:
     return GiftCard.model_validate(dict(row))
 
 
-def _cursor(last: GiftCard) -> str:
+def _cursor_after(last: GiftCard) -> str:
     return pagination.encode_cursor([str(last.id)], _LIST)
 
 
