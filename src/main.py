@@ -5,14 +5,16 @@ import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TypedDict
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.middleware import Middleware
+from starlette.types import Scope
 
-from src import __version__
+from src import __version__, telemetry
 from src.ai.calls import AIClient
 from src.ai.router import router as ai_router
 from src.audits.router import batch_router as audit_batches_router
@@ -73,6 +75,7 @@ class State(TypedDict):
 @asynccontextmanager
 async def run(settings: Settings) -> AsyncIterator[State]:
     """Make what the process needs, and close it at the end."""
+    providers = telemetry.start()
     probe_engine = create_probe_engine(settings.database)
     state = State(
         settings=settings,
@@ -87,7 +90,10 @@ async def run(settings: Settings) -> AsyncIterator[State]:
     _spare_the_garbage_collector()
     yield state
     await state["ai_client"].close()
-    await _dispose(state["engine"], state["stream_engine"], probe_engine)
+    await asyncio.gather(
+        _dispose(state["engine"], state["stream_engine"], probe_engine),
+        telemetry.stop(providers, _DISPOSE_SECONDS),
+    )
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -106,6 +112,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
         lifespan=lambda _: run(settings),
         middleware=_middleware(settings.app),
+        telemetry={"auto_configure": False, "logs": False, "exclude": partial(is_health, settings.app.root_path)},
         generate_unique_id_function=_operation_id,
     )
     problems.install(app)
@@ -137,6 +144,12 @@ def _middleware(settings: AppSettings) -> list[Middleware]:
             groups=[settings.root_path + router.prefix for router in ROUTERS if router.prefix.startswith(API_PREFIX)],
         ),
     ]
+
+
+def is_health(root_path: str, scope: Scope) -> bool:
+    """Probes ask every few seconds: they would fill the traces, and tell nothing."""
+    path: str = scope["path"].removeprefix(root_path)
+    return path == health_router.prefix or path.startswith(f"{health_router.prefix}/")
 
 
 def _operation_id(route: APIRoute) -> str:

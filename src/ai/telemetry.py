@@ -20,6 +20,17 @@ logger = logging.getLogger(__name__)
 # It does nothing until the process is given a tracer provider.
 _tracer = trace.get_tracer(__name__)
 
+# By the end of the host of the base URL; the well-known values of the convention.
+_PROVIDERS = {
+    "openai.com": "openai",
+    "openai.azure.com": "azure.ai.openai",
+    "x.ai": "x_ai",
+    "groq.com": "groq",
+    "mistral.ai": "mistral_ai",
+    "deepseek.com": "deepseek",
+    "perplexity.ai": "perplexity",
+}
+
 
 @dataclass
 class Call:
@@ -83,7 +94,7 @@ def _asked(prompt: Prompt, base_url: HttpUrl) -> Mapping[str, str | int | float]
     """https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/"""
     attributes: dict[str, str | int | float] = {
         "gen_ai.operation.name": "chat",
-        "gen_ai.provider.name": "openai",
+        "gen_ai.provider.name": provider_name(base_url.host or ""),
         "gen_ai.output.type": "text" if prompt.output_format is None else "json",
         "gen_ai.request.model": prompt.model,
         "gen_ai.request.max_tokens": prompt.max_output_tokens,
@@ -93,6 +104,15 @@ def _asked(prompt: Prompt, base_url: HttpUrl) -> Mapping[str, str | int | float]
     if prompt.temperature is not None:
         attributes["gen_ai.request.temperature"] = prompt.temperature
     return attributes
+
+
+def provider_name(host: str) -> str:
+    """A well-known value where one applies, which it then has to be; else the host itself.
+
+    https://opentelemetry.io/docs/specs/semconv/registry/attributes/gen-ai/
+    """
+    names = (name for domain, name in _PROVIDERS.items() if f".{host}".endswith(f".{domain}"))
+    return next(names, host)
 
 
 def _end(span: Span, call: Call) -> None:

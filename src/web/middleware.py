@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 
+from opentelemetry import trace
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
@@ -70,7 +71,7 @@ class RequestContextMiddleware:
         headers = dict(scope["headers"])
         request_id = _request_id(headers.get(b"x-request-id", b""))
         log.request_id.set(request_id)
-        log.trace_id.set(_trace_id(headers.get(b"traceparent", b"")))
+        log.trace_id.set(_trace_id(scope, headers.get(b"traceparent", b"")))
         started, status, size = time.perf_counter(), CLIENT_CLOSED_REQUEST, 0
         method = scope["method"]
 
@@ -118,7 +119,12 @@ def _request_id(offered: bytes) -> str:
     return offered.decode() if _REQUEST_ID.fullmatch(offered) else new_request_id()
 
 
-def _trace_id(traceparent: bytes) -> str | None:
+def _trace_id(scope: Scope, traceparent: bytes) -> str | None:
+    """The one of FastAPI's span, where it makes one; else the caller's."""
+    if scope.get("fastapi.telemetry"):
+        context = trace.get_current_span().get_span_context()
+        if context.is_valid:
+            return trace.format_trace_id(context.trace_id)
     match = _TRACEPARENT.fullmatch(traceparent)
     return match[1].decode() if match else None
 

@@ -43,7 +43,7 @@ async def test_a_call_is_one_span(
     assert (span.name, span.kind, span.status.status_code) == ("chat gpt-5.4-mini", SpanKind.CLIENT, StatusCode.UNSET)
     assert dict(span.attributes or {}) == {
         "gen_ai.operation.name": "chat",
-        "gen_ai.provider.name": "openai",
+        "gen_ai.provider.name": "127.0.0.1",
         "gen_ai.output.type": "text",
         "gen_ai.request.model": "gpt-5.4-mini",
         "gen_ai.request.max_tokens": 1024,
@@ -56,6 +56,23 @@ async def test_a_call_is_one_span(
         "server.address": "127.0.0.1",
         "server.port": int(provider.url.split(":")[2].removesuffix("/v1")),
     }
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("api.openai.com", "openai"),
+        ("eu.api.openai.com", "openai"),
+        ("trail.openai.azure.com", "azure.ai.openai"),
+        ("api.groq.com", "groq"),
+        ("api.x.ai", "x_ai"),
+        ("openai.com.example.org", "openai.com.example.org"),
+        ("notopenai.com", "notopenai.com"),
+        ("127.0.0.1", "127.0.0.1"),
+    ],
+)
+def test_the_provider_is_named_after_the_host_that_is_asked(host: str, name: str) -> None:
+    assert telemetry.provider_name(host) == name
 
 
 async def test_a_call_that_fails_is_an_error_with_its_code(

@@ -1,0 +1,147 @@
+"""What leaves by OpenTelemetry, and that no collector holds up a stop."""
+
+import time
+from typing import Any
+
+import httpx2
+import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+from src import telemetry
+from src.config import DatabaseSettings
+from src.main import is_health
+from tests.application import Server, run_server
+from tests.audits.factories import AUDITS, audit_body
+from tests.collector import Manner, collector
+from tests.web.test_server import TRACE, UNREACHABLE, access_lines
+
+ON = {"FASTAPI_OTEL_AUTO_CONFIGURE": "true"}
+SECRET = "what nobody may see"
+
+
+def lines_of_telemetry(server: Server) -> list[Any]:
+    return [line for line in server.log() if "telemetry" in line["logger"]]
+
+
+@pytest.mark.parametrize(
+    ("of_traces", "of_metrics", "workers"),
+    [("hangs", "trickles", 2), ("is unavailable", "is down", 1), ("refuses", "refuses", 1)],
+)
+async def test_no_collector_that_fails_holds_up_a_stop_and_what_is_lost_is_one_line(
+    of_traces: Manner, of_metrics: Manner, workers: int
+) -> None:
+    async with collector(of_traces) as first, collector(of_metrics) as second:
+        endpoints = {
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{first.url}/v1/traces",
+            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": f"{second.url}/v1/metrics",
+        }
+        async with (
+            run_server(UNREACHABLE, **ON, **endpoints, WORKERS=str(workers)) as server,
+            httpx2.AsyncClient(base_url=server.url) as client,
+        ):
+            await client.get("/")
+            started = time.monotonic()
+            assert await server.stop() == 0
+            assert time.monotonic() - started < 6
+        assert first.received
+        assert bool(second.received) is (of_metrics != "is down")
+    # Of a worker that nobody has asked for anything there is nothing to lose.
+    (line,) = lines_of_telemetry(server)
+    assert (line["logger"], line["level"]) == ("src.telemetry", "WARNING")
+    assert "lost at the end" in line["message"]
+
+
+async def test_what_is_left_at_a_stop_is_sent_and_traces_hold_what_was_asked_and_not_what_was_said(
+    database_settings: DatabaseSettings,
+) -> None:
+    url = database_settings.database_url.get_secret_value()
+    async with collector() as collecting:
+        environment = {**ON, "OTEL_EXPORTER_OTLP_ENDPOINT": collecting.url, "OTEL_SERVICE_NAME": "trail"}
+        async with run_server(url, **environment) as server, httpx2.AsyncClient(base_url=server.url) as client:
+            headers = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01", "X-Actor-Id": SECRET.replace(" ", "_")}
+            body = audit_body(details={"note": SECRET})
+            await client.post(AUDITS, json=body, headers=headers)
+            await client.get(AUDITS, params={"entity_id": "INV-42"})
+            for path in ("/health", "/health/live", "/health/ready"):
+                await client.get(path)
+        received = collecting.received
+    assert lines_of_telemetry(server) == []
+    created, listed, *health = access_lines(server.log())
+    requests = [span for span in collecting.spans() if span["kind"] == "SPAN_KIND_SERVER"]
+    assert [span["name"] for span in requests] == [f"POST {AUDITS}", f"GET {AUDITS}"]
+    assert created["trace_id"] == TRACE
+    assert listed["trace_id"] != TRACE
+    assert [span["trace_id"] for span in requests] == [TRACE, listed["trace_id"]]
+    assert {line["trace_id"] for line in health} == {None}
+    assert requests[1]["attributes"] == {
+        "http.request.method": "GET",
+        "http.response.status_code": 200,
+        "http.route": AUDITS,
+        "network.protocol.version": "1.1",
+        "server.address": "127.0.0.1",
+        "server.port": int(server.url.rpartition(":")[2]),
+        "url.path": AUDITS,
+        "url.query": "entity_id=INV-42",
+        "url.scheme": "http",
+    }
+    assert {name for span in collecting.spans() for name in span["attributes"]} == {
+        *requests[1]["attributes"],
+        "code.function.name",
+    }
+    assert any(isinstance(request, ExportMetricsServiceRequest) for request in received)
+    assert not any(isinstance(request, ExportLogsServiceRequest) for request in received)
+    text = str(received)
+    assert "trail" in text
+    assert "INV-42" in text
+    assert not any(secret in text for secret in (SECRET, SECRET.replace(" ", "_"), body["entity_id"]))
+
+
+@pytest.mark.parametrize(
+    ("path", "root_path", "expected"),
+    [
+        ("/health", "", True),
+        ("/health/ready", "", True),
+        ("/audit/health/live", "/audit", True),
+        ("/health/live", "/audit", True),
+        ("/healthy", "", False),
+        (f"{AUDITS}/health", "", False),
+    ],
+)
+def test_health_is_not_traced_whatever_prefix_a_proxy_has_given_it(path: str, root_path: str, expected: bool) -> None:
+    assert is_health(root_path, {"path": path}) is expected
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("OTEL_TRACES_EXPORTER", "zipkin", "OTEL_TRACES_EXPORTER must be otlp or none"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "nowhere", "the endpoint of metrics must be a URL of http or https"),
+    ],
+)
+def test_what_the_image_cannot_do_is_one_line_and_the_service_serves(
+    variable: str, value: str, message: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, each in {**ON, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", variable: value}.items():
+        monkeypatch.setenv(name, each)
+    assert not telemetry.start()
+    assert caplog.messages == [f"traces and metrics do not leave: {message}"]
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        ON,
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"},
+        {**ON, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_SDK_DISABLED": "true"},
+    ],
+)
+def test_nothing_is_started_that_was_not_asked_for(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, each in environment.items():
+        monkeypatch.setenv(name, each)
+    assert not telemetry.start()
+    assert caplog.messages == []
