@@ -24,6 +24,8 @@ TABLES = """
     SELECT schemaname || '.' || tablename FROM pg_tables
     WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
 """
+# tgenabled is A for what is enabled always, so that replication fires it too.
+GUARDS = "SELECT tgname, tgenabled FROM pg_trigger WHERE tgrelid = 'audit_revision'::regclass ORDER BY tgname"
 INSERT = """
     INSERT INTO audit (id, action, entity_type, entity_id, actor_id, details)
     SELECT gen_random_uuid(), 'a', 'e', n::text, 'u', '{"n": 1}' FROM generate_series(1, 100) AS n
@@ -73,6 +75,10 @@ async def test_history_and_keys_survive_a_rollback_and_agree_afterwards(
     await migrate(database_settings, command.downgrade, "base")
     await migrate(database_settings, command.upgrade, "head")
     assert [await connection.fetch(f"SELECT * FROM {table} ORDER BY 1, 2") for table in metadata.tables] == before
+    assert [tuple(row) for row in await connection.fetch(GUARDS)] == [
+        ("audit_revision_refuse_change", b"A"),
+        ("audit_revision_refuse_change_of_row", b"A"),
+    ]
     assert await find_disagreements(database_settings) == []
 
 

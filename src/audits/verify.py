@@ -7,10 +7,13 @@ What this cannot show is written in docs/operating.md.
 """
 
 import asyncio
+import json
 import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from pydantic_core import from_json
@@ -149,10 +152,15 @@ def _recomputed_hash(row: Row) -> bytes | None:
         return None
 
 
-def _normalized(record: str) -> bytes | str:
-    """A record and its snapshot are written in different forms of one value; what is no record stays as it is."""
+def _normalized(record: str) -> tuple[bytes, Any] | str:
+    """A record and its snapshot are written in different forms of one value; what is no record stays as it is.
+
+    Both got their `details` from one value of one statement, so that their numbers agree in every digit: 2^53 and the
+    next integer are one double, and two values.
+    """
     try:
-        return canonicalize(Audit.model_validate_json(record).model_dump(mode="json"))
+        canonical = canonicalize(Audit.model_validate_json(record).model_dump(mode="json"))
+        return canonical, json.loads(record, parse_int=Decimal, parse_float=Decimal)["details"]
     except _UNREADABLE:
         return record
 

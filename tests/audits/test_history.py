@@ -80,6 +80,20 @@ async def test_the_application_cannot_rewrite_history(
     assert await connection.fetchval("SELECT count(*) FROM audit_revision") == 1
 
 
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE audit_revision SET reason = 'x'", "DELETE FROM audit_revision", "TRUNCATE audit_revision"],
+)
+async def test_nor_can_who_fires_no_ordinary_triggers(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection, statement: str
+) -> None:
+    await create_audit(client)
+    await connection.execute("SET session_replication_role = replica")
+    with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
+        await connection.execute(statement)
+    assert await connection.fetchval("SELECT count(*) FROM audit_revision") == 1
+
+
 async def test_a_change_that_is_refused_leaves_no_revision(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:

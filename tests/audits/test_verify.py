@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from decimal import Decimal
 
 import asyncpg
 import httpx2
@@ -63,6 +64,7 @@ async def test_an_untouched_trail_agrees(record: str, database_settings: Databas
         "UPDATE audit_revision SET version = 5 - version + 10 WHERE audit_id = $1 AND version IN (2, 3)",
         "UPDATE audit SET status = 'failure' WHERE id = $1",
         "UPDATE audit SET details = '{\"n\": 0.66}' WHERE id = $1",
+        """UPDATE audit SET details = '{"n": 0.66666666666666661}' WHERE id = $1""",
         "UPDATE audit SET occurred_at = occurred_at + interval '1 us' WHERE id = $1",
         "UPDATE audit SET version = 9 WHERE id = $1",
         "UPDATE audit SET hash = NULL WHERE id = $1",
@@ -100,6 +102,40 @@ async def test_a_word_that_is_none_of_ours_is_found(
     await connection.execute(f"{PERMIT}; ALTER TABLE {table} DROP CONSTRAINT {table}_{column}_check")
     await connection.execute(f"UPDATE {table} SET {column} = 'zap' WHERE {key} = $1", record)
     assert {audit_id for audit_id, _ in await find_disagreements(database_settings)} == {record}
+
+
+@pytest.mark.parametrize("stored", [2**53, -(2**60), 2**70, 1e23, 0.1, 1.0])
+async def test_a_record_agrees_with_its_snapshot_in_every_digit(
+    client: httpx2.AsyncClient, database_settings: DatabaseSettings, connection: asyncpg.Connection, stored: float
+) -> None:
+    record = await create_audit(client, details={"n": stored})
+    await client.patch(f"{AUDITS}/{record['id']}", json={"status": "failure"})
+    assert await find_disagreements(database_settings) == []
+    await connection.execute(
+        "UPDATE audit SET details = jsonb_build_object('n', (details->>'n')::numeric + $1::numeric)",
+        1 if abs(stored) > 2**52 else Decimal("1e-30"),
+    )
+    assert (await client.get(f"{AUDITS}/{record['id']}")).json()["details"]["n"] == pytest.approx(stored)
+    assert await find_disagreements(database_settings) == [(record["id"], "the record is not what version 2 says")]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "reason TYPE varchar(512) USING 'forged'",
+        "record TYPE jsonb USING jsonb_set(record, '{actor_id}', '\"somebody\"')",
+        "changed_at TYPE timestamptz USING changed_at - interval '1 day'",
+    ],
+)
+async def test_a_history_that_is_rewritten_by_its_columns_type_which_fires_no_trigger_is_found(
+    record: str, database_settings: DatabaseSettings, connection: asyncpg.Connection, change: str
+) -> None:
+    before = await find_disagreements(database_settings)
+    await connection.execute(f"ALTER TABLE audit_revision ALTER COLUMN {change}")
+    found = {audit_id for audit_id, _ in await find_disagreements(database_settings)}
+    revised = await connection.fetch("SELECT DISTINCT audit_id::text FROM audit_revision")
+    assert (before, found) == ([], {row[0] for row in revised})
+    assert record in found
 
 
 async def test_a_swapped_order_is_found(
