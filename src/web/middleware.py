@@ -39,8 +39,8 @@ SURPLUS_CONNECTION = "audit-trail.surplus-connection"
 _WITH_BODY = ("POST", "PUT", "PATCH")
 
 # Seconds until a request beyond those that may wait is refused: callers who ask again at once are slowed down by it.
-# Measured with 320 of these, refusing them at once took three quarters of the process; so, with 160 of them, 75 to 90 in
-# 100 of the work is done and 99 of 100 refusals come within 350 ms.
+# Refusing 320 of these at once took three quarters of the process. So, with five times as many callers as places, 75 to
+# 100 in 100 of the work is done, and 99 of 100 refusals come within 350 ms.
 _REFUSAL_DELAY = 0.25
 
 # What nginx logs for a client that left before its answer; it is never sent.

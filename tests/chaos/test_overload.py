@@ -33,5 +33,5 @@ async def test_five_times_the_load_is_shed_at_once_and_most_of_the_work_is_still
         peak = max([await goodput(connections, 6) for connections in (16, 32)])
         flooded = await goodput(5 * settings.max_in_flight, 12)
         print(f"peak {peak:.0f}/s, flooded {flooded:.0f}/s: {flooded / peak:.0%}")
-        assert flooded >= 0.6 * peak
+        assert flooded >= 0.75 * peak
         assert await goodput(16, 4) >= 0.6 * peak
