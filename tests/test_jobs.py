@@ -45,12 +45,11 @@ async def hurried_url(database_settings: DatabaseSettings, connection: asyncpg.C
     await connection.execute("DROP ROLE hurried")
 
 
-@pytest.mark.parametrize("pooler", ["none", "transaction"])
 @pytest.mark.parametrize(
-    ("command", "lock"),
+    ("command", "lock", "pooler"),
     [
-        (MIGRATE, f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"),
-        (VERIFY, "LOCK TABLE audit IN ACCESS EXCLUSIVE MODE"),
+        (MIGRATE, f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})", "none"),
+        (VERIFY, "LOCK TABLE audit IN ACCESS EXCLUSIVE MODE", "transaction"),
     ],
 )
 async def test_the_limits_of_a_role_do_not_hold_for_them(
