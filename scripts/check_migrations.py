@@ -13,7 +13,7 @@ from scripts.postgres import postgres
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = {
-    ("upgrade", "head"): "a migration cannot be applied: mend what is said above, in alembic/versions",
+    ("upgrade", "head"): "a migration cannot be applied: fix what is said above, in alembic/versions",
     ("check",): "the migrations and src/*/models.py disagree: write a revision with make migration",
 }
 

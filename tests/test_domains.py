@@ -1,4 +1,4 @@
-"""A domain is a folder and a few lines elsewhere. Each failure names the file, the rule and the mend."""
+"""A domain is a folder and a few lines elsewhere. Each failure names the file, the rule and the fix."""
 
 import ast
 import re

@@ -51,7 +51,7 @@ def refuse_broken(project: Path) -> None:
             places = re.findall(rf'File "{re.escape(str(project))}/((?:src|alembic)/.+)", line (\d+)', checked.stderr)
             where = "".join(f"{path}:{line}: " for path, line in places[-1:])
             reason = checked.stderr.strip().rpartition("\n")[2]
-            raise Refused(f"mend first what is wrong without it: {where}{reason}")
+            raise Refused(f"fix first what is wrong without it: {where}{reason}")
 
 
 def generate(names: Names, project: Path) -> Files:

@@ -43,7 +43,7 @@ _OF_CONNECTING = ("08", "28", "3D", "53", "57P")
 # Its client error is what a connection raises that the server has just ended, and that is not closed yet.
 _OF_DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 # character_not_in_repertoire, untranslatable_character, check_violation. What else it refuses of a value that its model
-# has let through is the fault of a table that is not as the model says, and worth another try when that is mended.
+# has let through is the fault of a table that is not as the model says, and worth another try when that is fixed.
 _REFUSED_VALUE = ("22021", "22P05", "23514")
 
 
@@ -82,7 +82,7 @@ def _judge(error: Exception, scope: Scope) -> AppError:
     answer = _classify(error, scope)
     # Of being overloaded the access log says enough: each line takes time that is short.
     failed = answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(answer, exceptions.Overloaded)
-    # Its model has let it through: that is for us to mend.
+    # Its model has let it through: that is for us to fix.
     refused = isinstance(answer, exceptions.ValidationFailed) and isinstance(error, (DBAPIError, *_OF_DRIVER))
     if failed or refused:
         _log(answer, error)
@@ -247,7 +247,7 @@ def cause(error: BaseException) -> str:
 
 
 def _log(answer: AppError, error: Exception) -> None:
-    """The traceback of what only a change of code or schema can mend; of an outage, the cause in a line."""
+    """The traceback of what only a change of code or schema can fix; of an outage, the cause in a line."""
     sqlstate = getattr(getattr(error, "driver_exception", error), "sqlstate", None)
     if isinstance(error, ValidationError):
         # Its text and its traceback quote what people record.

@@ -1,4 +1,4 @@
-"""`make check` says what is wrong with migrations, and how to mend it."""
+"""`make check` says what is wrong with migrations, and how to fix it."""
 
 from pathlib import Path
 
@@ -31,4 +31,4 @@ def test_two_last_revisions_are_named(project: Path) -> None:
 
 
 def test_a_migration_that_fails_is_not_taken_for_one_that_is_missing(project: Path) -> None:
-    assert check(project, "spare_one").startswith("a migration cannot be applied: mend what is said above")
+    assert check(project, "spare_one").startswith("a migration cannot be applied: fix what is said above")

@@ -194,5 +194,5 @@ def test_a_project_that_is_wrong_before_is_one_clear_line_and_left_alone(
     monkeypatch.setattr("scripts.domain.__main__.PROJECT", project)
     with pytest.raises(SystemExit) as refused:
         main("spare_parts")
-    assert re.fullmatch(f"domain: mend first what is wrong without it: {reason}", str(refused.value))
+    assert re.fullmatch(f"domain: fix first what is wrong without it: {reason}", str(refused.value))
     assert contents(project) == before

@@ -1,4 +1,4 @@
-"""House rules over the endpoints and their OpenAPI document. Each failure names the file, the rule and the mend."""
+"""House rules over the endpoints and their OpenAPI document. Each failure names the file, the rule and the fix."""
 
 import json
 import re
