@@ -39,7 +39,7 @@ async def two_workers_under_load(settings: DatabaseSettings) -> AsyncIterator[tu
         run_server(settings.database_url.get_secret_value(), WORKERS="2", LOG_LEVEL="INFO") as server,
         load(server.url, ORDERS) as running,
     ):
-        await server.line('"path": "/health/live"')
+        await server.line('"path":"/health/live"')
         yield server, running
 
 
