@@ -119,6 +119,28 @@ async def test_a_record_agrees_with_its_snapshot_in_every_digit(
     assert await find_disagreements(database_settings) == [(record["id"], "the record is not what version 2 says")]
 
 
+@pytest.mark.parametrize(("stored", "changed"), [(2**53, 2**53 + 1), (0.1, Decimal("0.1000000000000000001"))])
+async def test_another_number_of_the_same_double_is_found_where_the_record_tells_and_nowhere_else(
+    client: httpx2.AsyncClient,
+    database_settings: DatabaseSettings,
+    connection: asyncpg.Connection,
+    stored: float,
+    changed: Decimal,
+) -> None:
+    record = await create_audit(client, details={"n": stored})
+    await client.patch(f"{AUDITS}/{record['id']}", json={"status": "failure"})
+    await connection.execute(PERMIT)
+    change = (
+        "UPDATE audit_revision SET record = jsonb_set(record, '{details,n}', to_jsonb($1::numeric)) WHERE version = $2"
+    )
+    await connection.execute(change, changed, 1)
+    assert await find_disagreements(database_settings) == []
+    await connection.execute(change, changed, 2)
+    assert await find_disagreements(database_settings) == [(record["id"], "the record is not what version 2 says")]
+    await connection.execute("UPDATE audit SET details = jsonb_build_object('n', $1::numeric)", changed)
+    assert await find_disagreements(database_settings) == []
+
+
 @pytest.mark.parametrize(
     "change",
     [
