@@ -118,6 +118,36 @@ async def test_a_caller_who_asks_for_a_trace_gets_one_whatever_the_ratio_unless_
 
 
 @pytest.mark.parametrize(
+    ("sampler", "ratio", "flags", "expected"),
+    [
+        ("parentbased_traceidratio", 0, "01", [True, False]),
+        ("parentbased_traceidratio", 1, "00", [False, True]),
+        ("traceidratio", 0, "01", [False, False]),
+    ],
+)
+async def test_the_caller_decides_whether_a_request_is_traced_unless_the_ratio_alone_does(
+    sampler: str, ratio: int, flags: str, expected: list[bool]
+) -> None:
+    async with collector() as collecting:
+        environment = {
+            **ON,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collecting.url,
+            "OTEL_TRACES_SAMPLER": sampler,
+            "OTEL_TRACES_SAMPLER_ARG": str(ratio),
+        }
+        async with (
+            run_server(UNREACHABLE, **environment) as server,
+            httpx2.AsyncClient(base_url=server.url) as client,
+        ):
+            await client.get("/", headers={"traceparent": f"00-{TRACE}-00f067aa0ba902b7-{flags}"})
+            await client.get("/")
+    traced = {span["trace_id"] for span in collecting.spans()}
+    logged = [line["trace_id"] for line in access_lines(server.log())]
+    assert logged[0] == TRACE
+    assert [trace_id in traced for trace_id in logged] == expected
+
+
+@pytest.mark.parametrize(
     ("path", "root_path", "expected"),
     [
         ("/health", "", True),

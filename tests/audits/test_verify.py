@@ -139,6 +139,9 @@ async def test_another_number_of_the_same_double_is_found_where_the_record_tells
     assert await find_disagreements(database_settings) == [(record["id"], "the record is not what version 2 says")]
     await connection.execute("UPDATE audit SET details = jsonb_build_object('n', $1::numeric)", changed)
     assert await find_disagreements(database_settings) == []
+    await client.delete(f"{AUDITS}/{record['id']}")
+    await connection.execute(change, stored, 3)
+    assert await find_disagreements(database_settings) == []
 
 
 @pytest.mark.parametrize(
