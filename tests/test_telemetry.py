@@ -97,26 +97,6 @@ async def test_what_is_left_at_a_stop_is_sent_and_traces_hold_what_was_asked_and
     assert not any(secret in text for secret in (SECRET, SECRET.replace(" ", "_"), body["entity_id"]))
 
 
-async def test_a_caller_who_asks_for_a_trace_gets_one_whatever_the_ratio_unless_the_ratio_alone_decides(
-    database_settings: DatabaseSettings,
-) -> None:
-    url = database_settings.database_url.get_secret_value()
-    for sampler, expected in (("parentbased_traceidratio", [TRACE]), ("traceidratio", [])):
-        async with collector() as collecting:
-            endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": collecting.url}
-            sampling = {"OTEL_TRACES_SAMPLER": sampler, "OTEL_TRACES_SAMPLER_ARG": "0"}
-            async with (
-                run_server(url, **ON, **endpoint, **sampling) as server,
-                httpx2.AsyncClient(base_url=server.url) as client,
-            ):
-                await client.get(AUDITS, headers={"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"})
-                await client.get(AUDITS)
-        requests = [span for span in collecting.spans() if span["kind"] == "SPAN_KIND_SERVER"]
-        assert [span["trace_id"] for span in requests] == expected
-        # Sampled or not, the log names the trace.
-        assert all(line["trace_id"] for line in access_lines(server.log()))
-
-
 @pytest.mark.parametrize(
     ("sampler", "ratio", "flags", "expected"),
     [
