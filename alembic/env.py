@@ -11,7 +11,7 @@ from src.config import AppSettings, DatabaseSettings
 from src.database import create_job_engine
 from src.jobs import told_in_one_line
 from src.log import logging_config
-from src.migrations import MIGRATION_LOCK
+from src.migrations import MIGRATION_LOCK, load_revisions
 from src.models import metadata
 
 
@@ -27,8 +27,14 @@ def migrate(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
         # Fail rather than queue behind a long transaction, with all other traffic waiting behind us.
         connection.execute(text("SET LOCAL lock_timeout = '10s'"))
-        if takes_back() and not context.get_context().get_current_heads():
+        heads = context.get_context().get_current_heads()
+        if takes_back() and not heads:
             raise SystemExit("migrations: no revision is applied here, so there is none to take back")
+        if unknown := ", ".join(set(heads) - load_revisions().known):
+            raise SystemExit(
+                f"migrations: the database is at revision {unknown}, which this release does not know: "
+                "migrate with the release that made it, or with a newer one"
+            )
         context.run_migrations()
 
 

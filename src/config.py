@@ -55,6 +55,11 @@ class EnvironmentSettings(BaseSettings):
     max_in_flight: int = Field(32, ge=1)
     """Requests of each domain at once: no more calls than this are ever made to a provider."""
 
+    def broken_rule(self, rule: str, reason: str) -> ValueError:
+        """`rule` names the variables, of which none is a secret; the error also shows their values."""
+        values = ", ".join(f"{name} is {getattr(self, name.lower()):.10g}" for name in re.findall("[A-Z_]{2,}", rule))
+        return ValueError(f"{rule} must hold, {reason}; {values}")
+
     @classmethod
     def load(cls) -> Self:
         """Read the settings, or end the process with one line (`SystemExit`, status 1)."""
@@ -67,14 +72,14 @@ class EnvironmentSettings(BaseSettings):
 
 
 def describe(error: ValidationError) -> str:
-    """Name each variable and what is wrong with it, without its value."""
+    """Name each variable and what is wrong with it, without its value; a broken rule names its variables itself."""
     problems = {
-        str(problem["loc"][0] if problem["loc"] else "settings").upper(): _reason(problem["type"], problem["msg"])
+        "".join(f"{name}: " for name in problem["loc"][:1]).upper() + _reason(problem["type"], problem["msg"]): None
         for problem in error.errors(include_url=False, include_context=False, include_input=False)
         # It waits for another variable, which is named.
         if problem["type"] != "default_factory_not_called"
     }
-    return "; ".join(f"{variable}: {reason}" for variable, reason in problems.items())
+    return "; ".join(problems)
 
 
 def _reason(kind: str, message: str) -> str:
@@ -157,12 +162,12 @@ class AppSettings(EnvironmentSettings):
     @model_validator(mode="after")
     def times_fit_together(self) -> Self:
         if not self.request_body_timeout < self.request_timeout < self.graceful_shutdown_seconds:
-            raise ValueError(
-                "REQUEST_BODY_TIMEOUT < REQUEST_TIMEOUT < GRACEFUL_SHUTDOWN_SECONDS must hold, "
-                "so that a stop cuts nothing that would have been answered"
+            raise self.broken_rule(
+                "REQUEST_BODY_TIMEOUT < REQUEST_TIMEOUT < GRACEFUL_SHUTDOWN_SECONDS",
+                "so that a stop cuts nothing that would have been answered",
             )
         if self.place_timeout >= self.request_timeout:
-            raise ValueError("PLACE_TIMEOUT < REQUEST_TIMEOUT must hold, so that a request is told it has no place")
+            raise self.broken_rule("PLACE_TIMEOUT < REQUEST_TIMEOUT", "so that a request is told it has no place")
         return self
 
 
@@ -253,19 +258,19 @@ class DatabaseSettings(EnvironmentSettings):
     @model_validator(mode="after")
     def timeouts_fit_together(self) -> Self:
         if not self.database_lock_timeout <= self.database_statement_timeout < self.database_command_timeout:
-            raise ValueError(
-                "DATABASE_LOCK_TIMEOUT <= DATABASE_STATEMENT_TIMEOUT < DATABASE_COMMAND_TIMEOUT must hold, "
-                "so that the server gives up before the client does"
+            raise self.broken_rule(
+                "DATABASE_LOCK_TIMEOUT <= DATABASE_STATEMENT_TIMEOUT < DATABASE_COMMAND_TIMEOUT",
+                "so that the server gives up before the client does",
             )
         longest = total(self.database_pool_timeout, self.database_connect_timeout, self.database_command_timeout)
         if longest >= total(self.request_timeout):
-            raise ValueError(
-                "DATABASE_POOL_TIMEOUT + DATABASE_CONNECT_TIMEOUT + DATABASE_COMMAND_TIMEOUT < REQUEST_TIMEOUT must "
-                "hold, so that a request is told what it has waited for"
+            raise self.broken_rule(
+                "DATABASE_POOL_TIMEOUT + DATABASE_CONNECT_TIMEOUT + DATABASE_COMMAND_TIMEOUT < REQUEST_TIMEOUT",
+                "so that a request is told what it has waited for",
             )
         if self.response_write_timeout >= self.database_stream_idle_timeout:
-            raise ValueError(
-                "RESPONSE_WRITE_TIMEOUT < DATABASE_STREAM_IDLE_TIMEOUT must hold, "
-                "so that a reader is given up before the transaction that waits for it"
+            raise self.broken_rule(
+                "RESPONSE_WRITE_TIMEOUT < DATABASE_STREAM_IDLE_TIMEOUT",
+                "so that a reader is given up before the transaction that waits for it",
             )
         return self

@@ -124,7 +124,7 @@ class InternalError(AppError):
 
 
 class DatabaseUnavailable(AppError):
-    status, code, title, retry_after = 503, "database-unavailable", "The database cannot be reached", 1
+    status, code, title, retry_after = 503, "database-unavailable", "The database is not available", 1
 
 
 class DatabaseBusy(DatabaseUnavailable):

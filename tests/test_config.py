@@ -95,8 +95,10 @@ def test_times_that_do_not_fit_together_stop_the_start(
 ) -> None:
     for name, value in {"DATABASE_URL": GOOD_URL, **environment}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(SystemExit, match=re.escape(relation)):
+    with pytest.raises(SystemExit, match=rf"^configuration: [A-Z_<=+ ]*{re.escape(relation)}") as stopped:
         create_app()
+    for name, value in environment.items():
+        assert f"{name} is {value}" in str(stopped.value)
 
 
 def test_times_that_just_fit_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:

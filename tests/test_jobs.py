@@ -72,6 +72,15 @@ def test_a_database_that_is_away_is_told_in_one_line(job: str, command: tuple[st
     assert SECRET not in lines[0]
 
 
+async def test_a_revision_of_another_release_is_told_in_one_line(
+    database_settings: DatabaseSettings, connection: asyncpg.Connection
+) -> None:
+    await connection.execute("UPDATE alembic_version SET version_num = 'of_tomorrow'")
+    status, lines = await asyncio.to_thread(run, MIGRATE, database_settings.database_url.get_secret_value())
+    assert (status, len(lines)) == (1, 1), lines
+    assert lines[0].startswith("migrations: the database is at revision of_tomorrow, which this release does not know")
+
+
 async def told_of(url: str, *statements: str) -> str:
     """The line in which a job ends that connects and runs these."""
 

@@ -73,20 +73,21 @@ class AISettings(EnvironmentSettings):
     @model_validator(mode="after")
     def places_fit_together(self) -> Self:
         if self.ai_max_in_flight > self.max_in_flight:
-            raise ValueError("AI_MAX_IN_FLIGHT <= MAX_IN_FLIGHT must hold, since no more requests are let in")
+            raise self.broken_rule("AI_MAX_IN_FLIGHT <= MAX_IN_FLIGHT", "since no more requests are let in")
         return self
 
     @model_validator(mode="after")
     def times_fit_together(self) -> Self:
         if total(self.ai_connect_timeout, self.ai_read_timeout) > total(self.ai_deadline):
-            raise ValueError(
-                "AI_CONNECT_TIMEOUT + AI_READ_TIMEOUT <= AI_DEADLINE must hold, so that one attempt fits the deadline"
+            raise self.broken_rule(
+                "AI_CONNECT_TIMEOUT + AI_READ_TIMEOUT <= AI_DEADLINE",
+                "so that one attempt fits the deadline",
             )
         if self.ai_deadline > self.ai_stream_deadline:
-            raise ValueError("AI_DEADLINE <= AI_STREAM_DEADLINE must hold, so that a stream can begin before it ends")
+            raise self.broken_rule("AI_DEADLINE <= AI_STREAM_DEADLINE", "so that a stream can begin before it ends")
         if total(self.ai_place_timeout, self.ai_deadline) >= total(self.request_timeout):
-            raise ValueError(
-                "AI_PLACE_TIMEOUT + AI_DEADLINE < REQUEST_TIMEOUT must hold, "
-                "so that a caller is told what has taken so long"
+            raise self.broken_rule(
+                "AI_PLACE_TIMEOUT + AI_DEADLINE < REQUEST_TIMEOUT",
+                "so that a caller is told what has taken so long",
             )
         return self

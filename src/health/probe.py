@@ -18,6 +18,8 @@ from src.health.exceptions import CheckFailed
 
 _REFUSED_PARAMETER = "unsupported startup parameter"
 _ADVICE = "The operator has to set DATABASE_POOLER=transaction."
+_LACKS_SOMETHING = "A table, a column or a right is missing. The operator has to restore it, or to grant the right."
+_SYNTAX_OR_ACCESS = "42"  # a class of SQLSTATE
 _ONLY_READS = "It only reads: it is a standby, or default_transaction_read_only is on."
 _LOSES_STATEMENTS = f"A pooler loses prepared statements between two transactions. {_ADVICE}"
 _REFUSES_LIMITS = f"A pooler refuses the limits that the service sets when it connects. {_ADVICE}"
@@ -86,8 +88,13 @@ async def _ask(connection: AsyncConnection) -> tuple[Probe, bool]:
     latency_ms = round((time.perf_counter() - started) * 1000, 2)
     is_pooled = (await driver_connection(connection)).get_server_pid() != backend
     revision = await current_revision(connection)
-    if revision is not None and not await audit_service.accepts_writes(connection):
-        return Probe(DatabaseState.READ_ONLY, _ONLY_READS, latency_ms, revision), is_pooled
+    try:
+        if revision is not None and not await audit_service.accepts_writes(connection):
+            return Probe(DatabaseState.READ_ONLY, _ONLY_READS, latency_ms, revision), is_pooled
+    except DBAPIError as error:
+        if not (getattr(error.driver_exception, "sqlstate", None) or "").startswith(_SYNTAX_OR_ACCESS):
+            raise
+        return Probe(DatabaseState.MISCONFIGURED, _LACKS_SOMETHING, latency_ms, revision), is_pooled
     return Probe(DatabaseState.OK, None, latency_ms, revision), is_pooled
 
 

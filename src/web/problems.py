@@ -38,7 +38,9 @@ _BY_SQLSTATE: Mapping[str, type[AppError]] = {
     "23503": exceptions.Conflict,  # foreign_key_violation
     "23505": exceptions.Conflict,  # unique_violation
 }
+# A table, a column or a right is missing: our statements are right where the migrations have run.
 _SYNTAX_OR_ACCESS = "42"
+_NOT_AS_EXPECTED = "The database lacks a table, a column or a right that the service needs. The operator has to look."
 _OF_CONNECTING = ("08", "28", "3D", "53", "57P")
 # Its client error is what a connection raises that the server has just ended, and that is not closed yet.
 _OF_DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -190,7 +192,9 @@ def _without_input(item: Mapping[str, Any]) -> dict[str, Any]:
 def _from_http(error: HTTPException, scope: Scope) -> AppError:
     match error.status_code:
         case HTTPStatus.NOT_FOUND:
-            return exceptions.NotFound("There is nothing at this path; GET / lists what there is.")
+            # Below a mount, `root_path` holds the path of the mount too.
+            index = f"{scope.get('app_root_path', scope.get('root_path', ''))}/"
+            return exceptions.NotFound(f"There is nothing at this path; GET {index} lists what there is.")
         case HTTPStatus.METHOD_NOT_ALLOWED:
             return exceptions.MethodNotAllowed(f"Allowed here: {_allowed_methods(scope)}.")
         case _:
@@ -221,6 +225,8 @@ def _from_database(error: BaseException | None) -> AppError:
     if not sqlstate:
         # It is asyncpg that refuses: the connection is closed, or closing.
         return exceptions.DatabaseUnavailable("The connection was lost. Try again shortly.")
+    if sqlstate.startswith(_SYNTAX_OR_ACCESS):
+        return exceptions.DatabaseUnavailable(_NOT_AS_EXPECTED)
     kind = _BY_SQLSTATE.get(sqlstate) or _BY_SQLSTATE.get(sqlstate[:2]) or exceptions.DatabaseUnavailable
     return kind(f"{kind.title}. Try again shortly." if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR else kind.title)
 

@@ -112,7 +112,7 @@ def _listen(settings: AppSettings) -> list[socket]:
         # A name that nobody knows has no errno of the system, and one that cannot be encoded none at all.
         number = getattr(error, "errno", None) or 0
         reason = os.strerror(number) if number > 0 else "there is no such host"
-        logger.error("cannot listen at HOST and PORT: %s", reason)
+        logger.error("cannot listen at %s, port %s (HOST, PORT): %s", settings.host, settings.port, reason)
         sys.exit(STARTUP_FAILURE)
     host = f"[{settings.host}]" if family is AF_INET6 else settings.host
     logger.info("listening on http://%s:%s", host, listening.getsockname()[1])

@@ -103,6 +103,19 @@ async def test_a_read_only_database_serves_reads_and_is_not_ready(
     assert (await client.get(f"{AUDITS}/{record['id']}")).json() == record
 
 
+async def test_a_missing_table_is_not_ready_and_is_no_lost_connection(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    await connection.execute("ALTER TABLE audit RENAME TO elsewhere")
+    response = await client.get("/health/ready")
+    check = response.json()["checks"]["database"]
+    assert (response.status_code, check["status"]) == (503, "misconfigured")
+    assert check["detail"].startswith("A table, a column or a right is missing.")
+    response = await client.get(AUDITS)
+    assert (response.status_code, response.json()["code"]) == (503, "database-unavailable")
+    assert response.json()["detail"].startswith("The database lacks a table, a column or a right")
+
+
 async def test_a_locked_table_is_no_reason_not_to_be_ready(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:

@@ -155,3 +155,12 @@ def test_what_can_be_a_root_path(value: str) -> None:
 def test_what_can_be_no_root_path(value: str) -> None:
     with pytest.raises(ValueError, match="must look like /audit"):
         AppSettings(root_path=value)
+
+
+async def test_a_path_with_nothing_names_the_index_as_its_client_can_ask_for_it(
+    database_settings: DatabaseSettings,
+) -> None:
+    async with under("/audit", database_settings) as client:
+        for path in ("/audit/nothing", "/audit/docs/assets/nothing"):
+            answer = await client.get(path)
+            assert (answer.status_code, "GET /audit/ lists" in answer.json()["detail"]) == (404, True), answer.text

@@ -179,10 +179,13 @@ async def test_what_cannot_be_finished_is_cut_at_the_end_of_a_stop(
 
 async def test_a_port_in_use_ends_the_start_with_failure() -> None:
     async with run_server(UNREACHABLE) as server:
-        process = await start_server_process(UNREACHABLE, PORT=server.url.rpartition(":")[2])
+        port = server.url.rpartition(":")[2]
+        process = await start_server_process(UNREACHABLE, PORT=port)
         output, _ = await process.communicate()
         assert process.returncode not in (0, None)
-        assert json.loads(output)["message"].startswith("cannot listen at HOST and PORT: Address already in")
+        assert json.loads(output)["message"].startswith(
+            f"cannot listen at 127.0.0.1, port {port} (HOST, PORT): Address already in"
+        )
 
 
 async def test_x_forwarded_for_is_believed_from_a_configured_proxy() -> None:

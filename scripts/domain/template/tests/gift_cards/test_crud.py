@@ -88,7 +88,7 @@ async def test_what_is_not_valid_is_422_and_names_the_field(client: httpx2.Async
         replaced = await client.put(url, json=gift_card_body(**changes))
         patched = await client.patch(url, json=changes)
         for response in (created, replaced, patched):
-            assert (response.status_code, response.json()["code"]) == (422, "validation-error")
+            assert response.status_code == 422, f"{response.request.method} of {changes}: {response.text}"
             assert [error["loc"] for error in response.json()["errors"]] == [["body", *changes]]
 
 
