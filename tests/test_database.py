@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
 
 from scripts.postgres import Cluster
-from src.config import DatabaseSettings
+from src.config import DatabaseSettings, Pooler
 from src.database import AutocommitConnection, create_engine, transaction
 from src.statement import Statement
 from tests.application import run_application
@@ -155,6 +155,26 @@ async def test_a_single_statement_is_committed_and_its_rows_are_there_when_its_c
     assert [row["number"] for row in given.mappings()] == [1, 2]
     assert await single.scalar(text("SELECT max(number) FROM thing")) == 2
     assert await connection.fetchval("SELECT count(*) FROM thing") == 2
+
+
+@pytest.mark.parametrize("pooler", Pooler)
+async def test_nobody_gets_a_connection_whose_statement_was_given_up(
+    small_pool: DatabaseSettings, connection: asyncpg.Connection, pooler: Pooler
+) -> None:
+    engine = create_engine(small_pool.model_copy(update={"database_pooler": pooler}))
+    await connection.execute("CREATE TABLE thing (number integer)")
+    single, insert = AutocommitConnection(engine), Statement(text("INSERT INTO thing VALUES (1) RETURNING number"))
+    async with connection.transaction():
+        await connection.execute("LOCK TABLE thing")
+        given_up = asyncio.create_task(single.fetch(insert))
+        await wait_until_blocked(connection)
+        given_up.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await given_up
+        assert await single.scalar(text("SELECT 1")) == 1
+    assert await single.fetch_column(insert) == [1]
+    assert await connection.fetchval("SELECT count(*) FROM thing") == 1
+    await engine.dispose()
 
 
 async def test_both_ways_to_run_a_statement_raise_the_same_errors(engine: AsyncEngine) -> None:

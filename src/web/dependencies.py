@@ -37,12 +37,11 @@ With `scope="function"` the commit comes before the response: one that fails is 
 async def stream_connection(request: Request) -> AsyncIterator[AsyncConnection]:
     engine: AsyncEngine = request.state.stream_engine
     async with engine.connect() as connection:
-        await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         yield connection
 
 
 StreamDep = Annotated[AsyncConnection, Depends(stream_connection)]
-"""A connection for a server-side cursor: one read-only snapshot, held until the response has been sent.
+"""A connection for one server-side cursor, which reads a snapshot; held until the response has been sent.
 
 These connections are few and apart, so that readers who take their time cannot starve the others.
 """

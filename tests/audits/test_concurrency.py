@@ -2,6 +2,7 @@
 
 import asyncio
 
+import asyncpg
 import httpx2
 import pytest
 
@@ -18,6 +19,16 @@ async def test_two_patches_to_different_fields_at_once_both_survive(client: http
         assert [answer.status_code for answer in answers] == [200, 200]
         stored = (await client.get(url)).json()
         assert (stored["status"], stored["details"], stored["version"]) == ("failure", {"a": 1}, 3)
+
+
+async def test_a_clock_that_is_behind_the_last_change_dates_no_change_before_it(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    url = f"{AUDITS}/{(await create_audit(client))['id']}"
+    await connection.execute("UPDATE audit SET updated_at = '2100-01-01Z'")
+    patched = await client.patch(url, json={"status": "failure"})
+    assert patched.json()["updated_at"] == "2100-01-01T00:00:00Z"
+    assert (await client.delete(url)).json()["deleted_at"] == "2100-01-01T00:00:00Z"
 
 
 async def test_a_later_version_never_has_an_earlier_updated_at(client: httpx2.AsyncClient) -> None:
