@@ -9,15 +9,16 @@ import os
 import signal
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from scripts.postgres import Cluster, postgres
 from src.config import PROJECT_ROOT
-from tests.benchmarks import lists, measures, report
+from tests.benchmarks import cost, lists, measures, programs, report
 from tests.benchmarks.databases import fresh_copy, seeded
 from tests.benchmarks.load import GENERATOR
 from tests.benchmarks.report import Figure
-from tests.benchmarks.servers import serve
+from tests.benchmarks.servers import Server, serve
 
 FOLDER = PROJECT_ROOT / ".benchmarks"
 FEW, MANY = 10_000, 100_000
@@ -57,21 +58,31 @@ def _rows() -> int:
 def _at_ten_thousand(cluster: Cluster, log: Path) -> list[Figure]:
     url = asyncio.run(fresh_copy(cluster, FEW, "measured"))
     figures = measures.start(url, log)
-    with serve(measures.SERVICE, url, log) as service, serve(measures.BASELINE, url, log) as baseline:
+    with serve(programs.SERVICE, url, log) as service, serve(programs.BASELINE, url, log) as baseline:
         measures.check_same_answers(service, baseline)
         figures += measures.parts(service, baseline, url, log)
-        with serve(measures.BASELINE, url, log, POOL_RESET="yes") as resetting:
-            figures += measures.cost(service, baseline, resetting)
+        figures += _cost(service, baseline, url, log)
         figures += measures.latency(service, baseline)
         figures += measures.batch(service, url)
         figures.append(measures.peak_memory(service))
     crowded = asyncio.run(fresh_copy(cluster, FEW, "crowded"))
-    with serve(measures.SERVICE, crowded, log) as service:
+    with serve(programs.SERVICE, crowded, log) as service:
         figures += measures.crowd(service)
     figures += measures.workers(url, log)
     many = asyncio.run(seeded(cluster, MANY))
-    with serve(measures.SERVICE, many, log) as service, serve(measures.BASELINE, many, log) as baseline:
+    with serve(programs.SERVICE, many, log) as service, serve(programs.BASELINE, many, log) as baseline:
         return figures + measures.export(service, baseline, MANY)
+
+
+def _cost(service: Server, baseline: Server, url: str, log: Path) -> list[Figure]:
+    others = {"earlier": programs.earlier(FOLDER / "earlier"), "fastify": programs.fastify()}
+    with ExitStack() as stack:
+        servers = {"service": service, "baseline": baseline}
+        servers["resetting"] = stack.enter_context(serve(programs.BASELINE, url, log, POOL_RESET="yes"))
+        for name, program in others.items():
+            if program:
+                servers[name] = stack.enter_context(serve(program, url, log))
+        return cost.measure(servers)
 
 
 def _at_many(cluster: Cluster, log: Path, rows: int) -> list[Figure]:

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from src.audits import listing
 from src.audits.schemas import Audit, AuditQuery
 from tests.benchmarks.databases import BETWEEN_RECORDS
-from tests.benchmarks.measures import SERVICE
+from tests.benchmarks.programs import SERVICE
 from tests.benchmarks.report import Figure
 from tests.benchmarks.servers import AUDITS, Server, fetch, serve
 

@@ -29,7 +29,10 @@ _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Load:
-    """`paths` in turn, each with `body` where there is one. With a `rate` (requests a second) the loop is open."""
+    """`paths` in turn, each with `body` where there is one. With a `rate` (requests a second) the loop is open.
+
+    The method is POST where there is a body, unless `method` says another.
+    """
 
     port: int
     paths: Sequence[str]
@@ -37,6 +40,16 @@ class Load:
     seconds: float
     body: str | None = None
     rate: int | None = None
+    method: str | None = None
+    if_match: str | None = None
+
+    @property
+    def verb(self) -> str:
+        return self.method or ("POST" if self.body else "GET")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Content-Type": "application/json"} | ({"If-Match": self.if_match} if self.if_match else {})
 
 
 @dataclass(frozen=True)
@@ -65,7 +78,7 @@ def run(load: Load) -> Result:
 
 _SCRIPT = """
 local paths, number = {%s}, 0
-local headers = {["Content-Type"] = "application/json"}
+local headers = {%s}
 request = function()
   number = number %% #paths + 1
   return wrk.format("%s", paths[number], headers, %s)
@@ -81,7 +94,8 @@ end
 
 def _run_wrk(load: Load) -> Result:
     paths = ", ".join(map(json.dumps, load.paths))
-    script = _SCRIPT % (paths, "POST" if load.body else "GET", f"[==[{load.body}]==]" if load.body else "nil")
+    headers = ", ".join(f"[{json.dumps(name)}] = [==[{value}]==]" for name, value in load.headers.items())
+    script = _SCRIPT % (paths, headers, load.verb, f"[==[{load.body}]==]" if load.body else "nil")
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
         file.write(script)
         file.flush()
@@ -123,9 +137,9 @@ class _Generator:
 
     def _endless_requests(self) -> Iterator[bytes]:
         body = (self.load.body or "").encode()
-        head = "{} {} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n"
-        method = "POST" if body else "GET"
-        return cycle([head.format(method, path, len(body)).encode() + body for path in self.load.paths])
+        lines = [f"{name}: {value}" for name, value in self.load.headers.items()]
+        rest = "\r\n".join(["", "Host: 127.0.0.1", f"Content-Length: {len(body)}", *lines, "", ""])
+        return cycle([f"{self.load.verb} {path} HTTP/1.1{rest}".encode() + body for path in self.load.paths])
 
     async def run(self) -> Result:
         loop = asyncio.get_running_loop()

@@ -8,9 +8,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from src.config import API_PREFIX, PROJECT_ROOT
 
@@ -19,6 +21,7 @@ logger = logging.getLogger(__name__)
 AUDITS = f"{API_PREFIX}/audits"
 _START_SECONDS = _STOP_SECONDS = 30
 _TICKS = os.sysconf("SC_CLK_TCK")
+_NANOSECONDS = 1e9
 
 
 def driver_url(url: str) -> str:
@@ -43,7 +46,7 @@ class Server:
         return workers or [pid]
 
     def cpu_seconds(self) -> float:
-        """User and system time of all threads so far, in steps of 10 ms."""
+        """User and system time of all threads so far, as the scheduler has counted it."""
         return sum(self.cpu_seconds_each())
 
     def cpu_seconds_each(self) -> list[float]:
@@ -56,8 +59,8 @@ class Server:
 
 
 def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(thread.read_text().split()[0]) for thread in threads) / _NANOSECONDS
 
 
 def busy_seconds() -> float:
@@ -72,9 +75,21 @@ def _status_kb(pid: int, name: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
+@dataclass(frozen=True)
+class Program:
+    """What is started, and in which folder."""
+
+    command: Sequence[str]
+    folder: Path = PROJECT_ROOT
+
+    @classmethod
+    def of_module(cls, module: str, folder: Path = PROJECT_ROOT) -> Self:
+        return cls((sys.executable, "-m", module), folder)
+
+
 @contextmanager
-def serve(module: str, database_url: str, log: Path, *, workers: int = 1, **variables: str) -> Iterator[Server]:
-    """`python -m module` in its production form, with its log in a file."""
+def serve(program: Program, database_url: str, log: Path, *, workers: int = 1, **variables: str) -> Iterator[Server]:
+    """The program in its production form, with its log in a file."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
     # Nothing of the caller's: what is measured is what is deployed.
@@ -89,9 +104,7 @@ def serve(module: str, database_url: str, log: Path, *, workers: int = 1, **vari
     }
     started = time.perf_counter()
     with log.open("ab") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", module], cwd=PROJECT_ROOT, env=environment, stdout=file, stderr=file
-        )
+        process = subprocess.Popen(program.command, cwd=program.folder, env=environment, stdout=file, stderr=file)
     try:
         _wait_for_answer(port, process, log)
         yield Server(port, process, time.perf_counter() - started)
@@ -100,7 +113,7 @@ def serve(module: str, database_url: str, log: Path, *, workers: int = 1, **vari
         try:
             process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            logger.error("%s does not end, and is killed", module)
+            logger.error("%s does not end, and is killed", " ".join(program.command))
             process.kill()
             process.wait()
 
