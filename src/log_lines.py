@@ -4,6 +4,7 @@ import json
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from math import isfinite
 from typing import Any
 
 import orjson
@@ -46,7 +47,19 @@ def to_ascii_json(record: Any, **options: Any) -> str:
         if line.isascii():
             return line.decode()
         record = orjson.loads(line)
-    return json.dumps(record, separators=(",", ":"), **options)
+    return json.dumps(_with_json_numbers(record), separators=(",", ":"), **options)
+
+
+def _with_json_numbers(value: Any) -> Any:
+    """JSON has no word for NaN and infinities: they are null, as orjson writes them."""
+    match value:
+        case float() if not isfinite(value):
+            return None
+        case dict():
+            return {name: _with_json_numbers(member) for name, member in value.items()}
+        case list() | tuple():
+            return [_with_json_numbers(item) for item in value]
+    return value
 
 
 def _fit(values: Mapping[str, str], texts: Mapping[str, str], room: int) -> str | None:

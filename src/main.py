@@ -34,6 +34,7 @@ from src.web.middleware import (
     PermissiveCORSMiddleware,
     RequestContextMiddleware,
 )
+from src.web.root_path import without
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +149,7 @@ def _middleware(settings: AppSettings) -> list[Middleware]:
 
 def is_health(root_path: str, scope: Scope) -> bool:
     """Probes ask every few seconds: they would fill the traces, and tell nothing."""
-    path: str = scope["path"].removeprefix(root_path)
+    path = without(scope["path"], root_path)
     return path == health_router.prefix or path.startswith(f"{health_router.prefix}/")
 
 

@@ -13,10 +13,15 @@ import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import Protocol
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from opentelemetry import metrics, trace
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.trace import TracerProvider
 
 logger = logging.getLogger(__name__)
 
@@ -38,11 +43,18 @@ def start() -> Sequence[Provider]:
     if not _is_true("FASTAPI_OTEL_AUTO_CONFIGURE") or _is_true("OTEL_SDK_DISABLED"):
         return ()
     try:
-        makers = [make for signal, make in (("TRACES", _traces), ("METRICS", _metrics)) if _leaves(signal)]
-        return [make() for make in makers]
+        with ExitStack() as undone:
+            traces = _traces(undone) if _leaves("TRACES") else None
+            measures = _metrics(undone) if _leaves("METRICS") else None
+            undone.pop_all()
     except (ImportError, ValueError) as error:
-        logger.warning("traces and metrics do not leave: %s", error)
+        logger.warning("traces and metrics do not leave: %s", " ".join(str(error).split()))
         return ()
+    if traces:
+        trace.set_tracer_provider(traces)
+    if measures:
+        metrics.set_meter_provider(measures)
+    return [provider for provider in (traces, measures) if provider]
 
 
 async def stop(providers: Sequence[Provider], seconds: float) -> None:
@@ -90,24 +102,25 @@ async def _shut_down(provider: Provider) -> None:
     await asyncio.wrap_future(ended)
 
 
-def _traces() -> Provider:
+def _traces(undone: ExitStack) -> "TracerProvider":
+    """`undone` gives the provider up if the other one cannot be made."""
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    trace.set_tracer_provider(provider)
+    undone.callback(provider.shutdown)
     return provider
 
 
-def _metrics() -> Provider:
+def _metrics(undone: ExitStack) -> "MeterProvider":
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
     provider = MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter())], shutdown_on_exit=False)
-    metrics.set_meter_provider(provider)
+    undone.callback(provider.shutdown)
     return provider
 
 
@@ -123,7 +136,8 @@ def _leaves(signal: str) -> bool:
     if (protocol or _PROTOCOL) != _PROTOCOL:
         raise ValueError(f"OTEL_EXPORTER_OTLP_PROTOCOL must be {_PROTOCOL}")
     url = urlsplit(endpoint)
-    if url.scheme not in ("http", "https") or not url.hostname:
+    # A port that cannot be raises ValueError.
+    if url.scheme not in ("http", "https") or not url.hostname or url.port == 0:
         raise ValueError(f"the endpoint of {signal.lower()} must be a URL of http or https")
     return True
 

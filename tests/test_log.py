@@ -62,6 +62,8 @@ def test_whatever_is_logged_is_one_line_of_ascii_that_reads_back(value: Any) -> 
         (ValueError, "ValueError"),
         (float("nan"), None),
         ([float("inf"), "ü"], [None, "ü"]),
+        ({"a": float("nan"), "b": "/\ud800"}, {"a": None, "b": "/\ud800"}),
+        ([2**64, (float("-inf"),)], [2**64, [None]]),
     ],
 )
 def test_what_json_does_not_know_is_written_as_what_it_does(value: Any, written: Any) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from opentelemetry import trace
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
@@ -134,6 +135,9 @@ async def test_the_caller_decides_whether_a_request_is_traced_unless_the_ratio_a
         ("/health/ready", "", True),
         ("/audit/health/live", "/audit", True),
         ("/health/live", "/audit", True),
+        ("/health/ready", "/health", True),
+        ("/health/health/ready", "/health", True),
+        (f"/health{AUDITS}", "/health", False),
         ("/healthy", "", False),
         (f"{AUDITS}/health", "", False),
     ],
@@ -148,6 +152,8 @@ def test_health_is_not_traced_whatever_prefix_a_proxy_has_given_it(path: str, ro
         ("OTEL_TRACES_EXPORTER", "zipkin", "OTEL_TRACES_EXPORTER must be otlp or none"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf"),
         ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "nowhere", "the endpoint of metrics must be a URL of http or https"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:abc", "Port could not be cast to integer value as 'abc'"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "0", "interval value 0.0 is invalid and needs to be larger than zero."),
     ],
 )
 def test_what_the_image_cannot_do_is_one_line_and_the_service_serves(
@@ -155,8 +161,10 @@ def test_what_the_image_cannot_do_is_one_line_and_the_service_serves(
 ) -> None:
     for name, each in {**ON, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", variable: value}.items():
         monkeypatch.setenv(name, each)
+    before = trace.get_tracer_provider()
     assert not telemetry.start()
     assert caplog.messages == [f"traces and metrics do not leave: {message}"]
+    assert trace.get_tracer_provider() is before
 
 
 @pytest.mark.parametrize(

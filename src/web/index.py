@@ -7,6 +7,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
 from src import __version__
 from src.config import AppSettings
@@ -73,9 +74,16 @@ def _endpoints(openapi: dict[str, Any], root_path: str) -> list[Endpoint]:
 
 
 class _Assets(StaticFiles):
+    """They are sent whole: Starlette answers a range that cannot be with plain text."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [header for header in scope["headers"] if header[0] != b"range"]
+        await super().__call__({**scope, "headers": headers}, receive, send)
+
     def file_response(self, *arguments: Any, **options: Any) -> Response:
         response = super().file_response(*arguments, **options)
         response.headers["Cache-Control"] = _ASSET_CACHING
+        response.headers["Accept-Ranges"] = "none"
         return response
 
 

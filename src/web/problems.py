@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 import asyncpg
 from fastapi import FastAPI, Request
@@ -27,6 +28,7 @@ MEDIA_TYPE = "application/problem+json"
 _METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 _MOST_ERRORS = 20  # of one item
+_IN_PATHS = "/:@!$&'()*+,;=~"  # what a path may have as it is (RFC 3986, 3.3), besides what `quote` leaves alone
 
 # SQLSTATE (PostgreSQL documentation, appendix A): the whole code first, then its class; any other is
 # DatabaseUnavailable.
@@ -278,4 +280,4 @@ def respond(answer: AppError, path: str, request_id: str | None) -> Response:
 
 
 def _document(answer: AppError, path: str, request_id: str | None) -> bytes:
-    return to_json(_members(answer, answer.detail, path, request_id) | answer.extensions)
+    return to_json(_members(answer, answer.detail, quote(path, _IN_PATHS), request_id) | answer.extensions)

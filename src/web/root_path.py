@@ -21,6 +21,11 @@ def complete(scope: Scope, root_path: str) -> None:
         scope["path"] = root_path + path
 
 
+def without(path: str, root_path: str) -> str:
+    """The path as the service calls it, whether `root_path` stands before it or not."""
+    return path.removeprefix(root_path) if _has_root_path(path, root_path) else path
+
+
 def _has_root_path(path: str, root_path: str) -> bool:
     """Under `/api`, `/api/v1/audits` is a path without it, since what would be left is none of the service's."""
     if not path.startswith(f"{root_path}/"):

@@ -58,6 +58,19 @@ def assert_problem(response: httpx2.Response, status: int, code: str) -> dict[st
     return problem
 
 
+async def test_the_instance_is_a_uri_reference(client: httpx2.AsyncClient) -> None:
+    for path in ("/caf%C3%A9%20%22", "/a:b@c/(d);e=1&f,g+h!$'*~i", "/%2525"):
+        assert (await client.get(path)).json()["instance"] == path
+
+
+async def test_documentation_is_sent_whole_whatever_range_is_asked_for(client: httpx2.AsyncClient) -> None:
+    whole = await client.get("/docs/assets/favicon.png")
+    assert (whole.status_code, whole.headers["Accept-Ranges"]) == (200, "none")
+    for asked in ("bytes=0-1", "bytes=9999999-", "bytes=junk"):
+        answer = await client.get("/docs/assets/favicon.png", headers={"Range": asked})
+        assert (answer.status_code, answer.content) == (200, whole.content)
+
+
 async def test_an_unknown_path_is_404(client: httpx2.AsyncClient) -> None:
     assert_problem(await client.get("/no/such/path", headers=ORIGIN), 404, "not-found")
     assert_problem(await client.get(f"{AUDITS}/", headers=ORIGIN), 404, "not-found")
