@@ -1,7 +1,7 @@
 """The shared asynchronous engine, the connections that services take, and how tables name their constraints."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -18,15 +18,14 @@ from sqlalchemy import (
     event,
     make_url,
 )
-from sqlalchemy.exc import DBAPIError, DisconnectionError, EmulatedDBAPIException, IntegrityError, MissingGreenlet
+from sqlalchemy.exc import DBAPIError, DisconnectionError, IntegrityError, MissingGreenlet
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection, QueuePool
-from sqlalchemy.util import greenlet_spawn
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection
 from sqlalchemy.util.concurrency import in_greenlet
 
 from src.config import DatabaseSettings, Pooler
+from src.connection_pool import ConnectionPool
 from src.driver import Connection, limiting_connection
-from src.pool import FairPool
 from src.statement import Statement
 
 # The keys are those that PostgreSQL gives to what it names itself, so that a migration can address every constraint.
@@ -41,15 +40,15 @@ metadata = MetaData(
 )
 
 
-def create_engine(settings: DatabaseSettings) -> AsyncEngine:
-    """The engine that requests share. Every wait is bounded.
+def create_pool(settings: DatabaseSettings) -> ConnectionPool:
+    """The connections that requests share. Every wait is bounded.
 
     Nothing is connected yet: a database that is away shows when a connection is asked for.
     """
-    return _create_pooled_engine(settings, settings.database_pool_size, settings.database_max_overflow)
+    return _create_pool(settings, settings.database_pool_size, settings.database_max_overflow)
 
 
-def create_stream_engine(settings: DatabaseSettings) -> AsyncEngine:
+def create_stream_pool(settings: DatabaseSettings) -> ConnectionPool:
     """A few connections for long reads: the limits hold for each piece, and the reader has longer to take one.
 
     Each read is a transaction, which can set its limits behind any pooler.
@@ -59,7 +58,7 @@ def create_stream_engine(settings: DatabaseSettings) -> AsyncEngine:
         "database_pooler": Pooler.TRANSACTION,
     }
     patient = settings.model_copy(update=changes)
-    return _create_pooled_engine(patient, settings.database_stream_pool_size, 0)
+    return _create_pool(patient, settings.database_stream_pool_size, 0)
 
 
 def create_job_engine(settings: DatabaseSettings) -> AsyncEngine:
@@ -84,20 +83,19 @@ def create_probe_engine(settings: DatabaseSettings) -> AsyncEngine:
     return _create_engine(settings, poolclass=NullPool)
 
 
-def _create_pooled_engine(settings: DatabaseSettings, size: int, overflow: int) -> AsyncEngine:
+def _create_pool(settings: DatabaseSettings, size: int, overflow: int) -> ConnectionPool:
     engine = _create_engine(
         settings,
-        poolclass=FairPool,
+        # `size` connections are kept. How many there may be is up to `ConnectionPool`: no limit, so no wait in here.
         pool_size=size,
-        max_overflow=overflow,
-        pool_timeout=settings.database_pool_timeout,
+        max_overflow=-1,
         # The connection used last is the warmest, and the others can be closed by a proxy that counts idle time.
         pool_use_lifo=True,
     )
     event.listen(engine.sync_engine, "checkout", refuse_closed_connection)
     event.listen(engine.sync_engine, "do_connect", connect_in_greenlets_only)
     event.listen(engine.sync_engine, "handle_error", hang_up_on_silence)
-    return engine
+    return ConnectionPool(engine, size + overflow, settings.database_pool_timeout)
 
 
 def _create_engine(settings: DatabaseSettings, **pool: Any) -> AsyncEngine:
@@ -200,9 +198,8 @@ class AutocommitConnection:
     So a slow client holds no connection, and no call of somebody else's service does.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        assert isinstance(engine.pool, QueuePool)
-        self._engine, self._pool = engine, engine.pool
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._pool = pool
 
     async def execute(
         self, statement: Executable, parameters: Mapping[str, Any] | None = None
@@ -211,7 +208,7 @@ class AutocommitConnection:
 
         Raises `sqlalchemy.exc.DBAPIError`.
         """
-        async with self._engine.begin() as connection:
+        async with self._pool.connect() as connection, connection.begin():
             result = await connection.execute(statement, parameters)
             return result.freeze()() if result.returns_rows else result
 
@@ -221,7 +218,7 @@ class AutocommitConnection:
 
     async def fetch(self, statement: Statement, **values: Any) -> list[asyncpg.Record]:
         """The fast path; see `src/statement.py`. Raises `sqlalchemy.exc.DBAPIError` too."""
-        borrowed = await self._borrow()
+        borrowed = await self._pool.acquire()
         try:
             connection = borrowed.driver_connection
             assert isinstance(connection, Connection)
@@ -233,25 +230,7 @@ class AutocommitConnection:
             borrowed.invalidate()
             raise
         finally:
-            await self._give_back(borrowed)
-
-    async def _borrow(self) -> PoolProxiedConnection:
-        try:
-            if self._pool.checkedin():
-                # No greenlet, which takes 10 us and is for waiting only.
-                with suppress(MissingGreenlet):
-                    return self._pool.connect()
-                # It was closed meanwhile, and to connect another is to wait.
-            return await self._engine.raw_connection()
-        except EmulatedDBAPIException as error:
-            raise error.driver_exception from None
-
-    async def _give_back(self, borrowed: PoolProxiedConnection) -> None:
-        if self._pool.overflow() > 0:
-            # It may be closed now, and that is to wait.
-            await greenlet_spawn(borrowed.close)
-        else:
-            borrowed.close()
+            await self._pool.release(borrowed)
 
     async def fetch_row(self, statement: Statement, **values: Any) -> asyncpg.Record:
         """The only row that there is."""
@@ -279,17 +258,16 @@ def _as_sqlalchemy(error: asyncpg.PostgresError, statement: Statement) -> DBAPIE
 class TransactionConnection:
     """Runs the statements of one transaction. It connects for the first: a refused request costs no connection."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._connection = AsyncConnection(engine)
-        self._has_begun = False
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._pool = pool
+        self._connection: AsyncConnection | None = None
 
     async def execute(
         self, statement: Executable, parameters: Mapping[str, Any] | None = None
     ) -> CursorResult[*tuple[Any, ...]]:
         """As `AsyncConnection.execute`. Raises `sqlalchemy.exc.DBAPIError`."""
-        if not self._has_begun:
-            await self._connection.start()
-            self._has_begun = True
+        if self._connection is None:
+            self._connection = await self._pool.open()
         return await self._connection.execute(statement, parameters)
 
     async def scalar(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Any:
@@ -297,19 +275,19 @@ class TransactionConnection:
         return (await self.execute(statement, parameters)).scalar()
 
     async def commit(self) -> None:
-        if self._has_begun:
+        if self._connection is not None:
             await self._connection.commit()
 
     async def close(self) -> None:
         """Rolls back what was not committed."""
-        if self._has_begun:
-            await self._connection.close()
+        if self._connection is not None:
+            await self._pool.close(self._connection)
 
 
 @asynccontextmanager
-async def transaction(engine: AsyncEngine) -> AsyncIterator[TransactionConnection]:
+async def transaction(pool: ConnectionPool) -> AsyncIterator[TransactionConnection]:
     """Returning commits, raising rolls back."""
-    connection = TransactionConnection(engine)
+    connection = TransactionConnection(pool)
     try:
         yield connection
         await connection.commit()

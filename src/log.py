@@ -53,8 +53,6 @@ def logging_config(level: str, max_line_bytes: int = LOG_MAX_LINE_BYTES) -> dict
             "alembic.runtime.plugins": {"level": "WARNING"},
             # Each attempt at a collector that is away; what is given up is an error.
             "opentelemetry.exporter": {"level": "ERROR"},
-            # SQLAlchemy tells of the end of each pool, under the pool's own name.
-            "src.pool": {"level": "WARNING"},
         },
         "root": {"level": level, "handlers": ["stdout"]},
     }

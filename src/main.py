@@ -20,7 +20,8 @@ from src.ai.router import router as ai_router
 from src.audits.router import batch_router as audit_batches_router
 from src.audits.router import router as audits_router
 from src.config import API_PREFIX, AppSettings
-from src.database import create_engine, create_probe_engine, create_stream_engine
+from src.connection_pool import ConnectionPool
+from src.database import create_pool, create_probe_engine, create_stream_pool
 from src.health.exceptions import CheckFailed
 from src.health.probe import DatabaseProbe
 from src.health.router import router as health_router
@@ -67,8 +68,8 @@ class State(TypedDict):
 
     settings: Settings
     revisions: Revisions
-    engine: AsyncEngine
-    stream_engine: AsyncEngine
+    pool: ConnectionPool
+    stream_pool: ConnectionPool
     database_probe: DatabaseProbe
     ai_client: AIClient
 
@@ -81,18 +82,18 @@ async def run(settings: Settings) -> AsyncIterator[State]:
     state = State(
         settings=settings,
         revisions=load_revisions(),
-        engine=create_engine(settings.database),
-        stream_engine=create_stream_engine(settings.database),
+        pool=create_pool(settings.database),
+        stream_pool=create_stream_pool(settings.database),
         database_probe=DatabaseProbe(probe_engine, settings.database),
         ai_client=AIClient(settings.ai),
     )
     logger.info("starting", extra={"version": __version__, "environment": settings.app.environment})
-    await _try_database(state["engine"], state["database_probe"])
+    await _try_database(state["pool"], state["database_probe"])
     _spare_the_garbage_collector()
     yield state
     await state["ai_client"].close()
     await asyncio.gather(
-        _dispose(state["engine"], state["stream_engine"], probe_engine),
+        _dispose(state["pool"], state["stream_pool"], probe_engine),
         telemetry.stop(providers, _DISPOSE_SECONDS),
     )
 
@@ -157,14 +158,14 @@ def _operation_id(route: APIRoute) -> str:
     return f"{route.tags[0]}-{route.name}" if route.tags else route.name
 
 
-async def _try_database(engine: AsyncEngine, probe: DatabaseProbe) -> None:
+async def _try_database(pool: ConnectionPool, probe: DatabaseProbe) -> None:
     """Say at start whether the database is there and can be used. The server starts, and serves when it can."""
     try:
         found = await probe.result()
         if found.detail:
             logger.error("database not usable: %s", found.detail)
             return
-        async with engine.connect():
+        async with pool.connect():
             logger.info("database reached")
     except Exception as error:
         reason = error.__cause__ if isinstance(error, CheckFailed) and error.__cause__ else error
@@ -179,7 +180,7 @@ def _spare_the_garbage_collector() -> None:
         gc.set_threshold(_GARBAGE_THRESHOLD)
 
 
-async def _dispose(*engines: AsyncEngine) -> None:
+async def _dispose(*engines: ConnectionPool | AsyncEngine) -> None:
     """Take leave of the database, but do not wait for one that hangs: each connection would take seconds."""
     with suppress(TimeoutError):
         async with asyncio.timeout(_DISPOSE_SECONDS):

@@ -10,12 +10,12 @@ import httpx2
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from scripts.postgres import Cluster
 from src.config import DatabaseSettings, Pooler
-from src.database import AutocommitConnection, create_engine, transaction
+from src.connection_pool import ConnectionPool
+from src.database import AutocommitConnection, create_pool, transaction
 from src.statement import Statement
 from tests.application import run_application
 from tests.audits.factories import AUDITS, audit_body, create_audit
@@ -138,22 +138,21 @@ async def test_a_frozen_database_is_503_in_time_and_recovers(
 
 
 @pytest.fixture
-async def engine(database_settings: DatabaseSettings) -> AsyncIterator[AsyncEngine]:
-    engine = create_engine(database_settings)
-    yield engine
-    await engine.dispose()
+async def pool(small_pool: DatabaseSettings) -> AsyncIterator[ConnectionPool]:
+    """With one connection."""
+    pool = create_pool(small_pool)
+    yield pool
+    await pool.dispose()
 
 
 async def test_a_single_statement_is_committed_and_its_rows_are_there_when_its_connection_is_back(
-    engine: AsyncEngine, connection: asyncpg.Connection
+    pool: ConnectionPool, connection: asyncpg.Connection
 ) -> None:
-    single = AutocommitConnection(engine)
+    single = AutocommitConnection(pool)
     await single.execute(text("CREATE TABLE thing (number integer PRIMARY KEY)"))
     given = await single.execute(text("INSERT INTO thing VALUES (1), (:number) RETURNING number"), {"number": 2})
-    assert isinstance(engine.pool, QueuePool)
-    assert engine.pool.checkedout() == 0
-    assert [row["number"] for row in given.mappings()] == [1, 2]
     assert await single.scalar(text("SELECT max(number) FROM thing")) == 2
+    assert [row["number"] for row in given.mappings()] == [1, 2]
     assert await connection.fetchval("SELECT count(*) FROM thing") == 2
 
 
@@ -161,9 +160,9 @@ async def test_a_single_statement_is_committed_and_its_rows_are_there_when_its_c
 async def test_nobody_gets_a_connection_whose_statement_was_given_up(
     small_pool: DatabaseSettings, connection: asyncpg.Connection, pooler: Pooler
 ) -> None:
-    engine = create_engine(small_pool.model_copy(update={"database_pooler": pooler}))
+    pool = create_pool(small_pool.model_copy(update={"database_pooler": pooler}))
     await connection.execute("CREATE TABLE thing (number integer)")
-    single, insert = AutocommitConnection(engine), Statement(text("INSERT INTO thing VALUES (1) RETURNING number"))
+    single, insert = AutocommitConnection(pool), Statement(text("INSERT INTO thing VALUES (1) RETURNING number"))
     async with connection.transaction():
         await connection.execute("LOCK TABLE thing")
         given_up = asyncio.create_task(single.fetch(insert))
@@ -174,11 +173,11 @@ async def test_nobody_gets_a_connection_whose_statement_was_given_up(
         assert await single.scalar(text("SELECT 1")) == 1
     assert await single.fetch_column(insert) == [1]
     assert await connection.fetchval("SELECT count(*) FROM thing") == 1
-    await engine.dispose()
+    await pool.dispose()
 
 
-async def test_both_ways_to_run_a_statement_raise_the_same_errors(engine: AsyncEngine) -> None:
-    single = AutocommitConnection(engine)
+async def test_both_ways_to_run_a_statement_raise_the_same_errors(pool: ConnectionPool) -> None:
+    single = AutocommitConnection(pool)
     await single.execute(text("CREATE TABLE thing (number integer CONSTRAINT positive CHECK (number > 0))"))
     for broken, kind, sqlstate, constraint in (
         ("INSERT INTO thing VALUES (0)", IntegrityError, "23514", "positive"),
@@ -192,22 +191,23 @@ async def test_both_ways_to_run_a_statement_raise_the_same_errors(engine: AsyncE
             assert (found.sqlstate, found.constraint_name) == (sqlstate, constraint)
 
 
-async def test_a_transaction_connects_for_its_first_statement(engine: AsyncEngine) -> None:
-    assert isinstance(engine.pool, QueuePool)
-    async with transaction(engine) as unused:
+async def test_a_transaction_connects_for_its_first_statement(pool: ConnectionPool) -> None:
+    another = AutocommitConnection(pool)
+    async with transaction(pool) as unused:
         assert unused
-        assert engine.pool.checkedout() == 0
-    async with transaction(engine) as used:
+        assert await another.scalar(text("SELECT 1")) == 1
+    async with transaction(pool) as used:
         assert await used.scalar(text("SELECT 1")) == 1
-        assert engine.pool.checkedout() == 1
-    assert engine.pool.checkedout() == 0
+        with pytest.raises(PoolTimeoutError):
+            await another.scalar(text("SELECT 1"))
+    assert await another.scalar(text("SELECT 1")) == 1
 
 
-async def test_returning_commits_and_raising_rolls_back(engine: AsyncEngine) -> None:
-    async with transaction(engine) as one:
+async def test_returning_commits_and_raising_rolls_back(pool: ConnectionPool) -> None:
+    async with transaction(pool) as one:
         await one.execute(text("CREATE TABLE thing (number integer)"))
     with suppress(ZeroDivisionError):
-        async with transaction(engine) as another:
+        async with transaction(pool) as another:
             await another.execute(text("INSERT INTO thing VALUES (1)"))
             raise ZeroDivisionError
-    assert await AutocommitConnection(engine).scalar(text("SELECT count(*) FROM thing")) == 0
+    assert await AutocommitConnection(pool).scalar(text("SELECT count(*) FROM thing")) == 0

@@ -10,14 +10,14 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from scripts.postgres import Cluster
 from src.config import DatabaseSettings, Pooler
+from src.connection_pool import ConnectionPool
 from src.database import (
     AutocommitConnection,
-    create_engine,
-    create_stream_engine,
+    create_pool,
+    create_stream_pool,
     driver_connection,
     transaction,
 )
@@ -39,24 +39,24 @@ IN_FORCE = Statement(
 
 
 @asynccontextmanager
-async def engine_of(settings: DatabaseSettings) -> AsyncIterator[AsyncEngine]:
-    engine = create_engine(settings.model_copy(update={"database_pool_size": 1}))
-    yield engine
-    await engine.dispose()
+async def pool_of(settings: DatabaseSettings) -> AsyncIterator[ConnectionPool]:
+    pool = create_pool(settings.model_copy(update={"database_pool_size": 1}))
+    yield pool
+    await pool.dispose()
 
 
-async def statements_of(engine: AsyncEngine) -> set[str]:
-    """The names of what the engine has prepared in both ways, on its only connection."""
-    await AutocommitConnection(engine).fetch(PREPARED)
-    async with transaction(engine) as connection:
+async def statements_of(pool: ConnectionPool) -> set[str]:
+    """The names of what the pool has prepared in both ways, on its only connection."""
+    await AutocommitConnection(pool).fetch(PREPARED)
+    async with transaction(pool) as connection:
         return set((await connection.execute(text("SELECT name FROM pg_prepared_statements"))).scalars())
 
 
 async def test_a_statement_has_a_name_that_no_other_connection_in_the_world_gives(
     database_settings: DatabaseSettings,
 ) -> None:
-    async with engine_of(database_settings) as one, engine_of(database_settings) as another:
-        names = [await statements_of(engine) for engine in (one, another)]
+    async with pool_of(database_settings) as one, pool_of(database_settings) as another:
+        names = [await statements_of(pool) for pool in (one, another)]
     assert min(map(len, names)) >= 2
     assert not names[0] & names[1]
     # asyncpg counts in each process from 1: what tells these from those of another process is 122 random bits.
@@ -71,41 +71,41 @@ def pooled(database_settings: DatabaseSettings) -> DatabaseSettings:
 
 
 async def test_behind_a_pooler_nothing_is_prepared(pooled: DatabaseSettings) -> None:
-    async with engine_of(pooled) as engine:
-        assert await statements_of(engine) <= {""}
+    async with pool_of(pooled) as pool:
+        assert await statements_of(pool) <= {""}
 
 
 async def test_behind_a_pooler_the_limits_are_in_force_in_each_transaction_and_nowhere_else(
     pooled: DatabaseSettings,
 ) -> None:
-    async with engine_of(pooled) as engine:
-        assert list(*await AutocommitConnection(engine).fetch(IN_FORCE)) == WANTED
-        async with transaction(engine) as connection:
+    async with pool_of(pooled) as pool:
+        assert list(*await AutocommitConnection(pool).fetch(IN_FORCE)) == WANTED
+        async with transaction(pool) as connection:
             assert list((await connection.execute(text(IN_FORCE.sql))).one()) == WANTED
-        async with engine.connect() as direct:
+        async with pool.connect() as direct:
             driver = await driver_connection(direct)
             assert [await driver.fetchval("SELECT current_setting($1)", name) for name in TIMEOUTS] == ["0", "0", "0"]
 
 
 async def test_behind_a_pooler_a_refused_statement_leaves_its_connection_usable(pooled: DatabaseSettings) -> None:
-    async with engine_of(pooled) as engine:
-        connection = AutocommitConnection(engine)
+    async with pool_of(pooled) as pool:
+        connection = AutocommitConnection(pool)
         with pytest.raises(DBAPIError):
             await connection.fetch(Statement(text("SELECT 1 / 0")))
         assert list(*await connection.fetch(IN_FORCE)) == WANTED
 
 
 async def test_behind_a_pooler_exports_have_their_own_patience(pooled: DatabaseSettings) -> None:
-    engine = create_stream_engine(pooled)
-    async with engine.connect() as connection:
+    pool = create_stream_pool(pooled)
+    async with pool.connect() as connection:
         assert list((await connection.execute(text(IN_FORCE.sql))).one()) == [*WANTED[:2], "30s"]
-    await engine.dispose()
+    await pool.dispose()
 
 
 async def test_a_direct_connection_keeps_its_statements(database_settings: DatabaseSettings) -> None:
     async with (
-        engine_of(database_settings) as one,
-        engine_of(database_settings) as another,
+        pool_of(database_settings) as one,
+        pool_of(database_settings) as another,
         one.connect() as ours,
         another.connect() as others,
     ):

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 
+from src.admission import Admission, NotAdmitted
 from src.ai.config import AISettings
 from src.ai.constants import RETRY_DELAY
 from src.ai.exceptions import AICircuitOpen, AIError, AISaturated, AITimeout, FastFailure
@@ -76,7 +77,7 @@ class Budget:
 
     def __init__(self, settings: AISettings, clock: Clock = time.monotonic) -> None:
         self._settings = settings
-        self._places = asyncio.Semaphore(settings.ai_max_in_flight)
+        self._admission = Admission(settings.ai_max_in_flight, settings.ai_place_timeout)
         self._breaker = CircuitBreaker(settings, clock)
 
     @asynccontextmanager
@@ -90,14 +91,13 @@ class Budget:
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(self._settings.ai_place_timeout):
-                await self._places.acquire()
-        except TimeoutError:
+            await self._admission.admit()
+        except NotAdmitted:
             raise AISaturated("Try again shortly.") from None
         try:
             yield
         finally:
-            self._places.release()
+            self._admission.release()
 
 
 class Allowance:

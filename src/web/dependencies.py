@@ -5,14 +5,15 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from src.connection_pool import ConnectionPool
 from src.database import AutocommitConnection, TransactionConnection, transaction
 from src.etags import IfMatch, etag, matches_none
 
 
 async def autocommit_connection(request: Request) -> AutocommitConnection:
-    return AutocommitConnection(request.state.engine)
+    return AutocommitConnection(request.state.pool)
 
 
 AutocommitDep = Annotated[AutocommitConnection, Depends(autocommit_connection)]
@@ -23,7 +24,7 @@ The connection is back in the pool when the statement has ended, so that a slow 
 
 
 async def transaction_connection(request: Request) -> AsyncIterator[TransactionConnection]:
-    async with transaction(request.state.engine) as connection:
+    async with transaction(request.state.pool) as connection:
         yield connection
 
 
@@ -35,8 +36,8 @@ With `scope="function"` the commit comes before the response: one that fails is 
 
 
 async def stream_connection(request: Request) -> AsyncIterator[AsyncConnection]:
-    engine: AsyncEngine = request.state.stream_engine
-    async with engine.connect() as connection:
+    pool: ConnectionPool = request.state.stream_pool
+    async with pool.connect() as connection:
         yield connection
 
 

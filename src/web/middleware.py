@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from src import log
+from src.admission import Admission, NotAdmitted, TooManyWaiting
 from src.config import AppSettings
 from src.exceptions import AppError, HeadersTooLarge, Overloaded, RequestIncomplete, RequestTimeout, URITooLong
 from src.identifiers import new_request_id
@@ -219,35 +220,6 @@ def _head_error(scope: Scope, settings: AppSettings) -> AppError | None:
     return None
 
 
-class _Places:
-    """Of requests that are worked on at once; and of some more, who wait for one."""
-
-    def __init__(self, settings: AppSettings) -> None:
-        self._settings = settings
-        self._free = asyncio.Semaphore(settings.max_in_flight)
-        self._waiting = 0
-
-    async def take(self) -> None:
-        """Raises `Overloaded`."""
-        if not self._free.locked():
-            await self._free.acquire()
-            return
-        if self._waiting >= self._settings.max_waiting:
-            await asyncio.sleep(_REFUSAL_DELAY)
-            raise Overloaded("Try again shortly.")
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(self._settings.place_timeout):
-                await self._free.acquire()
-        except TimeoutError:
-            raise Overloaded("Try again shortly.") from None
-        finally:
-            self._waiting -= 1
-
-    def give_back(self) -> None:
-        self._free.release()
-
-
 class LoadSheddingMiddleware:
     """Refuse what there is no time for: beyond some requests at once each more only makes all of them slower.
 
@@ -257,20 +229,22 @@ class LoadSheddingMiddleware:
 
     def __init__(self, app: ASGIApp, settings: AppSettings, groups: Sequence[str]) -> None:
         self.app = app
-        self.places = {group: _Places(settings) for group in groups}
+        self.admissions = {
+            group: Admission(settings.max_in_flight, settings.place_timeout, settings.max_waiting) for group in groups
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        group = next(filter(scope.get("path", "").startswith, self.places), None)
+        group = next(filter(scope.get("path", "").startswith, self.admissions), None)
         if group is None:
             await self.app(scope, receive, send)
             return
         if SURPLUS_CONNECTION in scope.get("extensions", ()):
             raise Overloaded("Too many connections are open. Try again shortly.")
-        places, has_place = self.places[group], False
+        admission, has_place = self.admissions[group], False
 
         async def take_place() -> None:
             nonlocal has_place
-            await places.take()
+            await _admit(admission)
             has_place = True
 
         async def receive_then_take_place() -> Message:
@@ -285,7 +259,17 @@ class LoadSheddingMiddleware:
             await self.app(scope, receive_then_take_place, send)
         finally:
             if has_place:
-                places.give_back()
+                admission.release()
+
+
+async def _admit(admission: Admission) -> None:
+    """Raises `Overloaded`."""
+    try:
+        await admission.admit()
+    except NotAdmitted as error:
+        if isinstance(error, TooManyWaiting):
+            await asyncio.sleep(_REFUSAL_DELAY)
+        raise Overloaded("Try again shortly.") from None
 
 
 class DeadlineMiddleware:

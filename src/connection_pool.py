@@ -1,0 +1,96 @@
+"""The connections that requests share: lent in the order in which they were asked for."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from sqlalchemy.exc import EmulatedDBAPIException, MissingGreenlet
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.pool import PoolProxiedConnection, QueuePool
+from sqlalchemy.util import greenlet_spawn
+
+from src.admission import Admission, NotAdmitted
+
+
+class ConnectionPool:
+    """An engine of which only so many connections are in use at once; who asks for one more waits.
+
+    SQLAlchemy's own pool would hand a free connection to whoever asks at that moment, before those who have waited for
+    it. Measured with 20 connections and 32 callers: some waited for 1.9 s where most waited for 10 ms. So callers wait
+    here, and who is admitted finds a connection, or room to make one.
+    """
+
+    def __init__(self, engine: AsyncEngine, connections: int, timeout: float) -> None:
+        """`engine` is used by nobody else, and its pool has no limit; `timeout`: seconds to wait for a connection."""
+        assert isinstance(engine.pool, QueuePool)
+        self._engine, self._pool = engine, engine.pool
+        self._admission = Admission(connections, timeout)
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[AsyncConnection]:
+        """As `AsyncEngine.connect`. Raises `sqlalchemy.exc.TimeoutError`, `sqlalchemy.exc.DBAPIError`, `OSError`."""
+        await self._admit()
+        try:
+            async with self._engine.connect() as connection:
+                yield connection
+        finally:
+            self._admission.release()
+
+    async def open(self) -> AsyncConnection:
+        """The same where no block can hold it: `close` gives it back."""
+        await self._admit()
+        try:
+            return await self._engine.connect().start()
+        except BaseException:
+            self._admission.release()
+            raise
+
+    async def close(self, connection: AsyncConnection) -> None:
+        """Roll back what was not committed, and give the connection back."""
+        try:
+            await connection.close()
+        finally:
+            self._admission.release()
+
+    async def acquire(self) -> PoolProxiedConnection:
+        """The connection of the driver as the pool keeps it, which takes less time; `release` gives it back.
+
+        Raises `sqlalchemy.exc.TimeoutError`, and what the driver raises.
+        """
+        await self._admit()
+        try:
+            return await self._take()
+        except BaseException:
+            self._admission.release()
+            raise
+
+    async def release(self, borrowed: PoolProxiedConnection) -> None:
+        try:
+            if self._pool.overflow() > 0:
+                # It may be closed now, and that is to wait.
+                await greenlet_spawn(borrowed.close)
+            else:
+                borrowed.close()
+        finally:
+            self._admission.release()
+
+    async def dispose(self) -> None:
+        """Close every connection that nobody uses."""
+        await self._engine.dispose()
+
+    async def _admit(self) -> None:
+        try:
+            await self._admission.admit()
+        except NotAdmitted:
+            raise PoolTimeoutError("every connection is in use") from None
+
+    async def _take(self) -> PoolProxiedConnection:
+        try:
+            if self._pool.checkedin():
+                # No greenlet, which takes 10 us and is for waiting only.
+                with suppress(MissingGreenlet):
+                    return self._pool.connect()
+                # It was closed meanwhile, and to connect another is to wait.
+            return await self._engine.raw_connection()
+        except EmulatedDBAPIException as error:
+            raise error.driver_exception from None
