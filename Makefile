@@ -15,7 +15,7 @@ TEST_PROCESSES = $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)))
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-peers chaos bench coverage migrate rollback migration domain verify check audit format lock openapi up down
+.PHONY: help setup run test test-peers chaos bench coverage migrate rollback migration psql domain verify check audit format lock openapi up down
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,11 @@ rollback: setup ## take one revision back; what a table holds is kept
 migration: $(if $(m),migrate,setup) ## write a new revision: make migration m="add invoice"
 	@test -n "$(m)" || { echo 'usage: make migration m="what it does"' >&2; exit 2; }
 	@$(WITH_POSTGRES) $(BIN)/alembic revision --autogenerate --message "$(m)"
+
+# Ctrl-C cancels a query: psql gets the SIGINT itself, and ignores the SIGTERM that the launcher makes of it.
+psql: setup ## open the database in psql: the private one, or that of DATABASE_URL
+	@PATH="$$($(BIN)/python -c 'from scripts.postgres import find_binaries; print(find_binaries())'):$$PATH" \
+		$(WITH_POSTGRES) sh -c 'trap "" TERM; exec psql "$$(printf %s "$$DATABASE_URL" | sed "s/+asyncpg//")"'
 
 # Only the command line counts, and as it was given: neither make nor the shell expands it.
 as_given = $(if $(filter command,$(origin $(1))),$(value $(1)))
