@@ -30,7 +30,7 @@ next
   1. It has a name and a description: give it what yours has, in models.py and the revision, in schemas.py and
      constants.py, and in its tests. Once the revision has been applied, it stays: make migration m="..." adds one.
   2. make openapi && make check && make test
-  3. make run, and see http://127.0.0.1:8000/docs"""
+  3. make run, and open /docs at the address that it prints"""
 
 
 def main(plural: str = "", singular: str = "") -> None:
