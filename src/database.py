@@ -25,7 +25,7 @@ from sqlalchemy.util.concurrency import in_greenlet
 
 from src.config import DatabaseSettings, Pooler
 from src.connection_pool import ConnectionPool
-from src.driver import Connection, limiting_connection
+from src.driver import Connection, limited_connection
 from src.statement import Statement
 
 # The keys are those that PostgreSQL gives to what it names itself, so that a migration can address every constraint.
@@ -114,7 +114,7 @@ def _create_engine(settings: DatabaseSettings, **pool: Any) -> AsyncEngine:
         **pool,
     )
     if settings.database_pooler is Pooler.NONE:
-        event.listen(engine.sync_engine, "connect", partial(require_limits, wanted))
+        event.listen(engine.sync_engine, "connect", partial(require_limits, wanted, settings.database_connect_timeout))
     return engine
 
 
@@ -146,14 +146,14 @@ _NO_LIMITS = {"statement_timeout": "0", "lock_timeout": "0", "idle_in_transactio
 def _session(settings: DatabaseSettings, wanted: dict[str, str]) -> dict[str, Any]:
     """The arguments of a connection that keeps to the limits that are `wanted`."""
     if settings.database_pooler is Pooler.TRANSACTION:
-        return _session_behind_pooler(wanted)
+        return _session_behind_pooler(wanted, settings.database_command_timeout)
     return {"connection_class": Connection, "server_settings": _SESSION | wanted}
 
 
-def _session_behind_pooler(wanted: Mapping[str, str]) -> dict[str, Any]:
+def _session_behind_pooler(wanted: Mapping[str, str], seconds: float | None = None) -> dict[str, Any]:
     """Each transaction sets the limits, and no statement is to outlive its transaction."""
     return {
-        "connection_class": limiting_connection(wanted),
+        "connection_class": limited_connection(wanted, seconds),
         "server_settings": _SESSION,
         "statement_cache_size": 0,
         "prepared_statement_cache_size": 0,
@@ -180,8 +180,13 @@ def connect_in_greenlets_only(*_: Any) -> None:
         raise MissingGreenlet
 
 
-def require_limits(wanted: Mapping[str, str], connection: AdaptedConnection, _: ConnectionPoolEntry) -> None:
-    connection.run_async(lambda driver: driver.require(wanted))
+def require_limits(
+    wanted: Mapping[str, str], seconds: float, connection: AdaptedConnection, _: ConnectionPoolEntry
+) -> None:
+    try:
+        connection.run_async(lambda driver: driver.require(wanted, seconds))
+    except asyncpg.PostgresError as error:
+        raise DBAPIError("the limits in force", None, error) from error
 
 
 def hang_up_on_silence(context: ExceptionContext) -> None:

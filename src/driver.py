@@ -8,10 +8,11 @@ statement, and PostgreSQL runs that one without an error. With unique names the 
 statements have no name and are sent anew with each execution, and each transaction sets its own limits.
 """
 
+import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
 from itertools import count
-from typing import Any
+from typing import Any, ClassVar
 
 import asyncpg
 from asyncpg.transaction import Transaction
@@ -35,14 +36,16 @@ class Connection(asyncpg.Connection):
         """asyncpg asks here for every name. PostgreSQL tells names apart by their first 63 bytes."""
         return f"{prefix}_{self._prefix}_{next(self._numbers):x}"
 
-    async def require(self, limits: Mapping[str, str]) -> None:
+    async def require(self, limits: Mapping[str, str], seconds: float) -> None:
         """Close the connection, and raise `LimitsNotInForce`, unless `limits` are in force (in PostgreSQL's own units).
+
+        Raises `TimeoutError` after so many `seconds`.
 
         A pooler can take them and drop them without a word: PgBouncer does so with `ignore_startup_parameters`, and
         with `track_extra_parameters` for what PostgreSQL does not report.
         """
         try:
-            async with self.transaction():
+            async with asyncio.timeout(seconds), self.transaction():
                 rows = await self.fetch("SELECT name, setting FROM pg_settings WHERE name = ANY($1)", list(limits))
             in_force = {row["name"]: row["setting"] for row in rows}
             if dropped := [name for name, value in limits.items() if in_force.get(name) != value]:
@@ -59,45 +62,65 @@ class Connection(asyncpg.Connection):
         return await self.fetch(query, *arguments)
 
 
-def limiting_connection(limits: Mapping[str, str]) -> type[Connection]:
-    """The class of connections that set `limits` (settings of PostgreSQL) in each transaction."""
+class LimitedConnection(Connection):
+    """A connection that sets `limits` (settings of PostgreSQL) in each transaction.
 
-    class LimitingTransaction(Transaction):
-        def __init__(self, connection: Any, isolation: Any, *options: bool) -> None:
-            super().__init__(connection, isolation, *options)
-            self._limited: LimitingConnection = connection
+    `seconds`: how long `fetch_committed` may take in all. A pooler lets BEGIN wait for a connection of PostgreSQL.
+    """
 
-        async def start(self) -> None:
+    limits: ClassVar[Mapping[str, str]]
+    seconds: ClassVar[float | None]
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        version = self.get_server_version()
+        known = {name: value for name, value in self.limits.items() if version >= _SINCE.get(name, (0,))}
+        self.set_limits = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in known.items())
+
+    def transaction(self, *, isolation: Any = None, readonly: bool = False, deferrable: bool = False) -> Transaction:
+        return _LimitedTransaction(self, isolation, readonly, deferrable)
+
+    async def fetch_committed(self, query: str, arguments: Sequence[Any]) -> list[asyncpg.Record]:
+        """In a transaction, which limits need: three round trips instead of one.
+
+        Closes the connection where the transaction may still be open.
+        """
+        has_ended = False
+        try:
+            async with asyncio.timeout(self.seconds):
+                await self.execute(f"BEGIN; {self.set_limits}")
+                try:
+                    rows = await self.fetch(query, *arguments)
+                except asyncpg.PostgresError:
+                    await self.execute("ROLLBACK")
+                    has_ended = True
+                    raise
+                await self.execute("COMMIT")
+                has_ended = True
+                return rows
+        finally:
+            if not has_ended:
+                self.terminate()
+
+
+class _LimitedTransaction(Transaction):
+    def __init__(self, connection: LimitedConnection, isolation: Any, *options: bool) -> None:
+        super().__init__(connection, isolation, *options)
+        self._limited = connection
+
+    async def start(self) -> None:
+        try:
             await super().start()
             await self._limited.execute(self._limited.set_limits)
+        except BaseException:
+            # Without its limits: nobody knows that it has begun, and nothing would end it.
+            self._limited.terminate()
+            raise
 
-    class LimitingConnection(Connection):
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            super().__init__(*arguments, **options)
-            version = self.get_server_version()
-            known = {name: value for name, value in limits.items() if version >= _SINCE.get(name, (0,))}
-            self.set_limits = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in known.items())
 
-        def transaction(
-            self, *, isolation: Any = None, readonly: bool = False, deferrable: bool = False
-        ) -> Transaction:
-            return LimitingTransaction(self, isolation, readonly, deferrable)
-
-        async def fetch_committed(self, query: str, arguments: Sequence[Any]) -> list[asyncpg.Record]:
-            """In a transaction, which limits need: four round trips instead of one.
-
-            What is given up, or not answered, leaves the transaction open: then the connection must be closed.
-            """
-            await self.execute(f"BEGIN; {self.set_limits}")
-            try:
-                rows = await self.fetch(query, *arguments)
-            except asyncpg.PostgresError:
-                await self.execute("ROLLBACK")
-                raise
-            await self.execute("COMMIT")
-            return rows
-
-    return LimitingConnection
+def limited_connection(limits: Mapping[str, str], seconds: float | None = None) -> type[LimitedConnection]:
+    """The class that asyncpg is to make connections of."""
+    return type("LimitedConnection", (LimitedConnection,), {"limits": limits, "seconds": seconds})
 
 
 async def keeps_statements(ours: Connection, others: Connection) -> bool:

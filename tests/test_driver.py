@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 import httpx2
 import pytest
 from pydantic import SecretStr
@@ -21,7 +22,7 @@ from src.database import (
     driver_connection,
     transaction,
 )
-from src.driver import keeps_statements
+from src.driver import keeps_statements, limited_connection
 from src.statement import Statement
 from tests.application import run_application
 from tests.audits.factories import AUDITS, audit_body, create_audit
@@ -93,6 +94,30 @@ async def test_behind_a_pooler_a_refused_statement_leaves_its_connection_usable(
         with pytest.raises(DBAPIError):
             await connection.fetch(Statement(text("SELECT 1 / 0")))
         assert list(*await connection.fetch(IN_FORCE)) == WANTED
+
+
+async def test_behind_a_pooler_a_transaction_that_begins_without_its_limits_closes_its_connection(
+    pooled: DatabaseSettings,
+) -> None:
+    url = pooled.database_url.get_secret_value().replace("+asyncpg", "")
+    kind = limited_connection({"statement_timeout": "no time at all"})
+    for committed in (True, False):
+        ours = await asyncpg.connect(url, connection_class=kind)
+        with pytest.raises(asyncpg.InvalidParameterValueError):
+            await (ours.fetch_committed("SELECT 1", ()) if committed else ours.transaction().start())
+        assert ours.is_closed()
+
+
+async def test_behind_a_pooler_the_wait_for_postgresql_and_the_statement_have_one_end(
+    pooled: DatabaseSettings, connection: asyncpg.Connection
+) -> None:
+    url = pooled.database_url.get_secret_value().replace("+asyncpg", "")
+    ours = await asyncpg.connect(url, connection_class=limited_connection({"lock_timeout": "0"}, seconds=0.2))
+    async with connection.transaction():
+        await connection.execute("LOCK TABLE audit")
+        with pytest.raises(TimeoutError):
+            await ours.fetch_committed("SELECT FROM audit FOR UPDATE", ())
+    assert ours.is_closed()
 
 
 async def test_behind_a_pooler_exports_have_their_own_patience(pooled: DatabaseSettings) -> None:

@@ -45,12 +45,12 @@ async def hurried_url(database_settings: DatabaseSettings, connection: asyncpg.C
     await connection.execute("DROP ROLE hurried")
 
 
+LOCK_MIGRATIONS = f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"
+LOCK_RECORDS = "LOCK TABLE audit IN ACCESS EXCLUSIVE MODE"
+
+
 @pytest.mark.parametrize(
-    ("command", "lock", "pooler"),
-    [
-        (MIGRATE, f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})", "none"),
-        (VERIFY, "LOCK TABLE audit IN ACCESS EXCLUSIVE MODE", "transaction"),
-    ],
+    ("command", "lock", "pooler"), [(MIGRATE, LOCK_MIGRATIONS, "none"), (VERIFY, LOCK_RECORDS, "transaction")]
 )
 async def test_the_limits_of_a_role_do_not_hold_for_them(
     hurried_url: str, connection: asyncpg.Connection, command: tuple[str, ...], lock: str, pooler: str
@@ -70,6 +70,34 @@ def test_a_database_that_is_away_is_told_in_one_line(job: str, command: tuple[st
     assert (status, len(lines)) == (1, 1)
     assert lines[0].startswith(f"{job}: the database cannot be reached")
     assert SECRET not in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("job", "command", "lock"), [("migrations", MIGRATE, LOCK_MIGRATIONS), ("verify", VERIFY, LOCK_RECORDS)]
+)
+async def test_a_connection_that_is_lost_is_told_in_one_line(
+    database_settings: DatabaseSettings, connection: asyncpg.Connection, job: str, command: tuple[str, ...], lock: str
+) -> None:
+    async with connection.transaction():
+        await connection.execute(lock)
+        running = asyncio.create_task(
+            asyncio.to_thread(run, command, database_settings.database_url.get_secret_value())
+        )
+        await wait_until_blocked(connection, patience=30)
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid()"
+        )
+        status, lines = await running
+    assert (status, len(lines)) == (1, 1), lines
+    assert lines[0].startswith(f"{job}: ")
+    assert "check that the server is up" in lines[0]
+
+
+def test_a_url_that_cannot_be_followed_is_told_in_one_line(database_settings: DatabaseSettings) -> None:
+    url = database_settings.database_url.get_secret_value()
+    status, lines = run(VERIFY, f"{url}&target_session_attrs=read-only")
+    assert (status, len(lines)) == (1, 1), lines
+    assert "check DATABASE_URL" in lines[0]
 
 
 async def test_a_revision_of_another_release_is_told_in_one_line(

@@ -11,6 +11,7 @@ from pydantic_core import to_json
 from sqlalchemy import (
     CTE,
     ColumnElement,
+    Insert,
     Integer,
     Table,
     TableValuedAlias,
@@ -29,7 +30,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.functions import FunctionElement
 
 from src.audits.constants import MAX_DETAILS_BYTES
-from src.audits.models import audit, audit_revision
+from src.audits.models import audit, audit_idempotency_key, audit_revision
 from src.audits.revisions import Revision
 from src.statement import Statement, as_object
 
@@ -78,8 +79,17 @@ UPDATE = (
     .returning(AS_JSON)
     .add_cte(_note())
 )
-NOTHING = insert(audit).from_select(["id"], select(audit.c.id).where(false()), include_defaults=False)
-"""A write like any other to whatever decides where it goes, and to a database that only reads."""
+
+
+def _insert_nothing(table: Table) -> Insert:
+    (key, *_) = table.primary_key.columns
+    return insert(table).from_select([key.name], select(key).where(false()), include_defaults=False)
+
+
+NOTHING = _insert_nothing(audit).add_cte(
+    _insert_nothing(audit_revision).cte("no_revision"), _insert_nothing(audit_idempotency_key).cte("no_key")
+)
+"""A write like any other to whatever decides where it goes, to a database that only reads, and to missing rights."""
 DELETE = delete(audit).where(audit.c.id == _revisions.c.audit_id).add_cte(_note())
 
 _details = (

@@ -56,8 +56,8 @@ _REVISIONS = (
     .select_from(audit_revision.outerjoin(audit, audit.c.id == audit_revision.c.audit_id))
     .order_by(audit_revision.c.audit_id, audit_revision.c.version)
 )
-# What reading it can raise: a year that Python has not, a number beyond a double, nesting without end.
-_UNREADABLE = (ValueError, OverflowError, RecursionError)
+# What reading it can raise: a year that Python has not, a number beyond a double or a decimal, endless nesting.
+_UNREADABLE = (ValueError, ArithmeticError, RecursionError)
 _WITHOUT_REVISION = select(audit.c.id).where(
     ~select(audit_revision.c.audit_id).where(audit_revision.c.audit_id == audit.c.id).exists()
 )

@@ -16,13 +16,16 @@ from src.exceptions import LimitsNotInForce
 from src.health.constants import DEADLINE, DatabaseState
 from src.health.exceptions import CheckFailed
 
-_REFUSED_PARAMETER = "unsupported startup parameter"
 _ADVICE = "The operator has to set DATABASE_POOLER=transaction."
 _LACKS_SOMETHING = "A table, a column or a right is missing. The operator has to restore it, or to grant the right."
 _SYNTAX_OR_ACCESS = "42"  # a class of SQLSTATE
 _ONLY_READS = "It only reads: it is a standby, or default_transaction_read_only is on."
 _LOSES_STATEMENTS = f"A pooler loses prepared statements between two transactions. {_ADVICE}"
-_REFUSES_LIMITS = f"A pooler refuses the limits that the service sets when it connects. {_ADVICE}"
+# What PgBouncer says, in part.
+_REFUSALS = {
+    "unsupported startup parameter": f"A pooler refuses the limits that the service sets when it connects. {_ADVICE}",
+    "statement pooling mode": "A pooler in statement mode refuses transactions. The operator has to set another mode.",
+}
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ class DatabaseProbe:
         await asyncio.wait({probe}, timeout=DEADLINE)
         if not probe.done() or probe.cancelled():
             probe.cancel()
-            self._running = None
+            if self._running is probe:
+                self._running = None
             raise CheckFailed("no answer in time")
         try:
             return probe.result()
@@ -73,9 +77,10 @@ async def _probe(engine: AsyncEngine, settings: DatabaseSettings) -> Probe:
     except LimitsNotInForce as error:
         return Probe(DatabaseState.MISCONFIGURED, error.detail)
     except DBAPIError as error:
-        if _REFUSED_PARAMETER not in str(error.orig):
-            raise
-        return Probe(DatabaseState.MISCONFIGURED, _REFUSES_LIMITS)
+        for refusal, detail in _REFUSALS.items():
+            if refusal in str(error.orig):
+                return Probe(DatabaseState.MISCONFIGURED, detail)
+        raise
     if is_pooled and settings.database_pooler is Pooler.NONE and not await _keeps_statements(engine):
         return Probe(DatabaseState.MISCONFIGURED, _LOSES_STATEMENTS, probe.latency_ms, probe.revision)
     return probe
@@ -87,8 +92,9 @@ async def _ask(connection: AsyncConnection) -> tuple[Probe, bool]:
     backend = await connection.scalar(text("SELECT pg_backend_pid()"))
     latency_ms = round((time.perf_counter() - started) * 1000, 2)
     is_pooled = (await driver_connection(connection)).get_server_pid() != backend
-    revision = await current_revision(connection)
+    revision = None
     try:
+        revision = await current_revision(connection)
         if revision is not None and not await audit_service.accepts_writes(connection):
             return Probe(DatabaseState.READ_ONLY, _ONLY_READS, latency_ms, revision), is_pooled
     except DBAPIError as error:

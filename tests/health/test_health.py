@@ -7,6 +7,7 @@ import asyncpg
 import httpx2
 import pytest
 from alembic import command
+from pydantic import SecretStr
 
 from scripts.postgres import Cluster
 from src import __version__
@@ -103,17 +104,38 @@ async def test_a_read_only_database_serves_reads_and_is_not_ready(
     assert (await client.get(f"{AUDITS}/{record['id']}")).json() == record
 
 
-async def test_a_missing_table_is_not_ready_and_is_no_lost_connection(
-    client: httpx2.AsyncClient, connection: asyncpg.Connection
-) -> None:
-    await connection.execute("ALTER TABLE audit RENAME TO elsewhere")
+async def assert_something_is_missing(client: httpx2.AsyncClient) -> None:
     response = await client.get("/health/ready")
     check = response.json()["checks"]["database"]
     assert (response.status_code, check["status"]) == (503, "misconfigured")
     assert check["detail"].startswith("A table, a column or a right is missing.")
-    response = await client.get(AUDITS)
+
+
+@pytest.mark.parametrize("table", ["audit", "audit_revision", "audit_idempotency_key"])
+async def test_a_missing_table_is_not_ready_and_is_no_lost_connection(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection, table: str
+) -> None:
+    await connection.execute(f"ALTER TABLE {table} RENAME TO elsewhere")
+    await assert_something_is_missing(client)
+    response = await client.post(AUDITS, json=audit_body(), headers={"Idempotency-Key": "k"})
     assert (response.status_code, response.json()["code"]) == (503, "database-unavailable")
     assert response.json()["detail"].startswith("The database lacks a table, a column or a right")
+
+
+async def test_a_missing_right_is_not_ready(
+    database_settings: DatabaseSettings, connection: asyncpg.Connection
+) -> None:
+    await connection.execute("CREATE ROLE deprived LOGIN")
+    await connection.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO deprived")
+    await connection.execute("REVOKE SELECT ON alembic_version FROM deprived")
+    url = SecretStr(database_settings.database_url.get_secret_value().replace("app@", "deprived@"))
+    async with run_application(database_settings.model_copy(update={"database_url": url})) as client:
+        await assert_something_is_missing(client)
+        await connection.execute("GRANT SELECT ON alembic_version TO deprived")
+        assert (await client.get("/health/ready")).status_code == 200
+        await connection.execute("REVOKE INSERT ON audit_revision FROM deprived")
+        await assert_something_is_missing(client)
+    await connection.execute("DROP OWNED BY deprived; DROP ROLE deprived")
 
 
 async def test_a_locked_table_is_no_reason_not_to_be_ready(

@@ -90,6 +90,23 @@ async def test_a_locked_row_is_503_in_time(pooled: Server, connection: asyncpg.C
         assert 1 <= waited < 1.5
 
 
+@pytest.mark.parametrize("setting", ["none", "transaction"])
+async def test_a_pooler_in_statement_mode_cannot_be_used_and_ready_says_so(
+    cluster: Cluster, database_settings: DatabaseSettings, folder: Path, setting: str
+) -> None:
+    ignored = {"ignore_startup_parameters": LIMITS}
+    async with (
+        pgbouncer(cluster, folder, "statement", **ignored) as socket,
+        run_server(url_through(socket, database_settings), DATABASE_POOLER=setting) as server,
+        httpx2.AsyncClient(base_url=server.url) as client,
+    ):
+        answer = await client.get("/health/ready")
+        check = answer.json()["checks"]["database"]
+        assert (answer.status_code, check["status"]) == (503, "misconfigured")
+        assert "statement mode" in check["detail"]
+        await server.line("database not usable: .*statement mode")
+
+
 @pytest.mark.parametrize(
     ("of_database", "settings", "why"),
     [
