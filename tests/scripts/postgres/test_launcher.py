@@ -15,6 +15,7 @@ import pytest
 
 from scripts import postgres as launcher
 from scripts.postgres import Cluster, postgres
+from src.config import PROJECT_ROOT
 from tests.scripts.postgres.conftest import eventually, only_as_root, query
 
 only_with_proc = pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc to find a process")
@@ -233,3 +234,30 @@ def test_an_ordinary_user_needs_nothing_from_root(folder: Path, initialised: Pat
         assert line(process) == "ready"
         assert (project.root / "data" / "postmaster.pid").owner() == "nobody"
         assert process.communicate()[1].endswith("postgres: stopped\n")
+
+
+@pytest.mark.parametrize("is_given", [False, True], ids=["the private one", "that of DATABASE_URL"])
+def test_make_psql_opens_the_database(project: Project, is_given: bool) -> None:
+    command = (
+        "make",
+        "-s",
+        "-f",
+        PROJECT_ROOT / "Makefile",
+        "-o",
+        "setup",
+        f"BIN={Path(sys.executable).parent}",
+        "psql",
+    )
+    with project.launch(*HOLD) as other:
+        assert line(other) == "ready"
+        url = project.cluster.url("postgres") if is_given else ""
+        done = subprocess.run(
+            command,
+            cwd=project.folder,
+            env=os.environ | {"DATABASE_URL": url},
+            input="\\pset format unaligned\nSELECT current_database(), current_user",
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert f"{'postgres' if is_given else 'app'}|app" in done.stdout
