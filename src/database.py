@@ -9,7 +9,6 @@ import asyncpg
 from pydantic_core import from_json, to_json
 from sqlalchemy import (
     URL,
-    AdaptedConnection,
     CursorResult,
     ExceptionContext,
     Executable,
@@ -25,7 +24,7 @@ from sqlalchemy.util.concurrency import in_greenlet
 
 from src.config import DatabaseSettings, Pooler
 from src.connection_pool import ConnectionPool
-from src.driver import Connection, limited_connection
+from src.driver import Connection, connect_with_limits, limited_connection
 from src.statement import Statement
 
 # The keys are those that PostgreSQL gives to what it names itself, so that a migration can address every constraint.
@@ -100,7 +99,7 @@ def _create_pool(settings: DatabaseSettings, size: int, overflow: int) -> Connec
 
 def _create_engine(settings: DatabaseSettings, **pool: Any) -> AsyncEngine:
     wanted = limits(settings)
-    engine = create_async_engine(
+    return create_async_engine(
         database_url(settings),
         # Errors quote their parameters otherwise, and these are what people record.
         hide_parameters=True,
@@ -113,9 +112,6 @@ def _create_engine(settings: DatabaseSettings, **pool: Any) -> AsyncEngine:
         | _session(settings, wanted),
         **pool,
     )
-    if settings.database_pooler is Pooler.NONE:
-        event.listen(engine.sync_engine, "connect", partial(require_limits, wanted, settings.database_connect_timeout))
-    return engine
 
 
 def database_url(settings: DatabaseSettings) -> URL:
@@ -147,7 +143,11 @@ def _session(settings: DatabaseSettings, wanted: dict[str, str]) -> dict[str, An
     """The arguments of a connection that keeps to the limits that are `wanted`."""
     if settings.database_pooler is Pooler.TRANSACTION:
         return _session_behind_pooler(wanted, settings.database_command_timeout)
-    return {"connection_class": Connection, "server_settings": _SESSION | wanted}
+    return {
+        "connection_class": Connection,
+        "server_settings": _SESSION | wanted,
+        "async_creator_fn": partial(connect_with_limits, wanted, settings.database_connect_timeout),
+    }
 
 
 def _session_behind_pooler(wanted: Mapping[str, str], seconds: float | None = None) -> dict[str, Any]:
@@ -178,15 +178,6 @@ def connect_in_greenlets_only(*_: Any) -> None:
     """Elsewhere SQLAlchemy cannot wait, and finds out when it has begun."""
     if not in_greenlet():
         raise MissingGreenlet
-
-
-def require_limits(
-    wanted: Mapping[str, str], seconds: float, connection: AdaptedConnection, _: ConnectionPoolEntry
-) -> None:
-    try:
-        connection.run_async(lambda driver: driver.require(wanted, seconds))
-    except asyncpg.PostgresError as error:
-        raise DBAPIError("the limits in force", None, error) from error
 
 
 def hang_up_on_silence(context: ExceptionContext) -> None:

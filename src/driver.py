@@ -36,16 +36,14 @@ class Connection(asyncpg.Connection):
         """asyncpg asks here for every name. PostgreSQL tells names apart by their first 63 bytes."""
         return f"{prefix}_{self._prefix}_{next(self._numbers):x}"
 
-    async def require(self, limits: Mapping[str, str], seconds: float) -> None:
+    async def require(self, limits: Mapping[str, str]) -> None:
         """Close the connection, and raise `LimitsNotInForce`, unless `limits` are in force (in PostgreSQL's own units).
-
-        Raises `TimeoutError` after so many `seconds`.
 
         A pooler can take them and drop them without a word: PgBouncer does so with `ignore_startup_parameters`, and
         with `track_extra_parameters` for what PostgreSQL does not report.
         """
         try:
-            async with asyncio.timeout(seconds), self.transaction():
+            async with self.transaction():
                 rows = await self.fetch("SELECT name, setting FROM pg_settings WHERE name = ANY($1)", list(limits))
             in_force = {row["name"]: row["setting"] for row in rows}
             if dropped := [name for name, value in limits.items() if in_force.get(name) != value]:
@@ -60,6 +58,17 @@ class Connection(asyncpg.Connection):
     async def fetch_committed(self, query: str, arguments: Sequence[Any]) -> list[asyncpg.Record]:
         """The rows of a single statement, which is committed when this returns."""
         return await self.fetch(query, *arguments)
+
+
+async def connect_with_limits(limits: Mapping[str, str], seconds: float, **options: Any) -> Connection:
+    """A connection on which `limits` are in force, within so many `seconds`.
+
+    Raises `LimitsNotInForce`, `TimeoutError`, and what `asyncpg.connect` raises.
+    """
+    async with asyncio.timeout(seconds):
+        connection: Connection = await asyncpg.connect(**options)
+        await connection.require(limits)
+    return connection
 
 
 class LimitedConnection(Connection):

@@ -41,7 +41,7 @@ class Health(CustomModel):
             "version": "0.1.0",
             "checks": {
                 "database": {"status": "ok", "latency_ms": 0.6, "detail": None},
-                "migrations": {"status": "ok", "current": "8d41e6b7a2c5", "expected": "8d41e6b7a2c5"},
+                "migrations": {"status": "ok", "current": "0a1b2c3d4e5f", "expected": "0a1b2c3d4e5f"},
                 "ai": {"status": "not_configured"},
             },
         }
