@@ -29,13 +29,13 @@ from src.migrations import Revisions, load_revisions
 from src.settings import Settings
 from src.web import index, openapi, problems
 from src.web.middleware import (
-    DeadlineMiddleware,
     LastResortMiddleware,
     LoadSheddingMiddleware,
     PermissiveCORSMiddleware,
-    RequestContextMiddleware,
+    RequestLimitsMiddleware,
 )
-from src.web.root_path import without
+from src.web.request_context import RequestContextMiddleware
+from src.web.root_path import without_root_path
 
 logger = logging.getLogger(__name__)
 
@@ -137,8 +137,8 @@ def _middleware(settings: AppSettings) -> list[Middleware]:
             allow_private_network=True,
             expose_headers=_EXPOSED_HEADERS,
         ),
-        Middleware(LastResortMiddleware, settings=settings),
-        Middleware(DeadlineMiddleware, settings=settings),
+        Middleware(LastResortMiddleware),
+        Middleware(RequestLimitsMiddleware, settings=settings),
         # Health answers while nothing else does.
         Middleware(
             LoadSheddingMiddleware,
@@ -150,7 +150,7 @@ def _middleware(settings: AppSettings) -> list[Middleware]:
 
 def is_health(root_path: str, scope: Scope) -> bool:
     """Probes ask every few seconds: they would fill the traces, and tell nothing."""
-    path = without(scope["path"], root_path)
+    path = without_root_path(scope["path"], root_path)
     return path == health_router.prefix or path.startswith(f"{health_router.prefix}/")
 
 
@@ -169,7 +169,7 @@ async def _try_database(pool: ConnectionPool, probe: DatabaseProbe) -> None:
             logger.info("database reached")
     except Exception as error:
         reason = error.__cause__ if isinstance(error, CheckFailed) and error.__cause__ else error
-        logger.warning("database not reached yet: %s", problems.cause(reason))
+        logger.warning("database not reached yet: %s", problems.describe_cause(reason))
 
 
 def _spare_the_garbage_collector() -> None:

@@ -1,1 +1,1 @@
-"""What knows FastAPI, Starlette and uvicorn: how HTTP comes in and goes out."""
+"""The only package that uses FastAPI, Starlette and uvicorn, apart from routers and dependencies: HTTP."""

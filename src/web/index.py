@@ -1,6 +1,5 @@
 """`GET /` and the documentation pages, which need no host but this one."""
 
-from importlib.resources import files
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -8,6 +7,7 @@ from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
+from typing_extensions import override
 
 from src import __version__
 from src.config import AppSettings
@@ -15,9 +15,9 @@ from src.schemas import CustomModel, example
 
 ASSETS_PATH = "/docs/assets"
 OPENAPI_PATH = "/openapi.json"
-# The assets of the wheel; its own wrapper of FastAPI is not used.
-_ASSETS = files("fastapi_offline") / "static"
-# Their names are the same in every release: for an hour after an upgrade a page may come with those of the one before.
+# Swagger UI and ReDoc: the static files of the package. We do not use its wrapper of FastAPI.
+_ASSETS = ("fastapi_offline", "static")
+# The files have the same names in every release, so for an hour after an upgrade a browser may use the old ones.
 _ASSET_CACHING = "public, max-age=3600"
 
 router = APIRouter(tags=["index"])
@@ -74,12 +74,14 @@ def _endpoints(openapi: dict[str, Any], root_path: str) -> list[Endpoint]:
 
 
 class _Assets(StaticFiles):
-    """They are sent whole: Starlette answers a range that cannot be with plain text."""
+    """The files of the documentation, always sent whole: Starlette answers a bad range with plain text."""
 
+    @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = [header for header in scope["headers"] if header[0] != b"range"]
         await super().__call__({**scope, "headers": headers}, receive, send)
 
+    @override
     def file_response(self, *arguments: Any, **options: Any) -> Response:
         response = super().file_response(*arguments, **options)
         response.headers["Cache-Control"] = _ASSET_CACHING
@@ -88,11 +90,11 @@ class _Assets(StaticFiles):
 
 
 def install_documentation(app: FastAPI, settings: AppSettings) -> None:
-    """Add `/docs` and `/redoc`, unless the settings say otherwise."""
+    """Add `/docs` and `/redoc`, unless `DOCS_ENABLED` is off."""
     if not settings.docs_enabled:
         return
     assets, openapi_url = settings.root_path + ASSETS_PATH, settings.root_path + OPENAPI_PATH
-    app.mount(ASSETS_PATH, _Assets(directory=str(_ASSETS)), name="documentation-assets")
+    app.mount(ASSETS_PATH, _Assets(packages=[_ASSETS]), name="documentation-assets")
 
     @app.get("/docs", include_in_schema=False)
     async def swagger_ui() -> HTMLResponse:

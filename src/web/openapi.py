@@ -1,4 +1,4 @@
-"""How operations describe their answers in the OpenAPI document, and what that document says of all of them."""
+"""The OpenAPI document: how operations describe their answers, and the parts that all operations share."""
 
 import json
 from collections.abc import Iterable
@@ -30,30 +30,30 @@ NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
 def describe(
     *errors: type[AppError], status: int = 200, headers: dict[str, Any] | None = None
 ) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of an operation. Every one of them can refuse what it is given."""
+    """Return the `responses` of an operation: its success, its `errors`, and 422, which every operation can answer."""
     return {status: {"headers": headers or {}}, **problems.documented(*errors, ValidationFailed)}
 
 
 def tags(routers: Iterable[APIRouter]) -> list[dict[str, Any]]:
-    """For `openapi_tags`: the tag of each router, described by the docstring of its domain's package."""
-    described = {tag: _purpose(router) for router in routers for tag in router.tags}
-    return [{"name": tag, "description": purpose} for tag, purpose in described.items()]
+    """Return `openapi_tags`: the tag of each router, described by the docstring of its domain's package."""
+    descriptions = {tag: _package_docstring(router) for router in routers for tag in router.tags}
+    return [{"name": tag, "description": description} for tag, description in descriptions.items()]
 
 
-def _purpose(router: APIRouter) -> str | None:
+def _package_docstring(router: APIRouter) -> str | None:
     module = next((route.endpoint.__module__ for route in router.routes if isinstance(route, APIRoute)), __name__)
     return getdoc(import_module(module.removesuffix(".router")))
 
 
 def install(app: FastAPI) -> None:
-    """Add to the document the problem, to which documented errors refer, and what every answer carries."""
+    """Complete the document that FastAPI generates: the schema of problems, examples, and headers of every answer."""
     generate = app.openapi
 
     def complete() -> dict[str, Any]:
         if app.openapi_schema:
             return app.openapi_schema
         document = generate()
-        document["security"] = []  # said, and not left open: whoever reaches the service may call it
+        document["security"] = []  # Says explicitly that no operation needs credentials.
         _complete_schemas(document["components"]["schemas"])
         for operation in (operation for path in document["paths"].values() for operation in path.values()):
             _complete_operation(operation)
@@ -66,7 +66,7 @@ def _complete_schemas(schemas: dict[str, Any]) -> None:
     problem = Problem.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
     schemas |= {**problem.pop("$defs"), "Problem": problem}
     for name, schema in schemas.items():
-        # Of a model that is both taken and answered FastAPI makes two, `-Input` and `-Output`, with one title.
+        # FastAPI splits a model of both requests and answers into `-Input` and `-Output`, and gives both one title.
         schema["title"] = name.replace("-", "")
         if text := schema.pop(EXAMPLE_KEY, None):
             schema["examples"] = [json.loads(text)]
@@ -75,13 +75,13 @@ def _complete_schemas(schemas: dict[str, Any]) -> None:
 def _complete_operation(operation: dict[str, Any]) -> None:
     for parameter in operation.get("parameters", []):
         parameter["schema"] = _without_null(parameter["schema"])
-    operation["responses"]["default"] = problems.ANY_OTHER
+    operation["responses"]["default"] = problems.OTHER_ERRORS
     for response in operation["responses"].values():
         response["headers"] = response.get("headers", {}) | problems.REQUEST_ID_HEADER
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a parameter. Neither a URL nor a header has a null: a client that sends None sends the text."""
+    """Return the schema of a parameter without null, which a URL or header cannot hold: clients would send a text."""
     choices = [choice for choice in schema.get("anyOf", []) if choice != {"type": "null"}]
     if not choices:
         return schema

@@ -1,4 +1,4 @@
-"""Exceptions become RFC 9457 problem documents here and nowhere else."""
+"""Turns exceptions into RFC 9457 problem documents; no other module does."""
 
 import logging
 from collections import Counter
@@ -27,12 +27,14 @@ MEDIA_TYPE = "application/problem+json"
 
 _METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
-_MOST_ERRORS = 20  # of one item
-_IN_PATHS = "/:@!$&'()*+,;=~"  # what a path may have as it is (RFC 3986, 3.3), besides what `quote` leaves alone
+# The errors that a 422 lists of one item of a batch, or of a request that is not a batch.
+_MAX_ERRORS_PER_ITEM = 20
+# The characters that a path may hold as they are, besides those that `quote` never changes (RFC 3986, 3.3).
+_PATH_CHARACTERS = "/:@!$&'()*+,;=~"
 
-# SQLSTATE (PostgreSQL documentation, appendix A): the whole code first, then its class; any other is
+# Errors by SQLSTATE, or by its class, the first two characters (PostgreSQL documentation, appendix A). All others are
 # DatabaseUnavailable.
-_BY_SQLSTATE: Mapping[str, type[AppError]] = {
+_ERROR_BY_SQLSTATE: Mapping[str, type[AppError]] = {
     "57014": exceptions.DatabaseTimeout,  # query_canceled, by statement_timeout
     "55P03": exceptions.DatabaseTimeout,  # lock_not_available, by lock_timeout
     "40": exceptions.DatabaseBusy,  # serialization_failure, deadlock_detected
@@ -40,27 +42,27 @@ _BY_SQLSTATE: Mapping[str, type[AppError]] = {
     "23503": exceptions.Conflict,  # foreign_key_violation
     "23505": exceptions.Conflict,  # unique_violation
 }
-# A table, a column or a right is missing: our statements are right where the migrations have run.
-_SYNTAX_OR_ACCESS = "42"
-_NOT_AS_EXPECTED = "The database lacks a table, a column or a right that the service needs. The operator has to look."
-_OF_CONNECTING = ("08", "28", "3D", "53", "57P")
-# Its client error is what a connection raises that the server has just ended, and that is not closed yet.
-_OF_DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-# character_not_in_repertoire, untranslatable_character, check_violation. What else it refuses of a value that its model
-# has let through is the fault of a table that is not as the model says, and worth another try when that is fixed.
-_REFUSED_VALUE = ("22021", "22P05", "23514")
+# The class of errors for a missing table, column or privilege: the database is not as the migrations leave it.
+_SYNTAX_OR_ACCESS_CLASS = "42"
+_SCHEMA_MISMATCH = "The database lacks a table, a column or a right that the service needs. The operator has to look."
+# The classes of errors while connecting. Their texts hold nothing that clients have recorded.
+_CONNECTION_SQLSTATES = ("08", "28", "3D", "53", "57P")
+# asyncpg raises InternalClientError for a connection that the server has just ended, before the connection is closed.
+_DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+# character_not_in_repertoire, untranslatable_character, check_violation: the value is wrong, so the client gets a 422.
+# Any other refusal of a value that our model accepts means that the table differs from the model: 503.
+_REFUSED_VALUE_SQLSTATES = ("22021", "22P05", "23514")
 
-
-# What every answer of every operation carries, and what every operation can answer besides what it documents.
+# For the OpenAPI document: a header of every answer, and the errors that operations do not document one by one.
 REQUEST_ID_HEADER = {
     "X-Request-ID": {"description": "The id of the request, in every log line of it.", "schema": {"type": "string"}}
 }
-ANY_OTHER = {
+OTHER_ERRORS = {
     "description": "Any other error: 405, 414, 431, 500 and the like.",
     "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
 
-# What operations can answer with, for `documented`.
+# Errors that many operations share, for `documented`.
 BODY_ERRORS = (
     exceptions.MalformedJSON,
     exceptions.PayloadTooLarge,
@@ -69,51 +71,55 @@ BODY_ERRORS = (
 )
 DATABASE_ERRORS = (exceptions.DatabaseUnavailable, exceptions.DatabaseBusy, exceptions.DatabaseTimeout)
 
-_UNFORESEEN = exceptions.InternalError("It was recorded under this request id.")
+_INTERNAL_ERROR = exceptions.InternalError("It was recorded under this request id.")
 
 
 def from_exception(error: Exception, scope: Scope) -> Response:
-    """The answer to any exception. What is not the caller's doing is logged, with its traceback."""
-    return _respond(_judge(error, scope), scope)
+    """Return the answer to any exception, and log the exception if the client did not cause it."""
+    answer = _classify_and_log(error, scope)
+    response = to_response(answer, scope["path"], log.request_id.get())
+    if isinstance(answer, exceptions.MethodNotAllowed):
+        response.headers["Allow"] = _allowed_methods(scope)
+    return response
 
 
 def document(error: Exception, scope: Scope) -> bytes:
-    """The problem document alone, for an answer that has begun when the exception comes."""
-    return _document(_judge(error, scope), scope["path"], log.request_id.get())
+    """Return only the problem document, for an answer that had begun when the exception was raised."""
+    return _to_document(_classify_and_log(error, scope), scope["path"], log.request_id.get())
 
 
-def _judge(error: Exception, scope: Scope) -> AppError:
+def _classify_and_log(error: Exception, scope: Scope) -> AppError:
     answer = _classify(error, scope)
-    # Of being overloaded the access log says enough: each line takes time that is short.
+    # The access log says enough about overload, and an overloaded process has no time for more lines.
     failed = answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(answer, exceptions.Overloaded)
-    # Its model has let it through: that is for us to fix.
-    refused = isinstance(answer, exceptions.ValidationFailed) and isinstance(error, (DBAPIError, *_OF_DRIVER))
+    # Our model accepted the value, so we have to fix the model.
+    refused = isinstance(answer, exceptions.ValidationFailed) and isinstance(error, (DBAPIError, *_DRIVER_ERRORS))
     if failed or refused:
         _log(answer, error)
     return answer
 
 
-def log_outage(error: BaseException) -> bool:
-    """Whether `error` is an outage, which is then logged, and not a fault of ours: for an answer that has begun."""
+def log_if_outage(error: BaseException) -> bool:
+    """Log `error` and return True if it is an outage; return False if it is a bug. For an answer that has begun."""
     origin = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error
-    if not isinstance(origin, (DBAPIError, *_OF_DRIVER, PoolTimeoutError, OSError, ValidationError)):
+    if not isinstance(origin, (DBAPIError, *_DRIVER_ERRORS, PoolTimeoutError, OSError, ValidationError)):
         return False
     _log(_classify(origin, {}), origin)
     return True
 
 
 def install(app: FastAPI) -> None:
-    """Answer every exception that FastAPI offers to a handler; `LastResortMiddleware` has the others."""
+    """Register a handler for the exceptions that we expect; `LastResortMiddleware` answers all others."""
 
     async def handle(request: Request, error: Exception) -> Response:
         return from_exception(error, request.scope)
 
-    for kind in (AppError, HTTPException, RequestValidationError, SQLAlchemyError, *_OF_DRIVER, OSError):
+    for kind in (AppError, HTTPException, RequestValidationError, SQLAlchemyError, *_DRIVER_ERRORS, OSError):
         app.add_exception_handler(kind, handle)
 
 
 def documented(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of an operation that can fail in these ways, for its OpenAPI description."""
+    """Return the OpenAPI `responses` of an operation that can raise `errors`, by status."""
     by_status: dict[int | str, dict[str, Any]] = {}
     for error in dict.fromkeys(errors):
         response = by_status.setdefault(error.status, {"description": "", "content": {MEDIA_TYPE: _content()}})
@@ -161,29 +167,31 @@ def _classify(error: Exception, scope: Scope) -> AppError:
             return _from_http(error, scope)
         case PoolTimeoutError():
             return exceptions.DatabaseBusy("Every connection is in use. Try again shortly.")
-        case _ if isinstance(error, (DBAPIError, ValidationError, *_OF_DRIVER)):
+        case _ if isinstance(error, (DBAPIError, ValidationError, *_DRIVER_ERRORS)):
             return _from_database(getattr(error, "driver_exception", error))
         case TimeoutError():
             return exceptions.DatabaseTimeout("The database did not answer in time. Try again shortly.")
         case OSError():
             return exceptions.DatabaseUnavailable("The database cannot be reached. Try again shortly.")
         case _:
-            return _UNFORESEEN
+            return _INTERNAL_ERROR
 
 
 def _from_validation(error: RequestValidationError) -> AppError:
-    """Only where and what: the input can be secret, can be what no JSON can hold, and can be a mebibyte of it."""
+    """Leave the input out of each error: it can be secret, large, or impossible to write as JSON."""
     errors = error.errors()
-    return exceptions.ValidationFailed([_without_input(item) for item in _first_of_each(errors)], count=len(errors))
+    return exceptions.ValidationFailed(
+        [_without_input(item) for item in _limit_errors_per_item(errors)], count=len(errors)
+    )
 
 
-def _first_of_each(errors: Sequence[Any]) -> Iterator[Any]:
-    """Up to a limit of them, for each item of a batch: all that are bad are named."""
+def _limit_errors_per_item(errors: Sequence[Any]) -> Iterator[Any]:
+    """Yield the first errors of each item, so that the answer names every bad item of a batch."""
     seen: Counter[Any] = Counter()
     for error in errors:
         item = next((part for part in error["loc"] if isinstance(part, int)), None)
         seen[item] += 1
-        if seen[item] <= _MOST_ERRORS:
+        if seen[item] <= _MAX_ERRORS_PER_ITEM:
             yield error
 
 
@@ -194,90 +202,88 @@ def _without_input(item: Mapping[str, Any]) -> dict[str, Any]:
 def _from_http(error: HTTPException, scope: Scope) -> AppError:
     match error.status_code:
         case HTTPStatus.NOT_FOUND:
-            # Below a mount, `root_path` holds the path of the mount too.
+            # Inside a mount, `root_path` includes the path of the mount.
             index = f"{scope.get('app_root_path', scope.get('root_path', ''))}/"
             return exceptions.NotFound(f"There is nothing at this path; GET {index} lists what there is.")
         case HTTPStatus.METHOD_NOT_ALLOWED:
             return exceptions.MethodNotAllowed(f"Allowed here: {_allowed_methods(scope)}.")
         case _:
-            return _UNFORESEEN
+            return _INTERNAL_ERROR
 
 
 def _allowed_methods(scope: Scope) -> str:
-    """Every method of this path, over all its routes: each route knows only its own. Where GET is, HEAD is too."""
+    """Return the methods that any route of this path allows. Starlette lists only those of the first route."""
 
     def is_allowed(method: str) -> bool:
+        # Every route that answers GET answers HEAD.
         wanted = {**scope, "method": "GET" if method == "HEAD" else method}
         return any(route.matches(wanted)[0] is Match.FULL for route in scope["app"].routes)
 
-    # None are found behind a mount, and what is mounted are files.
+    # A mount does not match here; ours serves only files.
     return ", ".join(filter(is_allowed, _METHODS)) or "GET, HEAD"
 
 
 def _from_database(error: BaseException | None) -> AppError:
-    """Of what asyncpg has raised, whether SQLAlchemy stood between or not; and of what it has read."""
+    """Classify an error that asyncpg raised, or a `ValidationError` of a value that it read."""
     if isinstance(error, ValidationError):
-        # Not of a request, which has an error of its own: a column has another type, say.
-        return exceptions.DatabaseUnavailable("What is stored has another form. Try again shortly.")
+        # FastAPI raises RequestValidationError for requests. This one means, for example, a column of another type.
+        return exceptions.DatabaseUnavailable("The database returned a value of an unexpected type. Try again shortly.")
     sqlstate = getattr(error, "sqlstate", None) or ""
-    if _is_unencodable(error) or sqlstate.startswith(_REFUSED_VALUE):
+    if _is_unencodable(error) or sqlstate.startswith(_REFUSED_VALUE_SQLSTATES):
         return exceptions.ValidationFailed(
             [{"loc": ["body"], "msg": "A value cannot be stored as it is", "type": "not_storable"}]
         )
     if not sqlstate:
-        # It is asyncpg that refuses: the connection is closed, or closing.
+        # asyncpg raised it itself, because the connection is closed or closing.
         return exceptions.DatabaseUnavailable("The connection was lost. Try again shortly.")
-    if sqlstate.startswith(_SYNTAX_OR_ACCESS):
-        return exceptions.DatabaseUnavailable(_NOT_AS_EXPECTED)
-    kind = _BY_SQLSTATE.get(sqlstate) or _BY_SQLSTATE.get(sqlstate[:2]) or exceptions.DatabaseUnavailable
+    if sqlstate.startswith(_SYNTAX_OR_ACCESS_CLASS):
+        return exceptions.DatabaseUnavailable(_SCHEMA_MISMATCH)
+    kind = _ERROR_BY_SQLSTATE.get(sqlstate) or _ERROR_BY_SQLSTATE.get(sqlstate[:2]) or exceptions.DatabaseUnavailable
     return kind(f"{kind.title}. Try again shortly." if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR else kind.title)
 
 
 def _is_unencodable(error: BaseException | None) -> bool:
-    """asyncpg refuses what it cannot encode, an integer out of range say, with a ValueError of its own."""
+    """Whether asyncpg could not encode a value, for example an integer out of range."""
     return isinstance(error, ValueError) and not isinstance(error, asyncpg.ClientConfigurationError)
 
 
-def cause(error: BaseException) -> str:
-    """What to log of an outage. The text only of connecting: that of others can hold what people record.
+def describe_cause(error: BaseException) -> str:
+    """Return one line about an outage for the log, without anything that clients have recorded.
 
-    Of a value that is refused, the names of the table and of the column or constraint.
+    It has the text of errors while connecting. Of a refused value it has the names of table, column and constraint.
     """
     if isinstance(error, AppError):
         return error.detail
     origin = getattr(error, "driver_exception", None) or error
     sqlstate = getattr(origin, "sqlstate", None) or ""
-    told = isinstance(origin, OSError | asyncpg.ClientConfigurationError) or sqlstate.startswith(_OF_CONNECTING)
-    if told:
+    is_safe = isinstance(origin, OSError | asyncpg.ClientConfigurationError) or sqlstate.startswith(
+        _CONNECTION_SQLSTATES
+    )
+    if is_safe:
         return f"{type(origin).__name__}: {origin}"
     names = [getattr(origin, f"{kind}_name", None) for kind in ("table", "column", "constraint")]
     return " ".join([type(origin).__name__, *filter(None, names)])
 
 
 def _log(answer: AppError, error: Exception) -> None:
-    """The traceback of what only a change of code or schema can fix; of an outage, the cause in a line."""
+    """Log a traceback if only a change of code or schema can fix the error; else one line."""
     sqlstate = getattr(getattr(error, "driver_exception", error), "sqlstate", None)
     if isinstance(error, ValidationError):
-        # Its text and its traceback quote what people record.
-        logger.error("stored in another form: %s", [(item["loc"], item["type"]) for item in error.errors()[:3]])
-    elif isinstance(answer, exceptions.InternalError) or (sqlstate or "").startswith(_SYNTAX_OR_ACCESS):
+        # Its text and its traceback quote recorded values.
+        logger.error(
+            "stored value of an unexpected type: %s", [(item["loc"], item["type"]) for item in error.errors()[:3]]
+        )
+    elif isinstance(answer, exceptions.InternalError) or (sqlstate or "").startswith(_SYNTAX_OR_ACCESS_CLASS):
         logger.error("unforeseen exception", exc_info=error, extra={"sqlstate": sqlstate})
     else:
-        logger.warning("%s: %s", answer.code, cause(error), extra={"sqlstate": sqlstate})
+        logger.warning("%s: %s", answer.code, describe_cause(error), extra={"sqlstate": sqlstate})
 
 
-def _respond(answer: AppError, scope: Scope) -> Response:
-    response = respond(answer, scope["path"], log.request_id.get())
-    if isinstance(answer, exceptions.MethodNotAllowed):
-        response.headers["Allow"] = _allowed_methods(scope)
-    return response
-
-
-def respond(answer: AppError, path: str, request_id: str | None) -> Response:
-    """The answer to what is no request yet, or not a whole one; `from_exception` is for all others."""
+def to_response(answer: AppError, path: str, request_id: str | None) -> Response:
+    """Return the answer for `answer`; `from_exception` does it for exceptions of a request."""
     headers = {} if answer.retry_after is None else {"Retry-After": str(answer.retry_after)}
-    return Response(_document(answer, path, request_id), answer.status, headers, MEDIA_TYPE)
+    return Response(_to_document(answer, path, request_id), answer.status, headers, MEDIA_TYPE)
 
 
-def _document(answer: AppError, path: str, request_id: str | None) -> bytes:
-    return to_json(_members(answer, answer.detail, quote(path, _IN_PATHS), request_id) | answer.extensions)
+def _to_document(answer: AppError, path: str, request_id: str | None) -> bytes:
+    return to_json(_members(answer, answer.detail, quote(path, _PATH_CHARACTERS), request_id) | answer.extensions)

@@ -4,14 +4,14 @@ from starlette.types import Scope
 
 from src.config import API_PREFIX
 
-# What the paths of the service begin with, but `/` itself.
-_OWN = (API_PREFIX, "/health", "/docs", "/redoc", "/openapi.json")
+# Every path of the service is `/`, or begins with one of these.
+_OWN_PREFIXES = (API_PREFIX, "/health", "/docs", "/redoc", "/openapi.json")
 
 
 def complete(scope: Scope, root_path: str) -> None:
-    """Let the path of a request be what its client asked for, with `root_path` before it, as ASGI has it.
+    """Set `root_path` of the scope, and add it to the path where it is missing: an ASGI path includes the root path.
 
-    Some proxies take the root path away and some leave it there; probes that come directly never sent it.
+    It is missing if a proxy strips it, and in requests that come directly, such as those of probes.
     """
     path: str = scope["path"]
     scope["root_path"] = root_path
@@ -21,13 +21,16 @@ def complete(scope: Scope, root_path: str) -> None:
         scope["path"] = root_path + path
 
 
-def without(path: str, root_path: str) -> str:
-    """The path as the service calls it, whether `root_path` stands before it or not."""
+def without_root_path(path: str, root_path: str) -> str:
+    """Return the path of a route, which has no root path."""
     return path.removeprefix(root_path) if _has_root_path(path, root_path) else path
 
 
 def _has_root_path(path: str, root_path: str) -> bool:
-    """Under `/api`, `/api/v1/audits` is a path without it, since what would be left is none of the service's."""
+    """Whether `path` includes the root path.
+
+    With the root path `/api`, `/api/v1/audits` does not: the rest, `/v1/audits`, is not a path of the service.
+    """
     if not path.startswith(f"{root_path}/"):
         return False
     rest = path.removeprefix(root_path)
@@ -35,8 +38,8 @@ def _has_root_path(path: str, root_path: str) -> bool:
 
 
 def _is_own(path: str) -> bool:
-    return any(f"{path}/".startswith(f"{own}/") for own in _OWN)
+    return any(f"{path}/".startswith(f"{own}/") for own in _OWN_PREFIXES)
 
 
 def _begins_own(path: str) -> bool:
-    return any(own.startswith(f"{path}/") for own in _OWN)
+    return any(own.startswith(f"{path}/") for own in _OWN_PREFIXES)

@@ -15,7 +15,8 @@ from uvicorn.supervisors import Multiprocess
 
 from src.config import AppSettings
 from src.log import logging_config
-from src.web.connection import BoundedProtocol, ServerConfig
+from src.web.connection import BoundedProtocol
+from src.web.sending import ServerConfig
 
 logger = logging.getLogger(__name__)
 

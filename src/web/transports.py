@@ -1,28 +1,35 @@
-"""What lies between an answer and its connection: when more is read, how the connection ends, and HTTP/1.0."""
+"""The layers between an answer and its socket: when reading pauses, how the connection closes, and HTTP/1.0."""
 
-from asyncio import Transport
+from asyncio import AbstractEventLoop, Transport
 from collections.abc import Callable
 from socket import SO_LINGER, SOL_SOCKET
 from struct import pack
 from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
+from typing_extensions import override
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+# Seconds without data from the client after which a lingering connection closes.
+_LINGER_SECONDS = 1
+# A lingering connection closes at once when it has discarded more than this.
+_LINGER_BYTES = 128 * 1024 * 1024
 
-class Flow(FlowControl):
-    """Nothing more is read while there is something that was read and not parsed."""
 
-    is_ahead = False
+class BufferedFlowControl(FlowControl):
+    """Flow control of a connection that keeps reading paused while it holds received data that is not parsed yet."""
 
+    has_unparsed_data = False
+
+    @override
     def resume_reading(self) -> None:
-        if not self.is_ahead:
+        if not self.has_unparsed_data:
             super().resume_reading()
 
 
-class ReceivingTransport:
-    """For the answer to a request whose body has not arrived as a whole: `close` closes in its own way."""
+class EarlyAnswerTransport:
+    """The transport for an answer that may be sent before the whole request has arrived; `close` calls a function."""
 
     def __init__(self, transport: Transport, close: Callable[[], None]) -> None:
         self.write, self.is_closing = transport.write, transport.is_closing
@@ -30,36 +37,70 @@ class ReceivingTransport:
         self.close = close
 
 
-def without_chunks(app: Any, cycle: RequestResponseCycle) -> Any:
-    """HTTP/1.0 knows no chunks: an answer of unknown length ends with its connection (RFC 9112, 6.1 and 6.3).
+class LingeringClose:
+    """Discards what the client still sends after its last answer, then closes the connection.
 
-    Until it is whole, the end of the connection is a reset: nothing else would tell the client.
+    Data that arrives at a closed socket causes a reset, and a reset makes the client's system drop an answer that the
+    client has not read yet (RFC 9112, 9.6).
+    """
+
+    def __init__(self, transport: Transport, loop: AbstractEventLoop, seconds: float) -> None:
+        """Close when the client has sent nothing for `_LINGER_SECONDS`, or after `seconds` in all."""
+        self._transport = transport
+        self._loop = loop
+        self._deadline = loop.time() + seconds
+        self._discarded_bytes = 0
+        self._start_timer()
+
+    def discard(self, size: int) -> None:
+        self._discarded_bytes += size
+        if self._discarded_bytes > _LINGER_BYTES:
+            self._transport.close()
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+
+    def _start_timer(self) -> None:
+        self._timer = self._loop.call_later(_LINGER_SECONDS, self._close_unless_sending, self._discarded_bytes)
+
+    def _close_unless_sending(self, discarded_before: int) -> None:
+        if self._discarded_bytes > discarded_before and self._loop.time() < self._deadline:
+            self._start_timer()
+        else:
+            self._transport.close()
+
+
+def without_chunked_encoding(app: Any, cycle: RequestResponseCycle) -> Any:
+    """Wrap an application for a request of HTTP/1.0, which has no chunked encoding.
+
+    An answer without `Content-Length` ends when the connection closes (RFC 9112, 6.1 and 6.3). Until the answer is
+    complete, the connection is set to close with a reset, so that the client can tell a part from the whole.
     """
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         has_length = False
 
-        async def send_as_it_is(message: Message) -> None:
+        async def send_unchunked(message: Message) -> None:
             nonlocal has_length
             if message["type"] == "http.response.start":
                 has_length = b"content-length" in dict(message["headers"])
                 if not has_length:
                     cycle.chunked_encoding = False
-                    end_with_reset(cycle.transport)
+                    set_reset_on_close(cycle.transport)
             elif not has_length:
-                # uvicorn takes what has no chunks for something whose length was told.
+                # Without chunks uvicorn counts the body against the announced length: announce each part.
                 cycle.expected_content_length = len(message.get("body", b""))
                 if not message.get("more_body", False):
-                    end_with_reset(cycle.transport, on=False)
+                    set_reset_on_close(cycle.transport, on=False)
             await send(message)
 
-        await app(scope, receive, send_as_it_is)
+        await app(scope, receive, send_unchunked)
 
     return answer
 
 
-def end_with_reset(transport: Transport, *, on: bool = True) -> None:
-    """Closed so, a socket forgets what it was to send, and its peer gets an error instead of an end (socket(7))."""
+def set_reset_on_close(transport: Transport, *, on: bool = True) -> None:
+    """Let the socket drop unsent data when it closes, and give its peer an error instead of an end (socket(7))."""
     socket = transport.get_extra_info("socket")
     if socket and socket.fileno() != -1:
         socket.setsockopt(SOL_SOCKET, SO_LINGER, pack("ii", on, 0))

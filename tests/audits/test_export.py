@@ -296,7 +296,7 @@ async def test_a_record_of_another_form_in_the_middle_of_an_export_breaks_it_off
     async with httpx2.AsyncClient(base_url=busy_server.url) as client, client.stream("GET", EXPORT) as response:
         with pytest.raises(httpx2.RemoteProtocolError, match="incomplete chunked read"):
             [chunk async for chunk in response.aiter_bytes()]
-    await busy_server.line("stored in another form")
+    await busy_server.line("stored value of an unexpected type")
     assert "31415926" not in "".join(busy_server.lines[written:])
     await connection.execute(change_oldest, "success")
     await connection.close()
