@@ -1,4 +1,4 @@
-"""`python -m src`: serve, on `HOST` and `PORT`, with `WORKERS` processes."""
+"""`python -m src` serves on `HOST` and `PORT` with `WORKERS` processes."""
 
 import signal
 import sys
@@ -10,7 +10,7 @@ from src.web import server
 
 def main() -> None:
     settings = Settings.load()
-    # uvicorn raises the signal that stopped it once more when it has ended cleanly: that is success.
+    # After a clean stop uvicorn raises the signal that stopped it again. These handlers make that exit status 0.
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGINT, _exit)
     server.serve(settings.app)

@@ -1,4 +1,4 @@
-"""Assembles the application: its middleware, its routers and what they share while it runs."""
+"""Assembles the application: its middleware, its routers, and the state that they share while it runs."""
 
 import asyncio
 import gc
@@ -39,11 +39,11 @@ from src.web.root_path import without_root_path
 
 logger = logging.getLogger(__name__)
 
-# In the order in which they are asked for a path: each route that is asked before takes 2 us.
+# The most used routes come first: each route that is tried before the right one adds 2 us to a request.
 ROUTERS = (health_router, audits_router, audit_batches_router, ai_router, index.router)
 
 _DISPOSE_SECONDS = 2
-# Objects that are made and live on before they are looked through; of a page of 20 there are some 700.
+# New objects that start a garbage collection. A page of 20 makes some 700.
 _GARBAGE_THRESHOLD = 10_000
 _EXPOSED_HEADERS = [
     "Content-Disposition",
@@ -64,7 +64,7 @@ request carries too.
 
 
 class State(TypedDict):
-    """What lives as long as the process. Starlette gives it to each request as `request.state`."""
+    """The objects that live as long as the process. Starlette offers them to each request as `request.state`."""
 
     settings: Settings
     revisions: Revisions
@@ -76,7 +76,7 @@ class State(TypedDict):
 
 @asynccontextmanager
 async def run(settings: Settings) -> AsyncIterator[State]:
-    """Make what the process needs, and close it at the end."""
+    """The lifespan of the application: make the state of the process, and close it at the end."""
     providers = telemetry.start()
     probe_engine = create_probe_engine(settings.database)
     state = State(
@@ -88,8 +88,8 @@ async def run(settings: Settings) -> AsyncIterator[State]:
         ai_client=AIClient(settings.ai),
     )
     logger.info("starting", extra={"version": __version__, "environment": settings.app.environment})
-    await _try_database(state["pool"], state["database_probe"])
-    _spare_the_garbage_collector()
+    await _log_database_state(state["pool"], state["database_probe"])
+    _tune_garbage_collection()
     yield state
     await state["ai_client"].close()
     await asyncio.gather(
@@ -99,7 +99,7 @@ async def run(settings: Settings) -> AsyncIterator[State]:
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The application. Settings that are not given are read from the environment."""
+    """Return the application. Without `settings`, read them from the environment."""
     settings = settings or Settings.load()
     app = FastAPI(
         title="Audit trail",
@@ -126,7 +126,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def _middleware(settings: AppSettings) -> list[Middleware]:
-    """From the outside in. Credentials stay off: `*` with them would reflect any origin."""
+    """Return the middleware from the outside in.
+
+    CORS allows no credentials: with `*` and credentials Starlette would allow them for any origin.
+    """
     return [
         Middleware(RequestContextMiddleware, settings=settings),
         Middleware(
@@ -139,7 +142,7 @@ def _middleware(settings: AppSettings) -> list[Middleware]:
         ),
         Middleware(LastResortMiddleware),
         Middleware(RequestLimitsMiddleware, settings=settings),
-        # Health answers while nothing else does.
+        # Only paths under these prefixes are limited: health checks are always answered.
         Middleware(
             LoadSheddingMiddleware,
             settings=settings,
@@ -149,7 +152,7 @@ def _middleware(settings: AppSettings) -> list[Middleware]:
 
 
 def is_health(root_path: str, scope: Scope) -> bool:
-    """Probes ask every few seconds: they would fill the traces, and tell nothing."""
+    """Whether a request is a health check: these come every few seconds and would fill the traces."""
     path = without_root_path(scope["path"], root_path)
     return path == health_router.prefix or path.startswith(f"{health_router.prefix}/")
 
@@ -158,8 +161,8 @@ def _operation_id(route: APIRoute) -> str:
     return f"{route.tags[0]}-{route.name}" if route.tags else route.name
 
 
-async def _try_database(pool: ConnectionPool, probe: DatabaseProbe) -> None:
-    """Say at start whether the database is there and can be used. The server starts, and serves when it can."""
+async def _log_database_state(pool: ConnectionPool, probe: DatabaseProbe) -> None:
+    """Log whether the database can be used. The server starts in any case, and serves as soon as it can."""
     try:
         found = await probe.result()
         if found.detail:
@@ -172,8 +175,8 @@ async def _try_database(pool: ConnectionPool, probe: DatabaseProbe) -> None:
         logger.warning("database not reached yet: %s", problems.describe_cause(reason))
 
 
-def _spare_the_garbage_collector() -> None:
-    """What was made until now stays, so it need not be looked through again. Once for a process."""
+def _tune_garbage_collection() -> None:
+    """Exclude all objects made so far from garbage collection, and collect less often. Only once in a process."""
     if gc.get_threshold()[0] != _GARBAGE_THRESHOLD:
         gc.collect()
         gc.freeze()
@@ -181,7 +184,7 @@ def _spare_the_garbage_collector() -> None:
 
 
 async def _dispose(*engines: ConnectionPool | AsyncEngine) -> None:
-    """Take leave of the database, but do not wait for one that hangs: each connection would take seconds."""
+    """Close the connections, but do not wait for a database that hangs: each would take seconds."""
     with suppress(TimeoutError):
         async with asyncio.timeout(_DISPOSE_SECONDS):
             await asyncio.gather(*(engine.dispose() for engine in engines))

@@ -1,4 +1,4 @@
-"""What routers share: connections and their transactions, and conditions."""
+"""Dependencies that routers share: database connections with their transactions, and conditional requests."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -17,9 +17,9 @@ async def autocommit_connection(request: Request) -> AutocommitConnection:
 
 
 AutocommitDep = Annotated[AutocommitConnection, Depends(autocommit_connection)]
-"""For single statements, each of which commits itself.
+"""A connection for single statements, each of which commits itself.
 
-The connection is back in the pool when the statement has ended, so that a slow client holds none.
+It returns to the pool after each statement, so that a slow client holds none.
 """
 
 
@@ -29,9 +29,10 @@ async def transaction_connection(request: Request) -> AsyncIterator[TransactionC
 
 
 TransactionDep = Annotated[TransactionConnection, Depends(transaction_connection, scope="function")]
-"""A connection for several statements: returning commits, raising rolls back; no service commits.
+"""A connection for several statements in one transaction: returning commits, raising rolls back.
 
-With `scope="function"` the commit comes before the response: one that fails is never acknowledged.
+Services never commit. `scope="function"` commits before the response is sent, so that the client of a commit that fails
+never gets a success.
 """
 
 
@@ -44,7 +45,7 @@ async def stream_connection(request: Request) -> AsyncIterator[AsyncConnection]:
 StreamDep = Annotated[AsyncConnection, Depends(stream_connection)]
 """A connection for one server-side cursor, which reads a snapshot; held until the response has been sent.
 
-These connections are few and apart, so that readers who take their time cannot starve the others.
+These connections have a small pool of their own, so that slow readers cannot take the connections of others.
 """
 
 
@@ -62,28 +63,28 @@ async def parse_if_match(
     if if_match is None:
         return None
     try:
-        return IfMatch.parse(whole_list(request, "If-Match"))
+        return IfMatch.parse(list_header(request, "If-Match"))
     except ValueError as error:
         raise RequestValidationError([{"loc": ("header", "If-Match"), "msg": str(error), "type": "if_match"}]) from None
 
 
 IfMatchDep = Annotated[IfMatch | None, Depends(parse_if_match)]
-"""The versions that the caller is willing to change; None where the caller does not say."""
+"""The versions that the client is willing to change; None without `If-Match`."""
 
 
 def not_modified(request: Request, if_none_match: str | None, version: int) -> Response | None:
-    """The answer 304 where the client has this version already; None where it does not, or does not say."""
-    if if_none_match is None or matches_none(whole_list(request, "If-None-Match"), version):
+    """Return the answer 304 if `If-None-Match` names this version, else None."""
+    if if_none_match is None or matches_none(list_header(request, "If-None-Match"), version):
         return None
     return Response(status_code=304, headers={"ETag": etag(version)})
 
 
-def whole_list(request: Request, name: str) -> str:
-    """A list may come as several lines (RFC 9110, 5.3)."""
+def list_header(request: Request, name: str) -> str:
+    """Return all lines of a header that is a list, as one line (RFC 9110, 5.3)."""
     return ", ".join(request.headers.getlist(name))
 
 
 IfNoneMatch = Annotated[
     str | None, Header(alias="If-None-Match", description="Answer 304 if this is still its version.", examples=['"3"'])
 ]
-"""Only its last line: `whole_list` has all of it. No dependency, since each takes 15 us, and this is for reads."""
+"""The last line of the header; `not_modified` reads all lines. Not a dependency: each adds 15 us to every read."""

@@ -168,15 +168,15 @@ class RequestLimitsMiddleware:
 
         try:
             async with asyncio.timeout(self.settings.request_timeout) as deadline:
-                await self.app(scope, self._with_deadline(receive), send_in_time)
+                await self.app(scope, self._with_body_deadline(receive), send_in_time)
         except TimeoutError:
             if not deadline.expired():
                 raise
             raise RequestTimeout(
-                "Ask for less, or try again; with its Idempotency-Key nothing is done twice."
+                "Ask for less, or try again; with the same Idempotency-Key nothing is done twice."
             ) from None
 
-    def _with_deadline(self, receive: Receive) -> Receive:
+    def _with_body_deadline(self, receive: Receive) -> Receive:
         seconds = self.settings.request_body_timeout
         deadline = asyncio.get_running_loop().time() + seconds
         body_arrived = False

@@ -1,4 +1,4 @@
-"""The server process, or the processes: uvicorn, with what it takes to end and to replace them without a loss."""
+"""The server: one uvicorn process or several, which stop and are replaced without losing a request."""
 
 import logging
 import os
@@ -20,24 +20,24 @@ from src.web.sending import ServerConfig
 
 logger = logging.getLogger(__name__)
 
-# Seconds. What a connection may take of a stop is bounded by itself; this is for what is left then.
-_STOP_MARGIN = 1
-_PARENT_CHECK = 1
-# By all workers together.
-_ACCEPTS = 16
-# Connections that wait to be taken; the system may hold fewer.
+# Connections end within GRACEFUL_SHUTDOWN_SECONDS by themselves; this much later uvicorn cancels what is left.
+_STOP_MARGIN_SECONDS = 1
+_PARENT_CHECK_SECONDS = 1
+# Connections that all workers together accept in one turn of their event loops.
+_ACCEPTS_PER_TURN = 16
+# Connections that the system may hold until a worker accepts them.
 _BACKLOG = 2048
-# Of the process, beside those of its clients: for the database, providers, files and the socket.
-_OTHER_DESCRIPTORS = 256
-_MANY_DESCRIPTORS = 65_536
-# For a worker to start, or to answer its parent.
-_WORKER_PATIENCE = 10
+# File descriptors for other things than clients' connections: the database, providers, files and the listening socket.
+_RESERVED_DESCRIPTORS = 256
+_PREFERRED_DESCRIPTORS = 65_536
+# The time for a worker to start, and to answer its parent.
+_WORKER_TIMEOUT_SECONDS = 10
 
 
 def serve(settings: AppSettings) -> None:
-    """Returns when a signal has ended it; SIGHUP replaces several workers one by one, and loses no request.
+    """Serve until a signal stops the server.
 
-    With one worker SIGHUP is an end like the others.
+    SIGHUP replaces several workers one by one without losing a request. With one worker it stops the server.
     """
     config = _configure(settings)
     config.settings = _fit_connections(settings)
@@ -46,7 +46,7 @@ def serve(settings: AppSettings) -> None:
         _Supervisor(config, sockets).run()
         return
     server = Server(config)
-    # There is no other to take over, but what is in flight is finished: unhandled, it would be a kill.
+    # Without a handler SIGHUP would kill the process; with this one it finishes the requests in flight.
     signal.signal(signal.SIGHUP, server.handle_exit)
     server.run(sockets)
     if not server.started:
@@ -68,16 +68,17 @@ def _configure(settings: AppSettings) -> ServerConfig:
         proxy_headers=bool(settings.forwarded_allow_ips),
         forwarded_allow_ips=settings.forwarded_allow_ips,
         timeout_keep_alive=settings.keep_alive_timeout,
-        timeout_graceful_shutdown=settings.graceful_shutdown_seconds + _STOP_MARGIN,
-        timeout_worker_healthcheck=_WORKER_PATIENCE,
-        callback_notify=partial(_end_with_parent, os.getpid()) if settings.workers > 1 else None,
-        timeout_notify=_PARENT_CHECK,
+        timeout_graceful_shutdown=settings.graceful_shutdown_seconds + _STOP_MARGIN_SECONDS,
+        timeout_worker_healthcheck=_WORKER_TIMEOUT_SECONDS,
+        callback_notify=partial(_stop_without_parent, os.getpid()) if settings.workers > 1 else None,
+        timeout_notify=_PARENT_CHECK_SECONDS,
     )
 
 
 def _fit_connections(settings: AppSettings) -> AppSettings:
-    limit = _raise_descriptor_limit(settings.max_connections + _OTHER_DESCRIPTORS)
-    fitting = max(1, limit - _OTHER_DESCRIPTORS)
+    """Return settings whose `max_connections` fit within the limit of open files; log a warning if they did not."""
+    limit = _raise_descriptor_limit(settings.max_connections + _RESERVED_DESCRIPTORS)
+    fitting = max(1, limit - _RESERVED_DESCRIPTORS)
     if fitting >= settings.max_connections:
         return settings
     logger.warning("MAX_CONNECTIONS is %s instead: no more than %s files may be open (ulimit -n)", fitting, limit)
@@ -85,14 +86,14 @@ def _fit_connections(settings: AppSettings) -> AppSettings:
 
 
 def _raise_descriptor_limit(needed: int) -> int:
-    """Of this process and its workers, as far as the system lets it. Returns the limit.
+    """Raise the limit of open files of this process and its workers to `needed` if possible. Returns the limit.
 
-    The usual one, 1,024, leaves nothing for those who ask for health when others have opened as many connections.
+    With the usual limit of 1,024, a thousand open connections would leave none for health checks.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return needed
-    most = max(needed, _MANY_DESCRIPTORS)
+    most = max(needed, _PREFERRED_DESCRIPTORS)
     raised = most if hard == resource.RLIM_INFINITY else min(most, hard)
     if raised > soft:
         resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
@@ -100,43 +101,45 @@ def _raise_descriptor_limit(needed: int) -> int:
 
 
 def _listen(settings: AppSettings) -> list[socket]:
-    """One socket, as often as uvloop is to take a connection of it in one turn: it takes one of each.
+    """Return duplicates of one listening socket, as many as this worker should accept connections per turn.
 
-    Measured with 100 clients that come at once and ask again and again: the last was taken after 1.6 s, when the others
-    had been answered ten times; so, after 0.2 s. With 320 at two workers that took one each, it was after 1.2 to 1.7 s;
-    when each takes eight, after 0.3 s, and of 64 clients that come at once each has its share as before.
+    uvloop accepts one connection of each socket in one turn of the event loop: with one socket, new clients would wait
+    while others are answered many times. The figures are in tests/benchmarks/README.md.
     """
     family = AF_INET6 if ":" in settings.host else AF_INET
     try:
         listening = create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
     except (OSError, TypeError, UnicodeError) as error:
-        # A name that nobody knows has no errno of the system, and one that cannot be encoded none at all.
+        # The errno of an unknown host name is negative; a host name that cannot be encoded has no errno.
         number = getattr(error, "errno", None) or 0
         reason = os.strerror(number) if number > 0 else "there is no such host"
         logger.error("cannot listen at %s, port %s (HOST, PORT): %s", settings.host, settings.port, reason)
         sys.exit(STARTUP_FAILURE)
     host = f"[{settings.host}]" if family is AF_INET6 else settings.host
     logger.info("listening on http://%s:%s", host, listening.getsockname()[1])
-    accepts = max(1, _ACCEPTS // settings.workers)
+    accepts = max(1, _ACCEPTS_PER_TURN // settings.workers)
     return [listening, *(listening.dup() for _ in range(accepts - 1))]
 
 
 class _Supervisor(Multiprocess):
-    """uvicorn's, which takes notice of a signal to end only between the restarts of two workers."""
+    """uvicorn's supervisor, but SIGTERM and SIGINT also stop it while SIGHUP restarts the workers.
+
+    uvicorn's own queues the signal until all workers are restarted.
+    """
 
     def __init__(self, config: Config, sockets: list[socket]) -> None:
         super().__init__(config, sockets)
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._end)
+            signal.signal(number, self._stop)
 
-    def _end(self, _number: int, _frame: FrameType | None) -> None:
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self.should_exit.set()
         for process in self.processes:
             if process.pid and process.exitcode is None:
                 os.kill(process.pid, signal.SIGTERM)
 
 
-async def _end_with_parent(parent: int) -> None:
-    """A worker whose parent was killed would serve on, beside those of the next parent."""
+async def _stop_without_parent(parent: int) -> None:
+    """Stop this worker if its parent was killed: else it would go on beside the workers of the next parent."""
     if os.getppid() != parent:
         signal.raise_signal(signal.SIGTERM)
