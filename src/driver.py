@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 import asyncpg
 from asyncpg.transaction import Transaction
+from typing_extensions import override
 
 from src.exceptions import LimitsNotInForce
 
@@ -32,6 +33,7 @@ class Connection(asyncpg.Connection):
         self._prefix = uuid.uuid4().hex
         self._numbers = count(1)
 
+    # asyncpg-stubs does not know this method, so mypy cannot check an `override`; tests/test_private_names.py does.
     def _get_unique_id(self, prefix: str) -> str:
         """asyncpg asks here for every name. PostgreSQL tells names apart by their first 63 bytes."""
         return f"{prefix}_{self._prefix}_{next(self._numbers):x}"
@@ -86,9 +88,11 @@ class LimitedConnection(Connection):
         known = {name: value for name, value in self.limits.items() if version >= _SINCE.get(name, (0,))}
         self.set_limits = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in known.items())
 
+    @override
     def transaction(self, *, isolation: Any = None, readonly: bool = False, deferrable: bool = False) -> Transaction:
         return _LimitedTransaction(self, isolation, readonly, deferrable)
 
+    @override
     async def fetch_committed(self, query: str, arguments: Sequence[Any]) -> list[asyncpg.Record]:
         """In a transaction, which limits need: three round trips instead of one.
 
@@ -117,6 +121,7 @@ class _LimitedTransaction(Transaction):
         super().__init__(connection, isolation, *options)
         self._limited = connection
 
+    @override
     async def start(self) -> None:
         try:
             await super().start()

@@ -52,6 +52,8 @@ class BoundedProtocol(WriteLimitedProtocol):
         self._lingering_close: LingeringClose | None = None
         self._is_over_limit = False
         self._running_cycle: RequestResponseCycle | None = None
+        # uvicorn sets it when a request begins, but a client may send line breaks before its first request.
+        self.url = b""
         # The bytes that the parser is working on, and those that it will get next.
         self._piece = self._unparsed = b""
         self._read_timer: TimerHandle | None = None

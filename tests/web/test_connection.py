@@ -72,6 +72,7 @@ async def test_a_body_that_trickles_is_408_and_the_end(server: Server, length: s
 @pytest.mark.parametrize(
     ("sent", "status", "code"),
     [
+        (b"\r\n" * 40_000, 431, "headers-too-large"),
         (b"GET /" + b"a" * 40_000, 414, "uri-too-long"),
         (head("GET", f"/{'a' * 9_000}"), 414, "uri-too-long"),
         (head("GET", f"/?{'a' * 9_000}"), 414, "uri-too-long"),
