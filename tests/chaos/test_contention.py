@@ -80,7 +80,9 @@ async def test_a_query_that_is_too_slow_is_503_in_time(
         assert (await client.get(AUDITS)).json()["total"] == 0
 
 
-async def test_calls_of_ai_hold_no_connection_and_keep_nobody_out(database_settings: DatabaseSettings) -> None:
+async def test_calls_of_ai_hold_no_database_connection_and_delay_no_other_requests(
+    database_settings: DatabaseSettings,
+) -> None:
     async with run_provider() as provider:
         provider.replies(Reply(hangs=True))
         async with (

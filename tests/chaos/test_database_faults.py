@@ -120,7 +120,7 @@ async def durable_cluster(own_cluster: Cluster) -> Cluster:
         pytest.param(altered("correlation_id", "integer USING 1", "text"), True, id="column of another form"),
     ],
 )
-async def test_a_fault_is_503_in_time_and_over_when_it_is_over(
+async def test_a_database_fault_is_503_in_time_and_the_service_recovers(
     fault: Fault, is_ready: bool, durable_cluster: Cluster
 ) -> None:
     url = durable_cluster.url()

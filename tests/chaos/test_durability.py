@@ -94,7 +94,7 @@ async def test_100_increments_by_20_clients_are_100(database_settings: DatabaseS
         assert (record["details"]["n"], record["version"]) == (100, 101)
 
 
-async def test_100_races_of_changes_and_deletions_have_no_5xx_and_every_history_is_whole(
+async def test_100_races_of_changes_and_deletions_have_no_5xx_and_complete_histories(
     database_settings: DatabaseSettings,
 ) -> None:
     async with (

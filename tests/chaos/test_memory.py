@@ -26,7 +26,7 @@ def most_resident_bytes(pid: int) -> int:
 @pytest.mark.parametrize("path", [AUDITS, f"{AUDITS}/batch"])
 @pytest.mark.parametrize("chunked", [False, True], ids=["declared", "chunked"])
 @pytest.mark.parametrize("filling", [b"a" * PIECE, b"{}," * (PIECE // 3)], ids=["text", "objects"])
-async def test_a_body_of_100_mb_is_413_within_a_second_and_takes_no_memory(
+async def test_a_body_of_100_mb_is_413_within_a_second_and_takes_little_memory(
     path: str, chunked: bool, filling: bytes, database_settings: DatabaseSettings
 ) -> None:
     length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {SIZE}"
@@ -56,7 +56,7 @@ async def test_a_body_of_100_mb_is_413_within_a_second_and_takes_no_memory(
 
 
 @pytest.mark.parametrize("value", [b"{}", b"[]", b'""', b"0.5", b'{"":{}}'])
-async def test_the_largest_body_of_the_smallest_values_takes_little(
+async def test_the_largest_body_of_small_values_takes_little_memory_and_time(
     value: bytes, database_settings: DatabaseSettings
 ) -> None:
     items = b",".join([value] * ((4 * 1024 * 1024 - 100) // (len(value) + 1)))

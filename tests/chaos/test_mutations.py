@@ -101,7 +101,7 @@ async def status_of(url: str, sent: bytes) -> int:
         return int(line.split()[1])
 
 
-async def test_spoiled_requests_get_no_5xx_and_leave_nothing_unreadable(database_settings: DatabaseSettings) -> None:
+async def test_mutated_requests_get_no_5xx_and_store_nothing_unreadable(database_settings: DatabaseSettings) -> None:
     seed = 20261122
     chance, statuses, refused = random.Random(seed), Counter[int](), []
     async with (

@@ -16,7 +16,7 @@ REQUESTS = [
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-async def test_five_times_the_load_is_shed_at_once_and_most_of_the_work_is_still_done(
+async def test_under_five_times_the_load_most_of_the_work_is_done_and_the_rest_is_refused_fast(
     database_settings: DatabaseSettings, workers: int
 ) -> None:
     places = workers * AppSettings().max_in_flight

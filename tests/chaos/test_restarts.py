@@ -53,7 +53,7 @@ async def roll(server: Server) -> None:
     assert workers(server).isdisjoint(first)
 
 
-async def test_three_rolling_restarts_under_load_fail_nothing(database_settings: DatabaseSettings) -> None:
+async def test_three_rolling_restarts_under_load_fail_no_request(database_settings: DatabaseSettings) -> None:
     async with two_workers_under_load(database_settings) as (server, running):
         for _ in range(3):
             await roll(server)
@@ -64,7 +64,7 @@ async def test_three_rolling_restarts_under_load_fail_nothing(database_settings:
         assert await server.stop() == 0
 
 
-async def test_a_crashed_worker_is_replaced_and_the_other_serves_on(database_settings: DatabaseSettings) -> None:
+async def test_a_crashed_worker_is_replaced_while_the_other_serves(database_settings: DatabaseSettings) -> None:
     async with two_workers_under_load(database_settings) as (server, running):
         for crashed in workers(server):
             os.kill(crashed, signal.SIGKILL)
@@ -79,7 +79,7 @@ async def test_a_crashed_worker_is_replaced_and_the_other_serves_on(database_set
         assert len(workers(server)) == 2
 
 
-async def test_workers_end_with_a_parent_that_was_killed(database_settings: DatabaseSettings) -> None:
+async def test_workers_stop_when_their_parent_is_killed(database_settings: DatabaseSettings) -> None:
     async with run_server(database_settings.database_url.get_secret_value(), WORKERS="2") as server:
         server.process.kill()
         # Nobody else holds its output.

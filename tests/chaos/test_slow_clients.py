@@ -26,7 +26,7 @@ async def trickle(connection: Connection, beginning: bytes, drop: bytes) -> floa
     return time.monotonic() - started
 
 
-async def test_slow_heads_and_bodies_are_gone_after_15_seconds_and_others_do_not_wait(
+async def test_slow_heads_and_bodies_are_closed_within_15_seconds_and_delay_no_other_requests(
     database_settings: DatabaseSettings,
 ) -> None:
     slow = [
@@ -58,7 +58,7 @@ async def test_slow_heads_and_bodies_are_gone_after_15_seconds_and_others_do_not
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-async def test_a_stop_with_half_sent_bodies_is_quiet_and_in_time(
+async def test_a_stop_with_incomplete_bodies_is_in_time_and_logs_no_errors(
     database_settings: DatabaseSettings, workers: str
 ) -> None:
     async with (

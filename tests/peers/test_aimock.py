@@ -43,7 +43,7 @@ async def client(provider_url: str) -> AsyncIterator[httpx2.AsyncClient]:
         yield client
 
 
-async def test_it_answers(client: httpx2.AsyncClient) -> None:
+async def test_aimock_answers(client: httpx2.AsyncClient) -> None:
     answer = await client.post(RESPONSES, json={"input": "greet", "instructions": "Be brief.", "temperature": 0})
     assert answer.status_code == 200, answer.text
     body = answer.json()
@@ -51,7 +51,7 @@ async def test_it_answers(client: httpx2.AsyncClient) -> None:
     assert body["meta"]["provider_request_id"]
 
 
-async def test_it_streams(client: httpx2.AsyncClient) -> None:
+async def test_aimock_streams(client: httpx2.AsyncClient) -> None:
     answer = await client.post(f"{RESPONSES}/stream", json={"input": "greet"})
     assert answer.status_code == 200, answer.text
     names = re.findall(r"^event: (.*)$", answer.text, re.MULTILINE)
@@ -73,7 +73,9 @@ async def test_it_streams(client: httpx2.AsyncClient) -> None:
         ("gone", 503, "ai-provider-unavailable"),
     ],
 )
-async def test_its_failures_are_ours(client: httpx2.AsyncClient, path: str, asked: str, status: int, code: str) -> None:
+async def test_each_failure_of_aimock_has_its_own_code(
+    client: httpx2.AsyncClient, path: str, asked: str, status: int, code: str
+) -> None:
     answer = await client.post(path, json={"input": asked})
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert KEY not in answer.text
@@ -82,7 +84,7 @@ async def test_its_failures_are_ours(client: httpx2.AsyncClient, path: str, aske
 
 
 @BOTH
-async def test_it_refuses_another_key(provider_url: str, path: str) -> None:
+async def test_a_wrong_key_is_502(provider_url: str, path: str) -> None:
     async with run_ai(openai_base_url=HttpUrl(provider_url), openai_api_key="sk-another") as client:
         answer = await client.post(path, json={"input": "greet"})
     assert (answer.status_code, answer.json()["code"]) == (502, "ai-provider-authentication-failed")

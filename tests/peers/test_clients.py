@@ -97,13 +97,13 @@ async def in_python(tours: Path, python_programs: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", PROGRAMS_IN_TYPESCRIPT)
-async def test_a_client_in_typescript_goes_around(in_typescript: Path, service: str, name: str) -> None:
+async def test_a_generated_typescript_client_works(in_typescript: Path, service: str, name: str) -> None:
     printed = await run("node", f"{name}.js", service, name, cwd=in_typescript)
     assert json.loads(printed) == WENT_AROUND
 
 
 @pytest.mark.parametrize("name", PROGRAMS_IN_PYTHON)
-async def test_a_client_in_python_goes_around(in_python: Path, python_programs: Path, service: str, name: str) -> None:
+async def test_a_generated_python_client_works(in_python: Path, python_programs: Path, service: str, name: str) -> None:
     printed = await run(python_programs / "python", f"{name}.py", service, name, cwd=in_python)
     assert json.loads(printed.strip().rpartition("\n")[2]) == WENT_AROUND
 
@@ -116,7 +116,7 @@ async def test_a_client_in_python_goes_around(in_python: Path, python_programs: 
     ],
     ids=["spectral", "redocly"],
 )
-async def test_linters_have_nothing_to_say(tours: Path, node_modules: Path, command: str) -> None:
+async def test_openapi_linters_report_nothing(tours: Path, node_modules: Path, command: str) -> None:
     program, *arguments = command.split()
     quiet = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}
     printed = await run(node_modules / ".bin" / program, *arguments, cwd=tours, **quiet)

@@ -51,7 +51,7 @@ async def pooled(
             yield server
 
 
-async def test_every_answer_is_right(pooled: Server, database_settings: DatabaseSettings) -> None:
+async def test_every_answer_through_pgbouncer_is_correct(pooled: Server, database_settings: DatabaseSettings) -> None:
     numbers = iter(range(RECORDS))
 
     async def work(client: httpx2.AsyncClient) -> None:
@@ -116,7 +116,7 @@ async def test_a_pooler_in_statement_mode_cannot_be_used_and_ready_says_so(
         (SET_LIMITS, {"ignore_startup_parameters": LIMITS, "server_round_robin": "1"}, "loses prepared statements"),
     ],
 )
-async def test_without_the_setting_ready_and_the_log_say_why_it_is_not(
+async def test_without_database_pooler_ready_and_the_log_give_the_reason(
     cluster: Cluster,
     database_settings: DatabaseSettings,
     folder: Path,
@@ -136,14 +136,16 @@ async def test_without_the_setting_ready_and_the_log_say_why_it_is_not(
         await server.line(f"database not usable: .*{why}")
 
 
-async def test_verify_goes_through_it(cluster: Cluster, database_settings: DatabaseSettings, folder: Path) -> None:
+async def test_verify_works_through_pgbouncer(
+    cluster: Cluster, database_settings: DatabaseSettings, folder: Path
+) -> None:
     async with pgbouncer(cluster, folder, "transaction") as socket:
         url = SecretStr(url_through(socket, database_settings))
         through = database_settings.model_copy(update={"database_url": url, "database_pooler": Pooler.TRANSACTION})
         assert await find_disagreements(through) == []
 
 
-async def test_a_pool_that_answers_questions_from_a_standby_is_ready(
+async def test_pgpool_with_reads_on_a_standby_is_ready(
     cluster: Cluster, database_settings: DatabaseSettings, folder: Path
 ) -> None:
     async with (

@@ -97,7 +97,7 @@ async def listens(port: int) -> None:
                 return
 
 
-async def test_a_client_goes_once_around(nginx: str) -> None:
+async def test_create_read_change_and_list_work_through_nginx(nginx: str) -> None:
     async with httpx2.AsyncClient(base_url=nginx, timeout=10) as client:
         created = [await client.post(f"{ROOT_PATH}{AUDITS}", json=audit_body()) for _ in range(3)]
         url = created[0].headers["Location"]
@@ -119,7 +119,7 @@ async def test_a_client_goes_once_around(nginx: str) -> None:
         assert listed == [answer.json()["id"] for answer in reversed(created)]
 
 
-async def test_documentation_pages_have_their_files(nginx: str) -> None:
+async def test_documentation_pages_load_their_files_through_nginx(nginx: str) -> None:
     async with httpx2.AsyncClient(base_url=nginx, timeout=10) as client:
         index = (await client.get(f"{ROOT_PATH}/")).json()
         for page in ("docs", "redoc"):

@@ -189,7 +189,7 @@ HEADERS = [
 CORPUS = [*BODIES, *QUERIES, *PATHS, *HEADERS]
 
 
-async def test_each_of_the_corpus_has_exactly_its_answer(server: Server) -> None:
+async def test_every_bad_input_gets_its_exact_answer(server: Server) -> None:
     wrong = []
     for sent, status, code in CORPUS:
         async with asyncio.timeout(10), connect(server.url) as connection:
@@ -205,7 +205,7 @@ async def test_each_of_the_corpus_has_exactly_its_answer(server: Server) -> None
     assert not [line for line in server.log() if line["level"] == "ERROR"]
 
 
-async def test_what_is_odd_and_allowed_is_kept_and_read_back(server: Server) -> None:
+async def test_unusual_valid_values_are_stored_and_read_back(server: Server) -> None:
     async with httpx2.AsyncClient(base_url=server.url) as client:
         for odd in (
             audit_body(details={"": {"": [[], {}, None, True, 1e308, -1e-320, 0.1, "\u2028\U0010ffff\ufffe"]}}),

@@ -39,7 +39,7 @@ def assert_said(answer: httpx2.Response, name: str) -> None:
     assert answer.headers.get_list("Cache-Control") == [expected], f"{name}: {answer.status_code}"
 
 
-async def test_every_answer_of_every_operation_may_be_kept_only_where_it_has_a_version(
+async def test_only_answers_with_an_etag_may_be_cached(
     client: httpx2.AsyncClient,
 ) -> None:
     with_version = set()
@@ -53,13 +53,13 @@ async def test_every_answer_of_every_operation_may_be_kept_only_where_it_has_a_v
     assert with_version == {"GET", "POST", "PUT", "PATCH"}
 
 
-async def test_what_is_still_the_same_says_it_too(client: httpx2.AsyncClient) -> None:
+async def test_a_304_has_cache_control_too(client: httpx2.AsyncClient) -> None:
     url = f"{AUDITS}/{(await create_audit(client))['id']}"
     answer = await client.get(url, headers={"If-None-Match": '"1"'})
     assert (answer.status_code, answer.headers["Cache-Control"]) == (304, "no-cache")
 
 
-async def test_what_belongs_to_no_operation_says_it_too(client: httpx2.AsyncClient) -> None:
+async def test_answers_outside_operations_must_not_be_stored(client: httpx2.AsyncClient) -> None:
     preflight = {"Origin": "https://app.example", "Access-Control-Request-Method": "PATCH"}
     answers = [
         await client.get("/openapi.json"),
@@ -76,7 +76,7 @@ async def test_what_belongs_to_no_operation_says_it_too(client: httpx2.AsyncClie
         assert answer.headers.get_list("Cache-Control") == ["no-store"], answer.request.url
 
 
-async def test_files_of_the_documentation_may_be_kept_for_a_while(client: httpx2.AsyncClient) -> None:
+async def test_documentation_files_may_be_cached_for_an_hour(client: httpx2.AsyncClient) -> None:
     asset = f"{ASSETS_PATH}/favicon.png"
     answer = await client.get(asset)
     same = await client.get(asset, headers={"If-None-Match": answer.headers["ETag"]})
@@ -84,7 +84,7 @@ async def test_files_of_the_documentation_may_be_kept_for_a_while(client: httpx2
         assert (each.status_code, each.headers.get_list("Cache-Control")) == (status, ["public, max-age=3600"])
 
 
-async def test_an_answer_that_says_it_itself_is_left_alone(database_settings: DatabaseSettings) -> None:
+async def test_cache_control_of_a_route_is_kept(database_settings: DatabaseSettings) -> None:
     router = APIRouter()
 
     @router.get("/own")
@@ -96,6 +96,6 @@ async def test_an_answer_that_says_it_itself_is_left_alone(database_settings: Da
 
 
 @pytest.mark.parametrize("name", [name for name in OPERATIONS if "304" in OPERATIONS[name]["responses"]])
-def test_what_can_still_be_the_same_documents_its_version(name: str) -> None:
+def test_operations_that_document_304_document_the_etag(name: str) -> None:
     for status in ("200", "304"):
         assert "ETag" in OPERATIONS[name]["responses"][status]["headers"]

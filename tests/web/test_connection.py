@@ -33,7 +33,7 @@ async def server() -> AsyncIterator[Server]:
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /health/li", LIVE[:-2], LIVE[:-2] + b"A: b"])
-async def test_a_head_that_does_not_arrive_in_time_is_given_up(server: Server, sent: bytes) -> None:
+async def test_an_incomplete_head_is_408_after_the_timeout(server: Server, sent: bytes) -> None:
     async with asyncio.timeout(3), connect(server.url) as connection:
         await connection.send(sent)
         if sent:
@@ -44,7 +44,7 @@ async def test_a_head_that_does_not_arrive_in_time_is_given_up(server: Server, s
 
 
 @pytest.mark.parametrize("drop", [b"a", b"\r\n"])
-async def test_a_head_that_trickles_is_given_up(server: Server, drop: bytes) -> None:
+async def test_a_connection_with_a_slow_head_is_closed(server: Server, drop: bytes) -> None:
     async with asyncio.timeout(3), connect(server.url) as connection:
         await connection.send(LIVE)
         assert (await connection.answer()).status == 200
@@ -55,7 +55,7 @@ async def test_a_head_that_trickles_is_given_up(server: Server, drop: bytes) -> 
 
 
 @pytest.mark.parametrize("length", ["Content-Length: 100", CHUNKED])
-async def test_a_body_that_trickles_is_408_and_the_end(server: Server, length: str) -> None:
+async def test_a_slow_body_is_408_and_closes_the_connection(server: Server, length: str) -> None:
     async with asyncio.timeout(3), connect(server.url) as connection:
         await connection.send(head("POST", AUDITS, JSON, length, "Origin: https://app.example"))
         answering = asyncio.create_task(connection.answer())
@@ -92,7 +92,7 @@ async def test_a_body_that_trickles_is_408_and_the_end(server: Server, length: s
         (b"GET /health/live\r\n\r\n", 400, "malformed-request"),
     ],
 )
-async def test_a_head_that_is_too_long_or_no_http_is_refused(
+async def test_a_head_that_is_too_long_or_malformed_is_refused(
     server: Server, sent: bytes, status: int, code: str
 ) -> None:
     async with asyncio.timeout(3), connect(server.url) as connection:
@@ -104,7 +104,7 @@ async def test_a_head_that_is_too_long_or_no_http_is_refused(
         assert answer.headers.get_all("Cache-Control") == ["no-store"]
 
 
-async def test_a_trailer_is_no_header_and_has_an_end(server: Server) -> None:
+async def test_trailers_are_ignored_and_limited(server: Server) -> None:
     async with asyncio.timeout(3), connect(server.url) as connection:
         body = head("POST", AUDITS, JSON, CHUNKED) + b"1\r\n[\r\n0\r\n"
         await connection.send(body + b"X-Request-ID: of-a-trailer\r\nContent-Type: text/plain\r\n\r\n")
@@ -117,7 +117,7 @@ async def test_a_trailer_is_no_header_and_has_an_end(server: Server) -> None:
         assert await connection.rest() == b""
 
 
-async def test_a_client_that_does_not_read_is_given_up(server: Server) -> None:
+async def test_a_connection_whose_client_does_not_read_is_closed(server: Server) -> None:
     async with asyncio.timeout(5), connect(server.url) as connection:
         connection.stop_reading()
         await connection.send(head("GET", "/openapi.json") * 200)
@@ -126,7 +126,7 @@ async def test_a_client_that_does_not_read_is_given_up(server: Server) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_a_client_of_http_1_0_is_sent_nothing_before_its_answer(server: Server) -> None:
+async def test_an_http_1_0_client_gets_no_100_continue(server: Server) -> None:
     fields = f"POST {AUDITS} HTTP/1.0\r\n{JSON}\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
     async with asyncio.timeout(3), connect(server.url) as connection:
         # Half of its body: the application asks for the rest.
@@ -134,7 +134,7 @@ async def test_a_client_of_http_1_0_is_sent_nothing_before_its_answer(server: Se
         assert (await connection.answer()).status == 408
 
 
-async def test_an_answer_that_is_not_read_is_broken_off_with_a_reset(server: Server) -> None:
+async def test_an_unread_answer_ends_with_a_reset(server: Server) -> None:
     host, _, port = server.url.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port))) as client:
         # One packet, all of which is read: what is left unread makes a reset of every end.
@@ -171,7 +171,7 @@ def body_of(sent: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(("sent", "status"), NOT_READ)
-async def test_an_answer_that_did_not_wait_for_the_body_is_the_last_one_and_arrives(
+async def test_an_answer_sent_before_the_body_arrived_is_received_and_closes_the_connection(
     server: Server, sent: bytes, status: int
 ) -> None:
     """At a client that reads nothing before it has sent everything, as most libraries do."""
@@ -205,7 +205,9 @@ def send_all_then_read(url: str, sent: bytes, body: bytes) -> bytes:
         (head("GET", "/health/live", "Content-Length: 2") + b"{}", 200),
     ],
 )
-async def test_a_client_whose_body_was_received_keeps_its_connection(server: Server, sent: bytes, status: int) -> None:
+async def test_a_connection_stays_open_when_the_whole_body_was_received(
+    server: Server, sent: bytes, status: int
+) -> None:
     async with asyncio.timeout(5), connect(server.url) as connection:
         for _ in range(2):
             await connection.send(sent)
@@ -214,7 +216,7 @@ async def test_a_client_whose_body_was_received_keeps_its_connection(server: Ser
 
 
 @pytest.mark.parametrize("piece", [b" ", b" " * 100_000])
-async def test_who_goes_on_sending_behind_the_last_answer_is_given_up(server: Server, piece: bytes) -> None:
+async def test_a_client_that_sends_after_its_last_answer_is_disconnected_in_time(server: Server, piece: bytes) -> None:
     async with asyncio.timeout(5), connect(server.url) as connection:
         await connection.send(head("POST", "/nope", "Content-Length: 100000000000"))
         assert (await connection.answer()).headers["Connection"] == "close"
@@ -225,7 +227,7 @@ async def test_who_goes_on_sending_behind_the_last_answer_is_given_up(server: Se
             await asyncio.sleep(0.01)
 
 
-async def test_who_sends_behind_the_last_answer_may_send_only_so_much() -> None:
+async def test_a_client_that_sends_after_its_last_answer_is_disconnected_at_128_mib() -> None:
     async with asyncio.timeout(60), run_server(UNREACHABLE) as server, connect(server.url) as connection:
         await connection.send(head("POST", "/nope", "Content-Length: 100000000000"))
         await connection.answer()
@@ -237,7 +239,7 @@ async def test_who_sends_behind_the_last_answer_may_send_only_so_much() -> None:
         assert time.monotonic() - started < AppSettings().request_body_timeout
 
 
-async def test_a_body_that_says_it_is_too_long_is_not_waited_for(server: Server) -> None:
+async def test_a_body_with_a_too_large_content_length_is_413_without_100_continue(server: Server) -> None:
     async with asyncio.timeout(3), connect(server.url) as connection:
         await connection.send(head("POST", AUDITS, JSON, "Content-Length: 100000000", "Expect: 100-continue"))
         answer = await connection.answer()
@@ -248,7 +250,7 @@ H2C = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: A
 
 
 @pytest.mark.parametrize("pieces", [1, 2])
-async def test_a_wish_for_another_protocol_is_ignored_and_the_body_is_read(server: Server, pieces: int) -> None:
+async def test_an_upgrade_header_is_ignored_and_the_body_is_read(server: Server, pieces: int) -> None:
     sent = head("POST", AUDITS, JSON, "Content-Length: 3", *H2C)
     async with asyncio.timeout(30), connect(server.url) as connection:
         if pieces == 2:
@@ -264,7 +266,7 @@ async def test_a_wish_for_another_protocol_is_ignored_and_the_body_is_read(serve
         assert await connection.rest() == b""
 
 
-async def test_what_is_no_http_behind_other_requests_is_not_answered_in_the_middle_of_theirs(server: Server) -> None:
+async def test_a_refusal_never_interrupts_the_answers_of_earlier_pipelined_requests(server: Server) -> None:
     async with asyncio.timeout(5), connect(server.url) as connection:
         await connection.send(LIVE * 3 + b"BREW\r\n\r\n")
         assert (await connection.answer()).status == 400
@@ -284,7 +286,7 @@ async def test_what_is_no_http_behind_other_requests_is_not_answered_in_the_midd
 @pytest.mark.parametrize(
     "wish", ["HTTP/1.0\r\nHost: a\r\nConnection: upgrade", "HTTP/1.1\r\nHost: a\r\nConnection: close, upgrade"]
 )
-async def test_a_wish_for_another_protocol_is_ignored_on_a_connection_that_ends(server: Server, wish: str) -> None:
+async def test_an_upgrade_header_is_ignored_on_a_connection_that_closes(server: Server, wish: str) -> None:
     async with asyncio.timeout(5), connect(server.url) as connection:
         await connection.send(f"GET /health/live {wish}\r\nUpgrade: h2c\r\n\r\n".encode())
         assert (await connection.answer()).status == 200
@@ -292,7 +294,7 @@ async def test_a_wish_for_another_protocol_is_ignored_on_a_connection_that_ends(
 
 
 @pytest.mark.skipif(not TELLS_MEMORY, reason="memory is read from /proc")
-async def test_requests_that_come_at_once_take_little_memory_before_it_is_their_turn() -> None:
+async def test_pipelined_requests_take_little_memory() -> None:
     async with asyncio.timeout(30), run_server(UNREACHABLE) as server, AsyncExitStack() as stack:
         before = server.resident_bytes()
         for _ in range(4):
@@ -306,7 +308,7 @@ async def test_requests_that_come_at_once_take_little_memory_before_it_is_their_
         assert server.resident_bytes() - before < 25_000_000
 
 
-async def test_requests_that_come_at_once_are_all_answered_in_their_order(server: Server) -> None:
+async def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
     ask = head("POST", AUDITS, JSON, "Content-Length: 3") + b"[1]"
     async with asyncio.timeout(30), connect(server.url) as connection:
         await connection.send((LIVE + ask) * 1_000)
@@ -314,7 +316,7 @@ async def test_requests_that_come_at_once_are_all_answered_in_their_order(server
             assert [(await connection.answer()).status for _ in range(2)] == [200, 422]
 
 
-async def test_connections_beyond_their_number_get_only_health_and_are_closed() -> None:
+async def test_connections_above_the_limit_get_only_health_checks_and_are_closed() -> None:
     async with (
         run_server(UNREACHABLE, MAX_CONNECTIONS="1") as server,
         asyncio.timeout(5),
@@ -337,7 +339,7 @@ async def test_connections_beyond_their_number_get_only_health_and_are_closed() 
         assert (await first.answer()).status == 200
 
 
-async def test_the_service_answers_others_meanwhile_and_says_nothing_worse_than_a_warning(server: Server) -> None:
+async def test_bad_connections_log_no_errors_and_the_service_still_answers(server: Server) -> None:
     async with httpx2.AsyncClient(base_url=server.url) as client:
         assert (await client.get("/health/live")).status_code == 200
     assert [line for line in server.log() if line["level"] not in ("INFO", "WARNING")] == []

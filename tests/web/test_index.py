@@ -9,7 +9,7 @@ from src.config import AppSettings, DatabaseSettings
 from tests.application import run_application
 
 
-async def test_the_index_lists_every_path_of_the_openapi_document_no_more_and_no_fewer(
+async def test_the_index_lists_exactly_the_operations_of_the_openapi_document(
     client: httpx2.AsyncClient,
 ) -> None:
     index = (await client.get("/")).json()
@@ -34,7 +34,7 @@ async def test_a_documentation_page_refers_to_no_other_host(client: httpx2.Async
         assert (await client.get(asset)).status_code == 200
 
 
-async def test_documentation_pages_can_be_switched_off(database_settings: DatabaseSettings) -> None:
+async def test_documentation_pages_can_be_disabled(database_settings: DatabaseSettings) -> None:
     async with run_application(database_settings, AppSettings(docs_enabled=False)) as client:
         assert (await client.get("/docs")).status_code == 404
         assert "docs" not in (await client.get("/")).json()["links"]

@@ -32,7 +32,7 @@ async def test_a_well_formed_request_id_of_the_client_is_kept(client: httpx2.Asy
 
 
 @pytest.mark.parametrize("offered", ["", "0" * 129, "a b", 'a"}', "a/b", "é"])
-async def test_any_other_request_id_is_replaced(client: httpx2.AsyncClient, offered: str) -> None:
+async def test_a_malformed_request_id_is_replaced(client: httpx2.AsyncClient, offered: str) -> None:
     response = await client.get("/health/live", headers={b"X-Request-ID": offered.encode()})
     assert UUID(response.headers["X-Request-ID"]).version == 7
 
@@ -59,7 +59,7 @@ async def run_with(router: APIRouter, database: DatabaseSettings, **changes: Any
         yield client
 
 
-async def test_what_takes_too_long_is_504_and_an_answer_that_has_begun_may_take_longer(
+async def test_a_late_answer_is_504_but_one_that_has_begun_may_take_longer(
     database_settings: DatabaseSettings,
 ) -> None:
     router = APIRouter(prefix=AUDITS)
@@ -85,7 +85,7 @@ async def test_what_takes_too_long_is_504_and_an_answer_that_has_begun_may_take_
         assert (await client.get(f"{AUDITS}/slow")).content == b"ab"
 
 
-async def test_beyond_its_places_a_request_is_503_at_once_and_others_have_places_of_their_own(
+async def test_requests_above_the_limit_are_503_and_other_groups_are_served(
     database_settings: DatabaseSettings,
 ) -> None:
     router, entered, leave = APIRouter(prefix=AUDITS), asyncio.Semaphore(0), asyncio.Event()
@@ -119,7 +119,7 @@ async def test_beyond_its_places_a_request_is_503_at_once_and_others_have_places
         assert (await client.get(AUDITS)).status_code == 200
 
 
-async def test_some_wait_for_a_place_and_those_beyond_are_refused_before_them(
+async def test_some_requests_wait_for_a_place_and_the_rest_are_refused(
     database_settings: DatabaseSettings,
 ) -> None:
     router, entered, leave = APIRouter(prefix=AUDITS), asyncio.Event(), asyncio.Event()
@@ -141,7 +141,7 @@ async def test_some_wait_for_a_place_and_those_beyond_are_refused_before_them(
         assert [(await request).status_code for request in (holder, waiting)] == [200, 200]
 
 
-async def test_to_wait_for_a_place_is_a_part_of_the_deadline(database_settings: DatabaseSettings) -> None:
+async def test_waiting_for_a_place_counts_against_the_deadline(database_settings: DatabaseSettings) -> None:
     router, entered, leave = APIRouter(prefix=AUDITS), asyncio.Event(), asyncio.Event()
 
     @router.get("/held")
@@ -165,7 +165,7 @@ async def test_to_wait_for_a_place_is_a_part_of_the_deadline(database_settings: 
         assert (await holder).status_code == 200
 
 
-async def test_an_answer_that_is_complete_is_not_broken_off_by_what_fails_after_it(
+async def test_an_error_after_a_complete_answer_does_not_break_it(
     database_settings: DatabaseSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     router = APIRouter(prefix=AUDITS)

@@ -63,7 +63,7 @@ async def test_the_instance_is_a_uri_reference(client: httpx2.AsyncClient) -> No
         assert (await client.get(path)).json()["instance"] == path
 
 
-async def test_documentation_is_sent_whole_whatever_range_is_asked_for(client: httpx2.AsyncClient) -> None:
+async def test_documentation_files_ignore_the_range_header(client: httpx2.AsyncClient) -> None:
     whole = await client.get("/docs/assets/favicon.png")
     assert (whole.status_code, whole.headers["Accept-Ranges"]) == (200, "none")
     for asked in ("bytes=0-1", "bytes=9999999-", "bytes=junk"):
@@ -111,7 +111,7 @@ async def test_an_invalid_value_is_422_and_not_echoed(client: httpx2.AsyncClient
     assert SECRET not in response.text
 
 
-async def test_what_is_wrong_is_listed_up_to_a_limit_and_cut_to_size(client: httpx2.AsyncClient) -> None:
+async def test_a_422_lists_at_most_20_errors_and_stays_small(client: httpx2.AsyncClient) -> None:
     response = await client.post(AUDITS, json={f"{number}{'x' * 1000}": 1 for number in range(500)}, headers=ORIGIN)
     problem = assert_problem(response, 422, "validation-error")
     assert len(problem["errors"]) == 20
@@ -130,14 +130,14 @@ async def test_an_unforeseen_exception_is_500_logged_and_not_shown(
     assert [record.exc_info[1].args for record in logged if record.exc_info and record.exc_info[1]] == [(SECRET,)]
 
 
-async def test_a_connection_that_the_server_has_just_ended_is_503(failing_client: httpx2.AsyncClient) -> None:
+async def test_a_database_connection_that_was_just_lost_is_503(failing_client: httpx2.AsyncClient) -> None:
     response = await failing_client.get("/lose", headers=ORIGIN)
     assert_problem(response, 503, "database-unavailable")
     assert int(response.headers["Retry-After"]) >= 1
     assert SECRET not in response.text
 
 
-async def test_an_error_of_a_domain_answers_with_its_own_words(failing_client: httpx2.AsyncClient) -> None:
+async def test_an_error_of_a_domain_has_its_own_detail(failing_client: httpx2.AsyncClient) -> None:
     problem = assert_problem(await failing_client.get("/decline", headers=ORIGIN), 404, "not-found")
     assert problem["detail"] == SECRET
 
@@ -150,7 +150,7 @@ async def test_a_url_or_headers_that_are_too_long_are_414_and_431(client: httpx2
     assert_problem(await client.get(AUDITS, headers=ORIGIN | huge), 431, "headers-too-large")
 
 
-async def test_what_is_stored_in_another_form_is_503_and_not_quoted_in_the_log(
+async def test_a_stored_value_of_an_unexpected_type_is_503_and_is_not_logged(
     client: httpx2.AsyncClient, connection: asyncpg.Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     record = await create_audit(client, correlation_id="31415926")
@@ -166,7 +166,7 @@ async def test_what_is_stored_in_another_form_is_503_and_not_quoted_in_the_log(
 @pytest.mark.parametrize(
     "damage", ["hash TYPE text USING 'x'", "hash TYPE integer USING 1", "updated_at TYPE timestamp"]
 )
-async def test_a_column_of_another_type_is_503_for_a_change_too(
+async def test_a_change_of_a_row_with_a_column_of_another_type_is_503(
     client: httpx2.AsyncClient, connection: asyncpg.Connection, damage: str
 ) -> None:
     record = await create_audit(client)
@@ -196,7 +196,7 @@ async def test_a_table_that_refuses_what_its_model_accepts_is_503(
     assert int(response.headers["Retry-After"]) >= 1
 
 
-async def test_a_value_that_only_the_database_refuses_is_422_and_its_constraint_is_logged(
+async def test_a_check_violation_is_422_and_logs_the_constraint(
     client: httpx2.AsyncClient, connection: asyncpg.Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     await connection.execute("ALTER TABLE audit ADD CONSTRAINT no_secrets CHECK (entity_id <> '31415926')")

@@ -46,9 +46,7 @@ def under(root_path: str, database: DatabaseSettings, *settings: Any) -> Any:
 
 @both_ways
 @pytest.mark.parametrize("root_path", ROOT_PATHS)
-async def test_every_link_leads_back_through_the_proxy(
-    database_settings: DatabaseSettings, root_path: str, strips: bool
-) -> None:
+async def test_every_link_has_the_root_path(database_settings: DatabaseSettings, root_path: str, strips: bool) -> None:
     async with under(root_path, database_settings) as direct:
         client = behind_proxy(direct, root_path, strips=strips)
         index = (await client.get(f"{root_path}/")).json()
@@ -73,7 +71,7 @@ async def test_every_link_leads_back_through_the_proxy(
 
 @both_ways
 @pytest.mark.parametrize("page", ["/docs", "/redoc"])
-async def test_documentation_pages_find_their_files_and_the_document(
+async def test_documentation_pages_load_their_files_and_the_document_under_a_root_path(
     database_settings: DatabaseSettings, page: str, strips: bool
 ) -> None:
     async with under("/audit", database_settings) as direct:
@@ -90,7 +88,7 @@ async def test_documentation_pages_find_their_files_and_the_document(
         assert AUDITS in described["paths"]
 
 
-async def test_the_url_of_a_question_leads_back_through_the_proxy(database_settings: DatabaseSettings) -> None:
+async def test_the_url_of_a_question_has_the_root_path(database_settings: DatabaseSettings) -> None:
     async with run_provider() as provider, under("/audit", database_settings, ai_settings(provider)) as direct:
         client = behind_proxy(direct, "/audit", strips=True)
         provider.replies(understands(status=["failure"]))
@@ -101,7 +99,7 @@ async def test_the_url_of_a_question_leads_back_through_the_proxy(database_setti
 
 @both_ways
 @pytest.mark.parametrize("root_path", ["/audit", "/api"])
-async def test_the_log_the_keys_and_the_limits_do_not_know_of_it(
+async def test_log_lines_idempotency_keys_and_limits_ignore_the_root_path(
     database_settings: DatabaseSettings, root_path: str, strips: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "src.access")
@@ -126,7 +124,7 @@ async def test_the_log_the_keys_and_the_limits_do_not_know_of_it(
 
 
 @both_ways
-async def test_it_is_shed_like_any_other(database_settings: DatabaseSettings, strips: bool) -> None:
+async def test_requests_under_a_root_path_are_limited(database_settings: DatabaseSettings, strips: bool) -> None:
     settings = AppSettings(root_path="/audit", max_in_flight=1, max_waiting=0)
     async with run_application(database_settings, settings, ai_settings(ai_max_in_flight=1, max_in_flight=1)) as direct:
         client = behind_proxy(direct, "/audit", strips=strips)
@@ -135,7 +133,9 @@ async def test_it_is_shed_like_any_other(database_settings: DatabaseSettings, st
         assert (await client.get("/audit/health")).status_code == 200
 
 
-async def test_a_path_that_only_begins_like_it_is_another(database_settings: DatabaseSettings) -> None:
+async def test_a_path_that_only_starts_with_the_letters_of_the_root_path_is_404(
+    database_settings: DatabaseSettings,
+) -> None:
     async with under("/audit", database_settings) as direct:
         assert (await direct.get(f"/audits{AUDITS}")).status_code == 404
         assert (await direct.get(f"/audit/audit{AUDITS}")).status_code == 404
@@ -143,7 +143,7 @@ async def test_a_path_that_only_begins_like_it_is_another(database_settings: Dat
 
 
 @pytest.mark.parametrize("value", ["", "/a", "/a/b-1", "/a.b/_~", "/...", "/AUDIT"])
-def test_what_can_be_a_root_path(value: str) -> None:
+def test_valid_root_paths(value: str) -> None:
     assert AppSettings(root_path=value).root_path == value
 
 
@@ -152,12 +152,12 @@ def test_what_can_be_a_root_path(value: str) -> None:
     ["audit", "/", "/audit/", "//audit", "/a//b", "/a?b", "/a#b", "/a b", "/a\n", "/ä", "/a%20b", "/a'b", '/a"b',
      "/a<b", "/.", "/a/../b", "http://a/b", "/{a}"],
 )  # fmt: skip
-def test_what_can_be_no_root_path(value: str) -> None:
+def test_invalid_root_paths_are_refused(value: str) -> None:
     with pytest.raises(ValueError, match="must look like /audit"):
         AppSettings(root_path=value)
 
 
-async def test_a_path_with_nothing_names_the_index_as_its_client_can_ask_for_it(
+async def test_a_404_names_the_index_under_the_root_path(
     database_settings: DatabaseSettings,
 ) -> None:
     async with under("/audit", database_settings) as client:

@@ -30,7 +30,7 @@ def access_lines(log: Log) -> Log:
     return [line for line in log if line["logger"] == "src.access"]
 
 
-async def test_every_line_of_the_log_is_one_json_object_with_the_fields_it_must_have(
+async def test_every_log_line_is_a_json_object_with_the_required_fields(
     database_settings: DatabaseSettings,
 ) -> None:
     headers = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01", "X-Request-ID": "r-1"}
@@ -69,14 +69,14 @@ async def test_every_line_of_the_log_is_one_json_object_with_the_fields_it_must_
 @pytest.mark.parametrize(
     ("number", "workers"), [(signal.SIGTERM, "1"), (signal.SIGTERM, "2"), (signal.SIGINT, "1"), (signal.SIGHUP, "1")]
 )
-async def test_a_signal_ends_the_server_with_success(number: signal.Signals, workers: str) -> None:
+async def test_a_signal_stops_the_server_with_status_0(number: signal.Signals, workers: str) -> None:
     async with run_server(UNREACHABLE, WORKERS=workers) as server:
         async with httpx2.AsyncClient(base_url=server.url) as client:
             assert (await client.get("/health/live")).status_code == 200
         assert await server.stop(number) == 0
 
 
-async def test_who_comes_need_not_wait_until_those_who_are_there_have_been_answered_many_times(
+async def test_new_connections_are_served_while_others_are_busy(
     database_settings: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
     await connection.execute(INSERT_MANY, 50)
@@ -112,7 +112,7 @@ async def test_who_comes_need_not_wait_until_those_who_are_there_have_been_answe
     assert answered_meanwhile < 200
 
 
-async def test_what_is_in_flight_is_finished_before_the_end(database_settings: DatabaseSettings) -> None:
+async def test_a_stop_finishes_requests_in_flight(database_settings: DatabaseSettings) -> None:
     async with run_server(database_settings.database_url.get_secret_value()) as server:
         host, port = server.url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
@@ -134,7 +134,7 @@ async def test_what_is_in_flight_is_finished_before_the_end(database_settings: D
         writer.close()
 
 
-async def test_a_stop_serves_what_is_on_its_way_and_gives_up_what_is_half_sent_in_time_and_quietly() -> None:
+async def test_a_stop_answers_requests_on_their_way_and_drops_incomplete_ones_without_errors() -> None:
     async with (
         run_server(UNREACHABLE, REQUEST_BODY_TIMEOUT="0.4") as server,
         connect(server.url) as connection,
@@ -156,7 +156,7 @@ async def test_a_stop_serves_what_is_on_its_way_and_gives_up_what_is_half_sent_i
         assert {line["level"] for line in server.log()} <= {"INFO", "WARNING"}
 
 
-async def test_what_cannot_be_finished_is_cut_at_the_end_of_a_stop(
+async def test_a_stop_aborts_unfinished_answers_after_the_timeout(
     database_settings: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
     # More than the buffers between the two can hold.
@@ -177,7 +177,7 @@ async def test_what_cannot_be_finished_is_cut_at_the_end_of_a_stop(
         assert {line["level"] for line in server.log()} <= {"INFO", "WARNING"}
 
 
-async def test_a_port_in_use_ends_the_start_with_failure() -> None:
+async def test_a_port_in_use_fails_the_start() -> None:
     async with run_server(UNREACHABLE) as server:
         port = server.url.rpartition(":")[2]
         process = await start_server_process(UNREACHABLE, PORT=port)
@@ -188,7 +188,7 @@ async def test_a_port_in_use_ends_the_start_with_failure() -> None:
         )
 
 
-async def test_x_forwarded_for_is_believed_from_a_configured_proxy() -> None:
+async def test_x_forwarded_for_of_a_configured_proxy_is_trusted() -> None:
     async with (
         run_server(UNREACHABLE, FORWARDED_ALLOW_IPS="127.0.0.1") as server,
         httpx2.AsyncClient(base_url=server.url) as client,
@@ -197,7 +197,7 @@ async def test_x_forwarded_for_is_believed_from_a_configured_proxy() -> None:
     assert [line["client"] for line in access_lines(server.log())] == ["203.0.113.7"]
 
 
-def test_a_log_that_nobody_reads_any_more_is_no_reason_to_complain() -> None:
+def test_a_closed_stdout_causes_no_logging_errors() -> None:
     command = (sys.executable, "-m", "src")
     environment = {**os.environ, "DATABASE_URL": UNREACHABLE, "PORT": "0"}
     with subprocess.Popen(
@@ -216,9 +216,7 @@ FIT = "from src.web import server as s; print(s._fit_connections(s.AppSettings(m
 
 
 @pytest.mark.parametrize(("limits", "connections"), [("-S 512", "1000"), ("512", "256")])
-def test_as_many_files_may_be_open_as_there_may_be_connections_or_there_are_fewer(
-    limits: str, connections: str
-) -> None:
+def test_the_limit_of_open_files_is_raised_or_max_connections_is_lowered(limits: str, connections: str) -> None:
     command = ("sh", "-c", f'ulimit -n {limits}; exec "$0" -c "$1"', sys.executable, FIT)
     fitted = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True)
     assert fitted.stdout.strip() == connections
