@@ -1,4 +1,4 @@
-"""The application under test, in this process or as the server that is deployed."""
+"""Runs the application under test, in this process or as the server that is deployed."""
 
 import asyncio
 import json
@@ -31,9 +31,9 @@ Log = list[dict[str, Any]]
 async def run_application(
     *settings: EnvironmentSettings, routers: Sequence[APIRouter] = ()
 ) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of the application in this process, its lifespan included; `routers` are added to its own.
+    """Run the application in this process, with its lifespan and additional `routers`, and yield a client of it.
 
-    With patience, unless its settings are given: on a busy machine a hundred requests wait longer for their places.
+    Settings that are not given have long timeouts: on a busy machine a hundred requests wait longer for their places.
     """
     app = create_app(Settings.load(*settings, *_usual_settings()))
     for router in routers:
@@ -48,7 +48,7 @@ async def run_application(
 
 
 def with_state(app: FastAPI, state: Any) -> ASGIApp:
-    """As uvicorn does, which `ASGITransport` does not: each request has what the lifespan has yielded."""
+    """Give each request the state that the lifespan yielded. uvicorn does this, but `ASGITransport` does not."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         await app({**scope, "state": dict(state)}, receive, send)
@@ -58,12 +58,12 @@ def with_state(app: FastAPI, state: Any) -> ASGIApp:
 
 @cache
 def _usual_settings() -> tuple[EnvironmentSettings, ...]:
-    """Read once: of what each of a thousand applications takes to start, it is a sixth."""
+    """Read the settings only once: it takes a sixth of the start of an application, and tests start a thousand."""
     return AppSettings(place_timeout=5), AuditSettings(), AISettings()
 
 
 class Server:
-    """`python -m src` in a process of its own, and what it has written so far."""
+    """`python -m src` in a process of its own, and the lines that it has written so far."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
@@ -79,8 +79,8 @@ class Server:
                 self.lines.append(line.decode())
                 self._written.notify_all()
 
-    async def line(self, pattern: str, patience: float = 20) -> re.Match[str]:
-        """Returns when it has written a line that `pattern` is found in."""
+    async def line(self, pattern: str, seconds: float = 20) -> re.Match[str]:
+        """Wait for a line in which `pattern` is found. Raises `TimeoutError` after `seconds`."""
         found: re.Match[str] | None = None
 
         def is_there() -> bool:
@@ -88,16 +88,17 @@ class Server:
             found = next(filter(None, (re.search(pattern, line) for line in self.lines)), None)
             return found is not None
 
-        async with asyncio.timeout(patience), self._written:
+        async with asyncio.timeout(seconds), self._written:
             await self._written.wait_for(is_there)
         assert found
         return found
 
     async def ended(self) -> None:
-        """Returns when no process of it is left that could write."""
+        """Wait until no process that could write is left."""
         await self._reading
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send the signal, wait for the end, and return the exit status."""
         if self.process.returncode is None:
             self.process.send_signal(number)
         async with asyncio.timeout(20):
@@ -105,21 +106,21 @@ class Server:
             return await self.process.wait()
 
     def resident_bytes(self) -> int:
-        """Memory, as Linux tells it."""
+        """The resident memory, from Linux's /proc."""
         return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * 4096
 
     def tracebacks(self) -> str:
-        """Of all that it did not foresee."""
+        """The tracebacks in the log."""
         return "\n".join(line["exc_info"] for line in self.log() if "exc_info" in line)
 
     def log(self) -> Log:
-        """Every line it has written, each of which must be one JSON object."""
+        """All lines so far. Raises `ValueError` if one is not a JSON object."""
         return [json.loads(line) for line in self.lines]
 
 
 @asynccontextmanager
 async def run_server(database_url: str, **environment: str) -> AsyncIterator[Server]:
-    """The server on a free port, stopped at the end."""
+    """Run the server on a free port, and stop it at the end."""
     server = Server(await start_server_process(database_url, **environment))
     try:
         await server.line("Application startup complete")

@@ -1,4 +1,4 @@
-"""A collector of OpenTelemetry on loopback: one that answers, or fails in one of the ways that collectors have."""
+"""An OpenTelemetry collector on loopback that answers, or fails in one of the ways in which collectors fail."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ _STATUS = {"answers": "200 OK", "is unavailable": "503 Service Unavailable", "re
 
 
 class Collector:
-    """What has reached it, and where it listens."""
+    """The exports that it has received, and its URL."""
 
     def __init__(self, manner: Manner) -> None:
         self.url = ""
@@ -47,7 +47,7 @@ class Collector:
         ]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, until its client has left."""
+        """Serve one connection until its client leaves."""
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             while True:
                 await self._take(reader)

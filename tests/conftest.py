@@ -1,4 +1,4 @@
-"""What tests share: a real PostgreSQL for the session, and for each test a database of its own, built by migrations."""
+"""Shared fixtures: a real PostgreSQL for the session, and a database for each test, built by the migrations."""
 
 import asyncio
 import os
@@ -20,14 +20,14 @@ from src.config import PROJECT_ROOT, DatabaseSettings, EnvironmentSettings
 from tests.application import run_application
 
 TEMPLATE = "template_migrated"
-# How long an example takes says more about what else the machine does.
+# No deadline for an example: the time it takes depends on the load of the machine.
 hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.load_profile("default")
 _numbers = count(1)
 
 
 def pytest_configure() -> None:
-    """What the developer's shell or .env sets must not decide how a test ends."""
+    """Remove settings in the developer's shell and .env, so that they do not change the result of a test."""
     for kind in EnvironmentSettings.__subclasses__():
         kind.model_config["env_file"] = None
         for name in kind.model_fields:
@@ -37,14 +37,14 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that start programs come first: they take longest, and at the end one core would wait for them."""
+    """Start tests that run programs first: they take longest, and at the end other cores would wait for them."""
     tests = PROJECT_ROOT / "tests"
     items.sort(key=lambda item: tests / "scripts" not in item.path.parents and item.path.parent != tests)
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """A server of this session's own, in memory where there is memory to hold files."""
+    """A PostgreSQL server for this session, with its files in memory where possible."""
     shared_memory = Path("/dev/shm")
     with (
         tempfile.TemporaryDirectory(dir=shared_memory if os.access(shared_memory, os.W_OK) else None) as folder,
@@ -63,7 +63,7 @@ async def administrator(cluster: Cluster) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.fixture(scope="session")
 async def template(cluster: Cluster, administrator: asyncpg.Connection) -> str:
-    """The name of a database in the state that the migrations lead to."""
+    """The name of a database to which all migrations have been applied."""
     await administrator.execute(f"CREATE DATABASE {TEMPLATE}")
     await migrate(settings_for(cluster, TEMPLATE), command.upgrade, "head")
     return TEMPLATE
@@ -72,7 +72,7 @@ async def template(cluster: Cluster, administrator: asyncpg.Connection) -> str:
 async def _fresh_database(
     cluster: Cluster, administrator: asyncpg.Connection, template: str
 ) -> AsyncIterator[DatabaseSettings]:
-    """Settings for a fresh copy of the migrated database: commits, triggers and races are real in it."""
+    """Settings for a new copy of the migrated database, in which commits, triggers and races are real."""
     name = f"test_{next(_numbers)}"
     await administrator.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     yield settings_for(cluster, name)
@@ -91,7 +91,7 @@ async def client(database_settings: DatabaseSettings) -> AsyncIterator[httpx2.As
 
 @pytest.fixture(scope="session")
 async def own_cluster() -> AsyncIterator[Cluster]:
-    """A server that a test may stop: at once, and with its last commits kept."""
+    """A durable server that tests may stop: stopped at once, it keeps its commits."""
     with tempfile.TemporaryDirectory() as folder, postgres(Path(folder)) as started:
         await migrate(settings_for(started), command.upgrade, "head")
         yield started
@@ -99,7 +99,7 @@ async def own_cluster() -> AsyncIterator[Cluster]:
 
 @pytest.fixture
 async def mortal_client(own_cluster: Cluster) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of an application whose database may be stopped; it runs again afterwards."""
+    """A client of an application whose database server the test may stop; the fixture starts it again."""
     await asyncio.to_thread(own_cluster.start)
     async with run_application(settings_for(own_cluster)) as client:
         yield client
@@ -108,14 +108,14 @@ async def mortal_client(own_cluster: Cluster) -> AsyncIterator[httpx2.AsyncClien
 
 @pytest.fixture
 async def connection(database_settings: DatabaseSettings) -> AsyncIterator[asyncpg.Connection]:
-    """A connection beside the application's, to look at what it has really stored."""
+    """A connection of the test's own, to look at the stored data."""
     connection = await asyncpg.connect(driver_url(database_settings))
     yield connection
     await connection.close()
 
 
 def settings_for(cluster: Cluster, database: str = "app") -> DatabaseSettings:
-    """With patience: on a busy machine many requests at once wait longer for a connection than people should."""
+    """Settings with a long pool timeout: on a busy machine many requests wait longer for a connection."""
     return DatabaseSettings(database_url=SecretStr(cluster.url(database)), database_pool_timeout=5)
 
 

@@ -1,4 +1,4 @@
-"""Ways in which a database fails."""
+"""Ways to make a database fail."""
 
 import asyncio
 import os
@@ -13,15 +13,15 @@ import asyncpg
 from scripts.postgres import Cluster
 
 
-async def wait_until_blocked(connection: asyncpg.Connection, patience: float = 5) -> None:
-    """Returns when another connection of this database waits for a lock."""
-    async with asyncio.timeout(patience):
+async def wait_until_blocked(connection: asyncpg.Connection, seconds: float = 5) -> None:
+    """Wait until another connection of this database waits for a lock. Raises `TimeoutError`."""
+    async with asyncio.timeout(seconds):
         while not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
             await connection.execute("SELECT pg_sleep(0.01)")
 
 
 class LossyProxy:
-    """Stands between the application and a server, and can swallow an answer: what was asked has then been done."""
+    """A proxy between the application and a server that can drop the answer of a statement that was executed."""
 
     def __init__(self, cluster: Cluster, folder: Path) -> None:
         self.url_host = str(folder)
@@ -64,7 +64,7 @@ def children(pid: int) -> list[int]:
 
 @asynccontextmanager
 async def frozen(cluster: Cluster) -> AsyncIterator[None]:
-    """Every process of the server stopped where it is, its sockets open: it neither answers nor refuses."""
+    """Freeze every process of the server with its sockets open, so that it neither answers nor refuses."""
     postmaster = cluster.postmaster_pid()
     assert postmaster
     processes = [postmaster, *children(postmaster)]
@@ -77,6 +77,6 @@ async def frozen(cluster: Cluster) -> AsyncIterator[None]:
 
 def send(number: signal.Signals, processes: list[int]) -> None:
     for pid in processes:
-        # A backend may have ended meanwhile.
+        # A backend may have ended in the meantime.
         with suppress(ProcessLookupError):
             os.kill(pid, number)

@@ -1,4 +1,4 @@
-"""What a pooler does to a connection, without a pooler."""
+"""A stand-in for a pooler that changes the parameters of a connection."""
 
 import asyncio
 import struct
@@ -11,7 +11,7 @@ from scripts.postgres import Cluster
 
 
 class ParameterProxy:
-    """Stands between the application and a server, and drops or refuses parameters that a client sets at the start.
+    """A proxy between the application and a server that drops or refuses parameters that a client sets at the start.
 
     PgBouncer does both: https://www.pgbouncer.org/config.html#ignore_startup_parameters.
     """

@@ -58,7 +58,7 @@ async def test_the_limits_of_a_role_do_not_hold_for_them(
     async with connection.transaction():
         await connection.execute(lock)
         running = asyncio.create_task(asyncio.to_thread(run, command, hurried_url, DATABASE_POOLER=pooler))
-        await wait_until_blocked(connection, patience=30)
+        await wait_until_blocked(connection, seconds=30)
         await connection.execute("SELECT pg_sleep(0.2)")
     status, lines = await running
     assert status == 0, lines

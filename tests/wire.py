@@ -1,4 +1,4 @@
-"""HTTP by hand, for what no client library sends."""
+"""HTTP by hand, for requests that no client library sends."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -24,19 +24,19 @@ class Connection:
         self.reader, self.writer = reader, writer
 
     async def send(self, data: bytes) -> None:
-        """What the server no longer takes is no error: its answer may be there."""
+        """Send data. A closed connection is no error here: the answer may have arrived."""
         with suppress(ConnectionError):
             self.writer.write(data)
             await self.writer.drain()
 
     def stop_reading(self) -> None:
-        """Like a client that has hung: what the server sends fills the buffers between the two."""
+        """Stop reading, like a client that hangs, so that what the server sends fills the socket buffers."""
         transport = self.writer.transport
         assert isinstance(transport, asyncio.Transport)
         transport.pause_reading()
 
     async def answer(self) -> Answer:
-        """One whose length is told."""
+        """Receive one answer, which must have a `Content-Length`."""
         head = await self.reader.readuntil(b"\r\n\r\n")
         first, _, fields = head.partition(b"\r\n")
         headers = BytesParser().parsebytes(fields)
@@ -44,7 +44,7 @@ class Connection:
         return Answer(int(first.split()[1]), headers, body)
 
     async def rest(self) -> bytes:
-        """All that comes until the server closes the connection."""
+        """Receive everything until the server closes the connection."""
         received = bytearray()
         with suppress(ConnectionError):
             while data := await self.reader.read(65536):

@@ -1,1 +1,1 @@
-"""What takes minutes: load, faults and floods against the server as it is deployed. `make chaos` runs it."""
+"""Tests that take minutes: load, faults and floods against the server as it is deployed. `make chaos` runs them."""

@@ -1,6 +1,6 @@
-"""Load on a server, in a process of its own, so that it takes no time from whoever measures.
+"""Load on a server from another process, so that it takes no time from the process that measures.
 
-`python -m tests.chaos.load URL` reads its orders as JSON on stdin, and writes as JSON what has happened.
+`python -m tests.chaos.load URL` reads its orders as JSON from stdin, and writes its report as JSON to stdout.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ from src.config import PROJECT_ROOT
 from tests.wire import head
 
 FAILED = 0
-"""In place of a status: the connection ended, or was refused, before there was an answer."""
+"""The status that stands for a connection that ended, or was refused, before an answer."""
 
 
 @dataclass(frozen=True)
 class Orders:
-    """Each connection makes these requests in turn: method, path, and the body or None."""
+    """The requests that each connection repeats in turn: method, path, and the body or None."""
 
     requests: list[tuple[str, str, Any]]
     connections: int
@@ -34,7 +34,7 @@ class Orders:
 class Report:
     seconds: float
     latencies: dict[int, list[float]]
-    """Of every answer, in milliseconds, by its status."""
+    """The time of every answer in milliseconds, by status."""
 
     def count(self, status: int) -> int:
         return len(self.latencies.get(status, []))
@@ -70,7 +70,7 @@ class Load:
         self.end = 0
 
     async def _user(self, number: int) -> None:
-        """One request after the other, on a connection that is kept as long as the server keeps it."""
+        """Send one request after the other, on one connection as long as the server keeps it open."""
         connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         while time.perf_counter() < self.end:
             number += 1
@@ -104,20 +104,20 @@ def _message(method: str, path: str, body: Any) -> bytes:
 
 
 class Running:
-    """Load that runs meanwhile."""
+    """Load that is running in another process."""
 
     def __init__(self, process: asyncio.subprocess.Process, orders: Orders) -> None:
         self._process = process
         self._output = asyncio.create_task(process.communicate(json.dumps(asdict(orders)).encode()))
 
     async def report(self) -> Report:
-        """At the end of its time."""
+        """Wait for the end of its time."""
         output, _ = await self._output
         seconds, latencies = json.loads(output)
         return Report(seconds, {int(status): found for status, found in latencies.items()})
 
     async def stop(self) -> Report:
-        """Now, when what is under way is answered."""
+        """Stop now, after the answers of the requests in progress."""
         self._process.terminate()
         return await self.report()
 

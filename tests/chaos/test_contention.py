@@ -1,4 +1,4 @@
-"""Connections, rows and time that somebody else holds: 503 within 2.5 s, and nobody else waits."""
+"""Requests for a locked row, or without a free connection, are 503 within 2.5 s; other requests are not delayed."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ LONGEST = 2.5
 
 @asynccontextmanager
 async def live_is_quick(server: Server) -> AsyncIterator[None]:
-    """Asks all the while whether the process lives, and at the end how long the longest answer took."""
+    """Ask for /health/live all the time, and check at the end that every answer was quick."""
     done, longest = asyncio.Event(), 0.0
 
     async def ask() -> None:

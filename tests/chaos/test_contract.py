@@ -1,4 +1,4 @@
-"""The service does what its OpenAPI document says: Schemathesis asks it thousands of things to find out.
+"""The service does what its OpenAPI document says: Schemathesis sends thousands of requests to check it.
 
 https://schemathesis.readthedocs.io
 """
@@ -15,13 +15,13 @@ from src.config import PROJECT_ROOT, DatabaseSettings
 from tests.ai.provider import ANSWER, Received, Reply, Stream, answers, message, run_provider, text
 from tests.application import run_server
 
-# `make chaos` builds it: its fifty packages are no part of the environment that everybody has.
+# `make chaos` installs it: its fifty packages are not part of the common environment.
 SCHEMATHESIS = PROJECT_ROOT / ".tools" / "chaos" / "bin" / "schemathesis"
 CASES = 1_000
 
-# All checks but one; here, since what --checks names no operation can leave out. A history is kept, and read, when its
-# record is gone. The schema of a stream of events is that of all its text, as OpenAPI 3.1 has it; Schemathesis takes it
-# for that of one event.
+# All checks but one. They are listed here because operations cannot exclude a check of the option --checks. The history
+# of a removed record can still be read. As OpenAPI 3.1 has it, the schema of a stream of events describes its whole
+# text, but Schemathesis applies it to each event.
 CONFIGURATION = """
 [checks]
 enabled = true
@@ -38,7 +38,7 @@ checks.response_schema_conformance.enabled = false
 
 
 def reply(request: Received) -> Reply | Stream:
-    """What is well-formed for whatever is asked."""
+    """Return a well-formed answer to any request to the provider."""
     if request.body.get("stream"):
         return ANSWER
     form = request.body.get("text", {}).get("format", {}).get("schema", {})

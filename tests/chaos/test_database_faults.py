@@ -1,4 +1,4 @@
-"""Whatever happens to the database: 503 in time or success, live stays up, ready says it, and it is over when over."""
+"""During any database fault, answers are 503 in time or succeed, and live stays 200; afterwards everything works."""
 
 import asyncio
 import os
@@ -114,7 +114,7 @@ async def durable_cluster(own_cluster: Cluster) -> Cluster:
         pytest.param(restarted, True, id="restarted"),
         pytest.param(read_only, False, id="read-only"),
         pytest.param(out_of_connections, False, id="out of connections"),
-        # The check of health is for the connection, not for the shape of each table.
+        # The health check looks at the connection, not at the columns of each table.
         pytest.param(altered("actor_id", "varchar(300)", "text"), True, id="column altered"),
         pytest.param(altered("actor_id", "bytea USING actor_id::bytea", "text USING 'u'"), True, id="column unusable"),
         pytest.param(altered("correlation_id", "integer USING 1", "text"), True, id="column of another form"),
@@ -164,7 +164,7 @@ async def test_a_database_fault_is_503_in_time_and_the_service_recovers(
                 await all_of_them()
                 assert (await client.get("/health/live")).status_code == 200
 
-        # It begins in the midst of them.
+        # The fault begins while requests are running.
         calling = asyncio.create_task(call_on())
         async with fault(durable_cluster):
             await asyncio.wait([calling], timeout=SECONDS)

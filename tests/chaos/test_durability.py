@@ -1,4 +1,4 @@
-"""What was acknowledged is there, however the database has died."""
+"""Acknowledged writes survive every crash of the database."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Bodies of any size cost the process almost no memory, and are refused before they have arrived."""
+"""Large bodies take almost no memory, and are refused before they have arrived completely."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ GROWTH = 20_000_000
 
 
 def most_resident_bytes(pid: int) -> int:
-    """The peak since the process began."""
+    """Return the peak memory since the process started."""
     return int(Path(f"/proc/{pid}/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024
 
 
@@ -73,6 +73,6 @@ async def test_the_largest_body_of_small_values_takes_little_memory_and_time(
         grown = most_resident_bytes(server.process.pid) - before
         print(f"\n4 MiB of {value.decode()}: {answer.status} after {seconds * 1000:.0f} ms, {grown / 1e6:.1f} MB more")
         assert answer.status == 422
-        # The text itself, as it arrives and as a whole, and its values.
+        # Room for the text in pieces, the joined text, and the parsed values.
         assert grown < 60_000_000
         assert seconds < 1

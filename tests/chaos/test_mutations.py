@@ -1,4 +1,4 @@
-"""Requests that chance has spoiled: none is answered with 5xx, and whatever was stored can be read."""
+"""Randomly mutated requests: none is answered with 5xx, and every stored record can be read."""
 
 import asyncio
 import json
@@ -59,7 +59,7 @@ def requests(audit_id: str) -> list[tuple[str, str, tuple[str, ...], bytes]]:
     ]
 
 
-def spoil(data: bytes, chance: random.Random) -> bytes:
+def mutate_bytes(data: bytes, chance: random.Random) -> bytes:
     for _ in range(chance.choice((1, 1, 2, 4))):
         start = chance.randrange(len(data) + 1)
         end = min(len(data), start + chance.choice((0, 1, 1, 5, 20)))
@@ -69,7 +69,7 @@ def spoil(data: bytes, chance: random.Random) -> bytes:
 
 
 def replace(value: Any, chance: random.Random) -> Any:
-    """One value of a JSON value by another."""
+    """Replace one value inside a JSON value by another."""
     if not isinstance(value, dict | list) or not value or chance.random() < 0.1:
         return chance.choice(VALUES)
     key = chance.choice(list(value) if isinstance(value, dict) else range(len(value)))
@@ -79,19 +79,19 @@ def replace(value: Any, chance: random.Random) -> Any:
 
 
 def mutate(request: tuple[str, str, tuple[str, ...], bytes], chance: random.Random) -> bytes:
-    """Mostly of one part, so that what is around it leads to where that part is read; now and then of everything."""
+    """Mutate mostly one part, so that the valid rest leads to the code that reads this part; sometimes everything."""
     method, path, fields, body = request
     part = chance.choice(("path", "fields", "body", "value", "value", "all"))
     if part == "path":
-        path = "/" + spoil(path[1:].encode(), chance).decode("latin-1").replace(" ", "%20")
+        path = "/" + mutate_bytes(path[1:].encode(), chance).decode("latin-1").replace(" ", "%20")
     if part == "fields" and fields:
-        fields = tuple(spoil(field.encode(), chance).decode("latin-1") for field in fields)
+        fields = tuple(mutate_bytes(field.encode(), chance).decode("latin-1") for field in fields)
     if part == "body":
-        body = spoil(body, chance)
+        body = mutate_bytes(body, chance)
     if part == "value" and body:
         body = json.dumps(replace(json.loads(body), chance)).encode()
     sent = head(method, path, *fields, f"Content-Length: {len(body)}") + body
-    return spoil(sent, chance) if part == "all" else sent
+    return mutate_bytes(sent, chance) if part == "all" else sent
 
 
 async def status_of(url: str, sent: bytes) -> int:

@@ -1,4 +1,4 @@
-"""Workers are replaced, by intent or after a crash, and nobody else notices."""
+"""Workers are replaced, on request or after a crash, without effects on other requests."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ ORDERS = Orders(
 
 
 def workers(server: Server) -> set[int]:
-    """One of its children is the tracker that Python starts beside them."""
+    """Return the process ids of the workers. Another child process is Python's resource tracker."""
     found = children(server.process.pid)
     return {pid for pid in found if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
 
@@ -44,12 +44,12 @@ async def two_workers_under_load(settings: DatabaseSettings) -> AsyncIterator[tu
 
 
 async def roll(server: Server) -> None:
-    """Returns when every worker is another."""
+    """Replace all workers, and wait until it is done."""
     first = workers(server)
     server.process.send_signal(signal.SIGHUP)
     for pid in first:
-        # Two workers start one after the other, beside the load: each takes some seconds of a busy machine.
-        await server.line(rf"Finished server process \[{pid}\]", patience=60)
+        # The workers start one after the other under load: each takes some seconds on a busy machine.
+        await server.line(rf"Finished server process \[{pid}\]", seconds=60)
     assert workers(server).isdisjoint(first)
 
 
@@ -73,7 +73,7 @@ async def test_a_crashed_worker_is_replaced_while_the_other_serves(database_sett
                 await server.line(rf"Started server process \[{pid}\]")
         found = await running.stop()
         print(f"\nboth workers killed, one after the other: {found.summary()}")
-        # What was in flight in them: at most one request on each connection.
+        # Only requests in flight may fail: at most one on each connection and worker.
         assert found.count(FAILED) <= 2 * CONNECTIONS
         assert found.latencies.keys() <= {FAILED, 200, 201}
         assert len(workers(server)) == 2
@@ -82,7 +82,7 @@ async def test_a_crashed_worker_is_replaced_while_the_other_serves(database_sett
 async def test_workers_stop_when_their_parent_is_killed(database_settings: DatabaseSettings) -> None:
     async with run_server(database_settings.database_url.get_secret_value(), WORKERS="2") as server:
         server.process.kill()
-        # Nobody else holds its output.
+        # The output ends when the workers, which hold it too, have ended.
         async with asyncio.timeout(10):
             await server.ended()
         async with httpx2.AsyncClient(base_url=server.url) as client:

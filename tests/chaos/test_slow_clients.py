@@ -1,4 +1,4 @@
-"""Clients that never finish what they send, or never read what they get, are gone in time and keep nobody waiting."""
+"""Clients that never finish sending are disconnected in time, and do not delay others."""
 
 import asyncio
 import time
@@ -16,7 +16,7 @@ JSON = "Content-Type: application/json"
 
 
 async def trickle(connection: Connection, beginning: bytes, drop: bytes) -> float:
-    """Returns after how many seconds the server had enough."""
+    """Send slowly, and return the seconds until the server closed the connection."""
     started = time.monotonic()
     await connection.send(beginning)
     ended = asyncio.create_task(connection.rest())

@@ -1,1 +1,1 @@
-"""The service beside programs that nobody here wrote. `make test-peers` installs and runs them; most need Node."""
+"""The service with other people's programs. `make test-peers` installs and runs them; most need Node."""

@@ -1,4 +1,4 @@
-"""What the peers need, where they are, and how one runs: in a process of its own."""
+"""Where the peers are installed, what they need, and how to run one in its own process."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ _OLDEST_NODE = (20, 19)
 
 @pytest.fixture(scope="session")
 def node_modules() -> Path:
-    """Where `npm ci` has put what `package-lock.json` names."""
+    """The folder in which `npm ci` installed the packages of `package-lock.json`."""
     if not shutil.which("npm"):
         pytest.skip("Node 20.19 or newer is not there")
     version = subprocess.run(("node", "--version"), capture_output=True, text=True, check=True).stdout
@@ -30,7 +30,7 @@ def node_modules() -> Path:
 
 @pytest.fixture(scope="session")
 def python_programs() -> Path:
-    """Where uv has put the programs of what `requirements/peers.txt` names."""
+    """The folder of the programs that uv installed from `requirements/peers.txt`."""
     return installed(".venv") / "bin"
 
 
@@ -48,7 +48,7 @@ async def service(database_of_module: DatabaseSettings) -> AsyncIterator[str]:
 
 
 async def run(*command: str | Path, cwd: Path, **environment: str) -> str:
-    """What the command prints; it must succeed."""
+    """Run a command, which must succeed, and return its output."""
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=cwd,

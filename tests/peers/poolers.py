@@ -12,7 +12,7 @@ import pytest
 
 from scripts.postgres import Cluster
 
-# Debian puts it where only root looks.
+# Debian installs these in folders that are only in the PATH of root.
 _PATH = f"{os.defpath}:/usr/sbin:/usr/local/sbin"
 _PACKAGES = {"pgbouncer": "pgbouncer", "pgpool": "pgpool2"}
 
@@ -28,9 +28,9 @@ def find(program: str) -> str:
 async def pgbouncer(
     cluster: Cluster, folder: Path, mode: str, of_database: str = "", **settings: str
 ) -> AsyncIterator[str]:
-    """The folder of its socket, at which every database of the cluster can be reached.
+    """Run PgBouncer, and yield the folder of its socket, which leads to every database of the cluster.
 
-    `of_database` is what is said of each database beside where it is, `settings` are PgBouncer's own.
+    `of_database` is added to the line of each database in PgBouncer's configuration; `settings` are its own.
     """
     program = find("pgbouncer")
     owner = _configure(cluster, folder, of_database, {"pool_mode": mode} | settings)
@@ -50,7 +50,10 @@ async def pgbouncer(
 
 
 def _configure(cluster: Cluster, folder: Path, of_database: str, settings: Mapping[str, str]) -> os.stat_result:
-    """Who the server runs as, and PgBouncer has to. Few connections for many clients: they go from hand to hand."""
+    """Write PgBouncer's configuration, and return the user of the server, as whom PgBouncer has to run.
+
+    The pool is small, so that clients share connections.
+    """
     owner = _folder_for(cluster, folder)
     usual = {"unix_socket_dir": folder, "listen_port": 5432, "auth_type": "any", "default_pool_size": 4}
     quiet = dict.fromkeys(("log_connections", "log_disconnections", "log_stats", "log_pooler_errors"), 0)
@@ -66,7 +69,7 @@ def _configure(cluster: Cluster, folder: Path, of_database: str, settings: Mappi
 
 @asynccontextmanager
 async def standby(cluster: Cluster, folder: Path) -> AsyncIterator[Path]:
-    """The folder of the socket of a copy of the server that follows it and only reads."""
+    """Run a read-only standby of the server, and yield the folder of its socket."""
     owner = _folder_for(cluster, folder)
     data = folder / "data"
     programs = cluster.binaries
@@ -81,7 +84,7 @@ async def standby(cluster: Cluster, folder: Path) -> AsyncIterator[Path]:
 
 @asynccontextmanager
 async def pgpool(cluster: Cluster, standby: Path, folder: Path) -> AsyncIterator[str]:
-    """The folder of the socket of pgpool, which sends what it takes for a question to the standby."""
+    """Run pgpool, which sends reads to the standby, and yield the folder of its socket."""
     program = find("pgpool")
     owner = _folder_for(cluster, folder)
     settings = {
@@ -128,7 +131,7 @@ async def pgpool(cluster: Cluster, standby: Path, folder: Path) -> AsyncIterator
 
 
 def _folder_for(cluster: Cluster, folder: Path) -> os.stat_result:
-    """Make it that of the user whom the server runs as."""
+    """Make the folder, owned by the user that the server runs as, and return that user."""
     owner = cluster.socket_directory.stat()
     folder.mkdir(mode=0o755)
     os.chown(folder, owner.st_uid, owner.st_gid)

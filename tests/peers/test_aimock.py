@@ -1,4 +1,4 @@
-"""A provider that nobody here wrote, https://aimock.copilotkit.dev, answers and fails as `aimock.json` says."""
+"""The provider https://aimock.copilotkit.dev, written by others, answers and fails as `aimock.json` says."""
 
 import asyncio
 import json

@@ -1,6 +1,6 @@
-"""Clients that generators make of the document as served: they compile strictly, and go once around with the service.
+"""Clients generated from the OpenAPI document: they compile strictly and work with the service.
 
-`tours/` has one program for each, which does what `tour.ts` or `tour.py` says.
+`tours/` has one program for each, which takes the steps of `tour.ts` or `tour.py`.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ DOCUMENT = "openapi.json"
 PROGRAMS_IN_TYPESCRIPT = sorted(path.stem for path in TOURS.glob("with_*.ts"))
 PROGRAMS_IN_PYTHON = sorted(path.stem for path in TOURS.glob("with_*.py"))
 
-# Each says in docs/clients.md why it needs its options.
+# docs/clients.md says why each needs its options.
 IN_TYPESCRIPT = """\
 openapi-typescript openapi.json --default-non-nullable false --output openapi_typescript.d.ts
 openapi-ts --input openapi.json --output openapi_ts
@@ -56,7 +56,7 @@ WENT_AROUND = {
 
 @pytest.fixture(scope="module")
 async def tours(service: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of `tours/`, with the document as the service serves it."""
+    """A copy of `tours/` with the document that the service serves."""
     folder = tmp_path_factory.mktemp("peers") / "tours"
     shutil.copytree(TOURS, folder)
     async with httpx2.AsyncClient(base_url=service) as client:
@@ -86,10 +86,10 @@ async def in_typescript(tours: Path, service: str, node_modules: Path) -> Path:
 
 @pytest.fixture(scope="module")
 async def in_python(tours: Path, python_programs: Path) -> Path:
-    """The programs in Python: generated, and their types checked strictly."""
-    # openapi-python-client formats what it has made with the ruff beside it.
+    """The folder of the generated programs in Python, after a strict type check."""
+    # openapi-python-client formats its code with the ruff that is installed beside it.
     await generate(python_programs, IN_PYTHON, tours, PATH=f"{python_programs}:/usr/bin:/bin")
-    # Of the package that openapi-python-client makes, mypy is asked what the program sees, not what is inside.
+    # Check how the program uses the package of openapi-python-client, not the package itself.
     sources = ["audit_trail_models.py", *(f"{name}.py" for name in PROGRAMS_IN_PYTHON)]
     check = (sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "--python-executable")
     await run(*check, python_programs / "python", "tour.py", *sources, cwd=tours)

@@ -1,4 +1,4 @@
-"""Behind a real PgBouncer every answer is right and every limit in force, or the service says why not."""
+"""Behind a real PgBouncer every answer is correct and every limit is in force, or the service says why not."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -33,7 +33,7 @@ def url_through(folder: str, settings: DatabaseSettings) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Which PgBouncer, run as another user, can reach."""
+    """A folder that PgBouncer can reach, although it runs as another user."""
     for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
         parent.chmod(0o755)
     return tmp_path / "pgbouncer"
@@ -43,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
 async def pooled(
     request: pytest.FixtureRequest, cluster: Cluster, database_settings: DatabaseSettings, folder: Path
 ) -> AsyncIterator[Server]:
-    """The service behind PgBouncer, with two workers. In session mode a client keeps its connection."""
+    """The service with two workers behind PgBouncer. In session mode a client keeps its connection."""
     size = "4" if request.param == "transaction" else "60"
     async with pgbouncer(cluster, folder, request.param, default_pool_size=size) as socket:
         url = url_through(socket, database_settings)

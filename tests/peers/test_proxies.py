@@ -1,4 +1,4 @@
-"""Behind a real nginx, which compresses and offers the service under a path."""
+"""The service behind a real nginx, which compresses answers and serves it under a path."""
 
 import asyncio
 import re
@@ -20,7 +20,7 @@ from tests.wire import head
 pytestmark = pytest.mark.peers
 
 ROOT_PATH = "/audit"
-# gzip_types is what makes nginx compress JSON, and the ETags of it weak.
+# With gzip_types nginx compresses JSON and makes its ETags weak.
 CONFIGURATION = """
 daemon off;
 master_process off;
@@ -55,7 +55,7 @@ http {{
 async def nginx(
     database_settings: DatabaseSettings, tmp_path: Path, request: pytest.FixtureRequest
 ) -> AsyncIterator[str]:
-    """The URL of nginx, with the service behind it."""
+    """Run nginx in front of the service, and yield its URL."""
     program = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
     if not program:
         pytest.skip("nginx is not there")
@@ -105,7 +105,7 @@ async def test_create_read_change_and_list_work_through_nginx(nginx: str) -> Non
         assert (read.headers["Content-Encoding"], read.headers["ETag"]) == ("gzip", 'W/"1"')
         seen = {"If-None-Match": read.headers["ETag"]}
         assert (await client.get(url, headers=seen)).status_code == 304
-        # The second of two changes with what was seen is a change of what was not.
+        # The first change makes the ETag of the second one stale.
         answers = [
             await client.patch(url, json={"status": "failure"}, headers={"If-Match": read.headers["ETag"]})
             for _ in range(2)

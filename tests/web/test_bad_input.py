@@ -1,4 +1,4 @@
-"""A corpus of bad input with its exact answers: never a 5xx, and nothing that is accepted makes a page unreadable."""
+"""Bad input with its exact answers: never a 5xx, and no accepted value makes a page unreadable."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ def send(method: str, path: str, body: bytes = b"", *fields: str) -> bytes:
 
 
 def body(value: Any, status: int = 422, code: str = "validation-error", *fields: str) -> Case:
-    """To `POST /audits`; text is sent as it is."""
+    """A request to `POST /audits` with its status and code; bytes are sent unchanged."""
     text = value if isinstance(value, bytes) else json.dumps(value).encode()
     return send("POST", AUDITS, text, JSON, *fields), status, code
 

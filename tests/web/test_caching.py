@@ -1,4 +1,4 @@
-"""What caches may do with an answer: every answer of every operation says it."""
+"""Every answer of every operation says in `Cache-Control` whether caches may keep it."""
 
 from typing import Any
 from uuid import uuid4
@@ -15,7 +15,7 @@ from tests.web.test_openapi import OPERATIONS, resolve
 
 
 async def call(client: httpx2.AsyncClient, name: str, **parameters: Any) -> httpx2.Response:
-    """The operation, with the example of its body."""
+    """Call the operation, with the example of its body."""
     method, _, path = name.partition(" ")
     content = OPERATIONS[name].get("requestBody", {}).get("content", {}).get("application/json")
     body = resolve(content["schema"])["examples"][0] if content else None
@@ -23,7 +23,7 @@ async def call(client: httpx2.AsyncClient, name: str, **parameters: Any) -> http
 
 
 async def call_each(client: httpx2.AsyncClient, name: str) -> list[httpx2.Response]:
-    """Of what is there, as far as its domain can create it; and of what is not there."""
+    """Call the operation with an id that does not exist, and with a new record if its domain can create one."""
     collection, is_of_one, rest = name.partition(" ")[2].partition("/{")
     if not is_of_one:
         return [await call(client, name)]
@@ -34,7 +34,7 @@ async def call_each(client: httpx2.AsyncClient, name: str) -> list[httpx2.Respon
     return [await call(client, name, **{parameter: identifier}) for identifier in identifiers]
 
 
-def assert_said(answer: httpx2.Response, name: str) -> None:
+def assert_cache_control(answer: httpx2.Response, name: str) -> None:
     expected = "no-cache" if "ETag" in answer.headers else "no-store"
     assert answer.headers.get_list("Cache-Control") == [expected], f"{name}: {answer.status_code}"
 
@@ -45,7 +45,7 @@ async def test_only_answers_with_an_etag_may_be_cached(
     with_version = set()
     for name in OPERATIONS:
         for answer in await call_each(client, name):
-            assert_said(answer, name)
+            assert_cache_control(answer, name)
             documented = OPERATIONS[name]["responses"].get(str(answer.status_code), {}).get("headers", {})
             assert ("ETag" in documented) == ("ETag" in answer.headers), f"{name}: {answer.status_code}"
             if "ETag" in answer.headers:

@@ -1,4 +1,4 @@
-"""What one connection may take: a client that sends or reads slowly, or for ever, costs the others nothing."""
+"""The limits of one connection: a client that sends or reads slowly or endlessly does not harm the others."""
 
 import asyncio
 import errno
@@ -25,7 +25,7 @@ LIVE = head("GET", "/health/live")
 
 @pytest.fixture(scope="module")
 async def server() -> AsyncIterator[Server]:
-    """With little patience."""
+    """A server with short timeouts."""
     async with run_server(
         UNREACHABLE, REQUEST_HEAD_TIMEOUT="0.4", REQUEST_BODY_TIMEOUT="0.4", RESPONSE_WRITE_TIMEOUT="0.4"
     ) as server:
@@ -129,7 +129,7 @@ async def test_a_connection_whose_client_does_not_read_is_closed(server: Server)
 async def test_an_http_1_0_client_gets_no_100_continue(server: Server) -> None:
     fields = f"POST {AUDITS} HTTP/1.0\r\n{JSON}\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
     async with asyncio.timeout(3), connect(server.url) as connection:
-        # Half of its body: the application asks for the rest.
+        # Send half of the body, so that the application asks for the rest.
         await connection.send(fields.encode() + b"{")
         assert (await connection.answer()).status == 408
 
@@ -137,7 +137,7 @@ async def test_an_http_1_0_client_gets_no_100_continue(server: Server) -> None:
 async def test_an_unread_answer_ends_with_a_reset(server: Server) -> None:
     host, _, port = server.url.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port))) as client:
-        # One packet, all of which is read: what is left unread makes a reset of every end.
+        # The server must read all of this, so send one packet: closing with unread data would always cause a reset.
         client.sendall(head("GET", f"{ASSETS_PATH}/swagger-ui-bundle.js") * 20)
         broken = select.poll()
         broken.register(client, 0)
@@ -174,9 +174,9 @@ def body_of(sent: bytes) -> bytes:
 async def test_an_answer_sent_before_the_body_arrived_is_received_and_closes_the_connection(
     server: Server, sent: bytes, status: int
 ) -> None:
-    """At a client that reads nothing before it has sent everything, as most libraries do."""
+    """The client reads nothing before it has sent everything, as most HTTP libraries do."""
     received = await asyncio.to_thread(send_all_then_read, server.url, sent, body_of(sent))
-    # It may have been asked to go on, and then have sent too much.
+    # The server may have asked for the body with 100 Continue before it refused it.
     fields, _, body = received.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n").partition(b"\r\n\r\n")
     assert int(fields.split()[1]) == status
     assert fields.lower().split(b"\r\n").count(b"connection: close") == 1
@@ -184,11 +184,11 @@ async def test_an_answer_sent_before_the_body_arrived_is_received_and_closes_the
 
 
 def send_all_then_read(url: str, sent: bytes, body: bytes) -> bytes:
-    """What comes until the end, which must be no reset."""
+    """Return all received bytes. Raises `ConnectionResetError` if the server does not close properly."""
     host, _, port = url.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port)), timeout=10) as client:
         client.sendall(sent)
-        # In the same packet it might be there when the request is looked at.
+        # In the same packet, the body could arrive before the server answers.
         time.sleep(0.02)
         client.sendall(body)
         return b"".join(iter(lambda: client.recv(65536), b""))
@@ -220,7 +220,7 @@ async def test_a_client_that_sends_after_its_last_answer_is_disconnected_in_time
     async with asyncio.timeout(5), connect(server.url) as connection:
         await connection.send(head("POST", "/nope", "Content-Length: 100000000000"))
         assert (await connection.answer()).headers["Connection"] == "close"
-        # That nothing more will come is said at once, and the end comes later.
+        # The server ends its side at once, and closes the connection later.
         assert await connection.rest() == b""
         while not connection.writer.is_closing():
             await connection.send(piece)
@@ -272,12 +272,12 @@ async def test_a_refusal_never_interrupts_the_answers_of_earlier_pipelined_reque
         assert (await connection.answer()).status == 400
         assert await connection.rest() == b""
     async with asyncio.timeout(5), connect(server.url) as connection:
-        # More than what lies between the two can hold, so that one of them is under way.
+        # More than the socket buffers can hold, so that an answer is in progress.
         await connection.send(head("GET", f"{ASSETS_PATH}/swagger-ui-bundle.js") * 20)
         await connection.reader.readuntil(b"\r\n\r\n")
         await connection.send(b"BREW\r\n\r\n")
         *answers, refusal = (await connection.rest()).split(b"HTTP/1.1 ")
-        # The last of them had not begun when it was found out.
+        # The last of the 20 requests had not started when the server parsed the malformed bytes.
         assert [answer[:3] for answer in answers[1:]] == [b"200"] * 18
         assert {len(answer.partition(b"\r\n\r\n")[2]) for answer in answers[1:]} == {len(answers[0])}
         assert refusal[:3] == b"400"
@@ -300,7 +300,7 @@ async def test_pipelined_requests_take_little_memory() -> None:
         for _ in range(4):
             greedy = await stack.enter_async_context(connect(server.url))
             greedy.stop_reading()
-            # More than the buffers between the two can hold come first, so that the others wait.
+            # The first answers exceed the socket buffers, so the other requests wait.
             await greedy.send(head("GET", f"{ASSETS_PATH}/swagger-ui-bundle.js") * 10 + head("GET", "/x") * 10_000)
         async with connect(server.url) as connection:
             await connection.send(LIVE)

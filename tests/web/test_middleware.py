@@ -1,4 +1,4 @@
-"""Request ids, trace ids, CORS, and what a request may take of the process."""
+"""Request ids, trace ids, CORS, and the limits of requests."""
 
 import asyncio
 import time
@@ -53,7 +53,7 @@ async def test_any_origin_may_call_without_credentials(client: httpx2.AsyncClien
 
 @asynccontextmanager
 async def run_with(router: APIRouter, database: DatabaseSettings, **changes: Any) -> AsyncIterator[httpx2.AsyncClient]:
-    """The application with one router more, whose paths are in the group of audits."""
+    """Run the application with one more router, whose paths count for the limit of audits."""
     settings = AppSettings(**changes)
     async with run_application(settings, database, routers=[router]) as client:
         yield client

@@ -1,4 +1,4 @@
-"""House rules over the endpoints and their OpenAPI document. Each failure names the file, the rule and the fix."""
+"""Rules for endpoints and their OpenAPI document. Each failure names the file, the rule and the fix."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from src.config import API_PREFIX, PROJECT_ROOT
 from src.web import dependencies
 
 with warnings.catch_warnings():
-    # FastAPI warns of an operation id that is there twice: the test below says more.
+    # FastAPI warns of a repeated operation id; the test below gives a better message.
     warnings.simplefilter("ignore")
     DOCUMENT: dict[str, Any] = json.loads(render())
 OPERATIONS: dict[str, dict[str, Any]] = {
@@ -48,7 +48,7 @@ SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 
 
 def where(name: str) -> str:
-    """File, line and function of an operation."""
+    """Return the file, line and function of an operation."""
     return f"{place(ROUTES[name].endpoint)} ({name})"
 
 
@@ -58,7 +58,7 @@ def place(endpoint: Any) -> str:
 
 
 def test_every_route_is_an_operation_of_the_document() -> None:
-    """No rule here is kept by what the document does not show."""
+    """The rules below check the document, so a route that it does not show would escape them."""
     for route in (route for router in main.ROUTERS for route in router.routes):
         is_documented = isinstance(route, APIRoute) and route.include_in_schema
         assert is_documented, (
@@ -70,7 +70,7 @@ def test_every_route_is_an_operation_of_the_document() -> None:
 @every_operation
 def test_every_operation_is_described(name: str) -> None:
     route, operation = ROUTES[name], OPERATIONS[name]
-    # FastAPI would make one of the function's name.
+    # Without a summary FastAPI would make one of the name of the function.
     assert route.summary, f"{where(name)} has no summary; give one in its decorator: summary=..."
     assert operation.get("description"), f"{where(name)} has no description; write its docstring"
     assert operation.get("tags"), f"{where(name)} has no tag; give its router one: APIRouter(tags=[...])"
@@ -121,7 +121,7 @@ def test_every_operation_documents_its_problems(name: str) -> None:
 
 
 def expected_problems(name: str) -> set[str]:
-    """What can be refused: any parameter, a body, a condition, what the path names; and the database can be away."""
+    """Return the statuses of the errors that the operation can answer with, judging from its parameters and body."""
     operation = OPERATIONS[name]
     expected = {"422"}
     if "requestBody" in operation:
@@ -167,7 +167,7 @@ def test_every_tag_is_described() -> None:
 
 @every_operation
 def test_no_parameter_is_nullable(name: str) -> None:
-    """No URL and no header can carry a null: clients would send its text."""
+    """A URL or header cannot hold a null: clients would send its text."""
     for parameter in OPERATIONS[name].get("parameters", []):
         assert '"null"' not in json.dumps(parameter["schema"]), (
             f"{where(name)} declares that {parameter['name']} can be null; leave None out of its type"
@@ -175,7 +175,7 @@ def test_no_parameter_is_nullable(name: str) -> None:
 
 
 def named_in(value: Any) -> set[str]:
-    """The schemas that a part of the document leads to."""
+    """Return the names of all schemas that a part of the document refers to, also indirectly."""
     reached: set[str] = set()
     found = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(value)))
     while found:
@@ -192,7 +192,7 @@ def test_requests_refuse_unknown_members() -> None:
 
 
 def test_answers_allow_additional_members() -> None:
-    """What a newer service answers besides must not break an older client."""
+    """Members that a newer service adds must not break an older client."""
     for name in named_in([operation["responses"] for operation in OPERATIONS.values()]):
         assert SCHEMAS[name].get("additionalProperties") is not False, (
             f"{name} rules out members that a newer service may answer; derive it from CustomModel of src/schemas.py"
@@ -200,7 +200,7 @@ def test_answers_allow_additional_members() -> None:
 
 
 def objects_in(value: Any) -> Iterator[dict[str, Any]]:
-    """Every object of a part of the document; none of those inside an example."""
+    """Yield every JSON object in a part of the document, except those inside examples."""
     if isinstance(value, dict):
         yield value
         value = [inner for name, inner in value.items() if name not in ("default", "example", "examples")]
@@ -210,7 +210,7 @@ def objects_in(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def examples_of(shown: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
-    """What a schema, a parameter or a body shows, each with the schema that it is of."""
+    """Yield each example of a schema, a parameter or a body, with its schema."""
     examples = shown.get("examples", [])
     if isinstance(examples, list):
         yield from ((shown, example) for example in examples)

@@ -1,4 +1,4 @@
-"""Everything that fails is a complete problem document, with its request id and CORS headers."""
+"""Every error is a complete problem document, with a request id and CORS headers."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -37,7 +37,7 @@ async def lose() -> None:
 
 @pytest.fixture
 async def failing_client(database_settings: DatabaseSettings) -> AsyncIterator[httpx2.AsyncClient]:
-    """The application with routes that fail."""
+    """Run the application with routes that fail."""
     async with run_application(database_settings, routers=[failing_router]) as client:
         yield client
 

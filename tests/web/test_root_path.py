@@ -1,4 +1,4 @@
-"""Behind a proxy that offers the service under a path: whatever it answers names what its client can ask for."""
+"""Behind a proxy that serves the service under a path, every link in an answer works for the client."""
 
 import asyncio
 import logging
@@ -15,13 +15,13 @@ from tests.ai.test_audit_queries import QUERY, understands
 from tests.application import run_application
 from tests.audits.factories import AUDITS, audit_body
 
-# The last three begin as paths of the service do.
+# The last two begin like paths of the service.
 ROOT_PATHS = ["/team-1/audit.v2", "/api", "/health"]
 both_ways = pytest.mark.parametrize("strips", [True, False], ids=["stripped", "left"])
 
 
 class Proxied(httpx2.AsyncBaseTransport):
-    """Hands on what is asked for under the root path, and nothing else."""
+    """A proxy that forwards requests under the root path and refuses all others."""
 
     def __init__(self, transport: httpx2.AsyncBaseTransport, root_path: str, *, strips: bool) -> None:
         self.transport, self.root_path, self.strips = transport, root_path.encode(), strips
@@ -35,7 +35,7 @@ class Proxied(httpx2.AsyncBaseTransport):
 
 
 def behind_proxy(direct: httpx2.AsyncClient, root_path: str, *, strips: bool) -> httpx2.AsyncClient:
-    # Its `base_url` would be put before each path that is asked for.
+    # Use the transport of the client, because the client itself would prepend its `base_url` to each path.
     transport = Proxied(direct._transport, root_path, strips=strips)  # noqa: SLF001
     return httpx2.AsyncClient(transport=transport, base_url="http://proxy")
 
@@ -112,7 +112,7 @@ async def test_log_lines_idempotency_keys_and_limits_ignore_the_root_path(
         assert (again.headers["Idempotency-Replayed"], again.json()) == ("true", first.json())
         large = await client.post(f"{root_path}{AUDITS}", content=b" " * 2**20 + b"{}")
         assert large.status_code == 413
-        # Probes come directly.
+        # Probes do not come through the proxy.
         assert (await direct.get("/health/ready")).status_code == 200
         await client.get(f"{root_path}/docs/assets/favicon.png")
     seen = [(record.__dict__["path"], record.__dict__["route"]) for record in caplog.records]

@@ -1,4 +1,4 @@
-"""The server as it is deployed: its log, its signals, its start and its end."""
+"""The server as it is deployed: log, signals, start and stop."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ async def test_every_log_line_is_a_json_object_with_the_required_fields(
         got, headed = await client.get(path, headers={"X-Forwarded-For": "203.0.113.7"}), await client.head(path)
         await client.get(f"/nope%0A%7B%22level%22:%22forged%22%7D?q={SECRET}")
         await client.post(AUDITS, content=SECRET, headers={"Content-Type": "application/json"})
-        # Each of these is six bytes in a line.
+        # Each %01 takes six bytes in a log line.
         await client.get("/" + "%01" * 2600)
     log = server.log()
     assert max(map(len, server.lines)) <= LOG_MAX_LINE_BYTES
@@ -54,7 +54,7 @@ async def test_every_log_line_is_a_json_object_with_the_required_fields(
     assert (lines[0]["method"], lines[0]["path"], lines[0]["bytes"]) == ("POST", AUDITS, len(created.content))
     assert (lines[1]["path"], lines[1]["route"]) == (path, f"{AUDITS}/{{audit_id}}")
     assert lines[1]["trace_id"] is None
-    # Nobody has called this client a proxy.
+    # FORWARDED_ALLOW_IPS is empty, so X-Forwarded-For is ignored.
     assert {line["client"] for line in lines} == {"127.0.0.1"}
     assert [(line["method"], line["status"]) for line in lines] == [
         ("POST", 201), ("GET", 200), ("HEAD", 200), ("GET", 404), ("POST", 400), ("GET", 404),
@@ -159,7 +159,7 @@ async def test_a_stop_answers_requests_on_their_way_and_drops_incomplete_ones_wi
 async def test_a_stop_aborts_unfinished_answers_after_the_timeout(
     database_settings: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
-    # More than the buffers between the two can hold.
+    # More than the socket buffers can hold.
     await connection.execute(INSERT_MANY, 1_000)
     await connection.execute("UPDATE audit SET details = jsonb_build_object('note', repeat('x', 20000))")
     short = {"REQUEST_BODY_TIMEOUT": "0.2", "REQUEST_TIMEOUT": "0.9", "GRACEFUL_SHUTDOWN_SECONDS": "1"}
