@@ -75,8 +75,8 @@ class State(TypedDict):
 
 
 @asynccontextmanager
-async def run(settings: Settings) -> AsyncIterator[State]:
-    """The lifespan of the application: make the state of the process, and close it at the end."""
+async def lifespan(settings: Settings) -> AsyncIterator[State]:
+    """Make the state of the process, and close it at the end."""
     providers = telemetry.start()
     probe_engine = create_probe_engine(settings.database)
     state = State(
@@ -112,7 +112,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=lambda _: run(settings),
+        lifespan=lambda _: lifespan(settings),
         middleware=_middleware(settings.app),
         telemetry={"auto_configure": False, "logs": False, "exclude": partial(is_health, settings.app.root_path)},
         generate_unique_id_function=_operation_id,
