@@ -83,7 +83,7 @@ async def test_a_connection_that_is_lost_is_told_in_one_line(
         running = asyncio.create_task(
             asyncio.to_thread(run, command, database_settings.database_url.get_secret_value())
         )
-        await wait_until_blocked(connection, patience=30)
+        await wait_until_blocked(connection, seconds=30)
         await connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid()"
         )
