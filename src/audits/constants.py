@@ -1,4 +1,4 @@
-"""The words and limits of an audit record."""
+"""The limits and enumerations of the audits domain."""
 
 from enum import StrEnum
 
@@ -7,7 +7,7 @@ from src.config import API_PREFIX
 PATH = f"{API_PREFIX}/audits"
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$"
-# The name, or all names that begin with it and a dot: `invoice.*`.
+# A name, or a prefix such as `invoice.*` for all names that begin with `invoice.`.
 NAME_FILTER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:-]*(\.\*)?$"
 
 MAX_NAME_LENGTH = 128

@@ -1,4 +1,4 @@
-"""What the paths and headers of the audits domain say, understood once."""
+"""Dependencies of the audits router: the record that the path names, and the values of its headers."""
 
 import re
 from datetime import timedelta
@@ -14,7 +14,7 @@ from src.audits import service
 from src.audits.config import AuditSettings
 from src.audits.constants import MAX_IDEMPOTENCY_KEY_LENGTH, MAX_REASON_LENGTH, MAX_TEXT_LENGTH
 from src.audits.idempotency import IdempotentRequest
-from src.audits.revisions import Change
+from src.audits.revisions import Attribution
 from src.audits.schemas import Audit
 from src.schemas import TEXT_PATTERN
 from src.web.dependencies import AutocommitDep
@@ -23,13 +23,17 @@ AuditId = Annotated[UUID, Path(description="The id that the service gave to the 
 
 
 async def valid_audit(audit_id: AuditId, connection: AutocommitDep) -> Audit:
+    """Read the record. Raises `AuditNotFound`."""
     return await service.get(connection, audit_id)
 
 
 ValidAudit = Annotated[Audit, Depends(valid_audit)]
-"""The record that the path names; 404 where there is none. For reads: a write decides that in its own statement."""
+"""The record that the path names; 404 if there is none.
 
-# RFC 3986, 2.1: visible ASCII, in which a percent sign begins an octet.
+For reads only. A write must not use it, since the record can change before the write locks it.
+"""
+
+# RFC 3986, 2.1: printable ASCII, in which a percent sign begins an octet.
 _PERCENT_ENCODED = re.compile(r"(?:[\x20-\x24\x26-\x7e]|%[0-9A-Fa-f]{2})*")
 
 
@@ -44,8 +48,8 @@ def _percent_decode(value: Any) -> Any:
         raise ValueError("must be percent-encoded UTF-8") from None
 
 
-def _text_of(max_length: int) -> AfterValidator:
-    """Limits what a header says, not how long that is percent-encoded: its schema would mislead."""
+def _decoded_text(max_length: int) -> AfterValidator:
+    """Validate the length of the decoded text. In the header's schema the limit would hold for the encoded text."""
     limits = TypeAdapter[str](
         Annotated[str, StringConstraints(min_length=1, max_length=max_length, pattern=TEXT_PATTERN)]
     )
@@ -59,9 +63,9 @@ def _text_of(max_length: int) -> AfterValidator:
     return AfterValidator(validate)
 
 
-async def get_change(
+async def get_attribution(
     x_actor_id: Annotated[
-        Annotated[str, BeforeValidator(_percent_decode), _text_of(MAX_TEXT_LENGTH)] | None,
+        Annotated[str, BeforeValidator(_percent_decode), _decoded_text(MAX_TEXT_LENGTH)] | None,
         Header(
             alias="X-Actor-Id",
             description=f"Who makes this change: up to {MAX_TEXT_LENGTH} characters, percent-encoded UTF-8.",
@@ -69,19 +73,20 @@ async def get_change(
         ),
     ] = None,
     x_change_reason: Annotated[
-        Annotated[str, BeforeValidator(_percent_decode), _text_of(MAX_REASON_LENGTH)] | None,
+        Annotated[str, BeforeValidator(_percent_decode), _decoded_text(MAX_REASON_LENGTH)] | None,
         Header(
             alias="X-Change-Reason",
             description=f"Why: up to {MAX_REASON_LENGTH} characters, percent-encoded UTF-8.",
             examples=["typing%20error"],
         ),
     ] = None,
-) -> Change:
-    return Change(x_actor_id, x_change_reason)
+) -> Attribution:
+    """Read who changes the record, and why, from the headers `X-Actor-Id` and `X-Change-Reason`."""
+    return Attribution(x_actor_id, x_change_reason)
 
 
-ChangeDep = Annotated[Change, Depends(get_change)]
-"""Who changes a record and why, as the caller says it."""
+AttributionDep = Annotated[Attribution, Depends(get_attribution)]
+"""Who changes a record, and why, according to the caller."""
 
 
 async def get_idempotent_request(
@@ -98,6 +103,7 @@ async def get_idempotent_request(
         ),
     ] = None,
 ) -> IdempotentRequest | None:
+    """Read the idempotency key and the body that belongs to it. None if the caller sent no key."""
     if idempotency_key is None:
         return None
     settings: AuditSettings = request.state.settings.audits
@@ -111,4 +117,4 @@ async def get_idempotent_request(
 
 
 IdempotencyDep = Annotated[IdempotentRequest | None, Depends(get_idempotent_request)]
-"""What the caller calls this request, so that it can be sent again; None where the caller does not say."""
+"""The request with its idempotency key, so that the caller can repeat it; None if the caller sent no key."""

@@ -1,4 +1,4 @@
-"""What can be wrong with a request about audit records."""
+"""The errors of the audits domain."""
 
 from collections.abc import Iterable
 
@@ -21,4 +21,5 @@ class DetailsTooLarge(ValidationFailed):
     type, message = "details_too_large", f"Must take at most {MAX_DETAILS_BYTES} bytes as PostgreSQL prints it"
 
     def __init__(self, locations: Iterable[tuple[str | int, ...]]) -> None:
-        super().__init__([{"loc": [*where], "msg": self.message, "type": self.type} for where in locations])
+        """`locations` says where in the request each value is that is too large."""
+        super().__init__([{"loc": [*location], "msg": self.message, "type": self.type} for location in locations])

@@ -1,4 +1,4 @@
-"""Records as a stream of NDJSON or CSV, in constant memory."""
+"""Exports: records as a stream of NDJSON or CSV, in constant memory."""
 
 import csv
 import hashlib
@@ -14,43 +14,47 @@ from src.audits.constants import ExportFormat
 from src.audits.schemas import Audit, ExportQuery
 from src.audits.statements import AS_JSON
 
-# A row can take 64 KiB and more: so many are fetched at once, and one after another is parsed and written, which takes
-# several times its size. Measured: 6 in 100 more records a second than with a hundred; another tenth with 400.
-# A piece is sent when it has this many bytes.
-ROWS_AT_ONCE = 150
-_PIECE_BYTES = 64 * 1024
+# A row can take 64 KiB and more, and several times that while it is parsed. Why not more: tests/benchmarks/README.md.
+ROWS_PER_FETCH = 150
+_CHUNK_BYTES = 64 * 1024
 
 
 async def open_export(connection: AsyncConnection, query: ExportQuery) -> AsyncIterator[bytes]:
-    """The first rows are fetched here and one is parsed, so that what fails can still be answered with a problem."""
-    values = filters.values(query)
-    statement = select(AS_JSON).where(*filters.conditions(values)).order_by(*filters.ordering(query.order))
-    rows = await connection.stream_scalars(statement, values, execution_options={"yield_per": ROWS_AT_ONCE})
-    first = await rows.fetchmany(ROWS_AT_ONCE)
+    """Start the export, and return its chunks.
+
+    The first rows are fetched before this returns, and one of them is parsed: if that fails, the client still gets a
+    problem document. Raises `sqlalchemy.exc.DBAPIError`, `pydantic.ValidationError`.
+    """
+    parameters = filters.parameters(query)
+    statement = select(AS_JSON).where(*filters.predicates(parameters)).order_by(*filters.sort_order(query.order))
+    rows = await connection.stream_scalars(statement, parameters, execution_options={"yield_per": ROWS_PER_FETCH})
+    first = await rows.fetchmany(ROWS_PER_FETCH)
     for row in first[:1]:
         Audit.model_validate_json(row)
-    return _write(rows, first, query)
+    return _write_chunks(rows, first, query)
 
 
-async def _write(rows: AsyncScalarResult[str], fetched: Sequence[str], query: ExportQuery) -> AsyncIterator[bytes]:
-    encode, piece = _ENCODERS[query.format], bytearray(_HEADERS[query.format])
+async def _write_chunks(
+    rows: AsyncScalarResult[str], fetched: Sequence[str], query: ExportQuery
+) -> AsyncIterator[bytes]:
+    encode, chunk = _ENCODERS[query.format], bytearray(_HEADERS[query.format])
     records, digest = 0, hashlib.sha256()
     while fetched:
         records += len(fetched)
         for row in fetched:
-            piece += encode(Audit.model_validate_json(row))
-            if len(piece) >= _PIECE_BYTES:
+            chunk += encode(Audit.model_validate_json(row))
+            if len(chunk) >= _CHUNK_BYTES:
                 if query.summary:
-                    digest.update(piece)
-                yield bytes(piece)
-                piece.clear()
-        fetched = await rows.fetchmany(ROWS_AT_ONCE)
+                    digest.update(chunk)
+                yield bytes(chunk)
+                chunk.clear()
+        fetched = await rows.fetchmany(ROWS_PER_FETCH)
     if query.summary:
-        digest.update(piece)
-        piece += _SUMMARIES[query.format] % to_json(
+        digest.update(chunk)
+        chunk += _SUMMARIES[query.format] % to_json(
             {"complete": True, "records": records, "sha256": digest.hexdigest()}
         )
-    yield bytes(piece)
+    yield bytes(chunk)
 
 
 def _encode_ndjson(audit: Audit) -> bytes:
@@ -58,27 +62,27 @@ def _encode_ndjson(audit: Audit) -> bytes:
 
 
 def _encode_csv(audit: Audit) -> bytes:
-    return _encode_row([_cell(value) for value in audit.model_dump(mode="json").values()])
+    return _encode_row([_format_cell(value) for value in audit.model_dump(mode="json").values()])
 
 
 def _encode_row(cells: Sequence[Any]) -> bytes:
-    """RFC 4180: a line ends with CRLF, and a cell that holds a comma, a quote or a line break is quoted."""
+    """One line of CSV (RFC 4180): it ends with CRLF, and cells with commas, quotes or line breaks are quoted."""
     row: str = _CSV.writerow(cells)
     return row.encode()
 
 
-class _Echo:
-    """A file that hands back what is written: a writer of its own for each row takes 1 us of 9."""
+class _EchoFile:
+    """A file that returns what is written to it, so that all rows share one `csv.writer`."""
 
     def write(self, text: str) -> str:
         return text
 
 
-_CSV = csv.writer(_Echo())
+_CSV = csv.writer(_EchoFile())
 
 
-def _cell(value: Any) -> Any:
-    """A spreadsheet runs a cell that begins like a formula; a quote before it makes it text.
+def _format_cell(value: Any) -> Any:
+    """The value as a cell. A quote is put before text that a spreadsheet would run as a formula.
 
     https://owasp.org/www-community/attacks/CSV_Injection
     """
@@ -92,5 +96,5 @@ _ENCODERS: dict[ExportFormat, Callable[[Audit], bytes]] = {
     ExportFormat.NDJSON: _encode_ndjson,
     ExportFormat.CSV: _encode_csv,
 }
-# What follows the last record, where it is asked for.
+# The last line of an export, if the client asks for a summary.
 _SUMMARIES = {ExportFormat.NDJSON: b"%s\n", ExportFormat.CSV: b"# %s\r\n"}

@@ -1,4 +1,4 @@
-"""Filters, order and position of a list of records, as SQL."""
+"""The filters, the sort order and the keyset position of a list of records, as SQL."""
 
 import re
 from collections.abc import Collection
@@ -14,16 +14,16 @@ from src.audits.models import audit
 from src.audits.schemas import AuditFilter
 from src.pagination import Order
 
-_KEYS = (audit.c.occurred_at, audit.c.id)
-_EXACT = ("entity_type", "entity_id", "actor_type", "actor_id", "correlation_id")
+_SORT_KEYS = (audit.c.occurred_at, audit.c.id)
+_EQUALITY_FILTERS = ("entity_type", "entity_id", "actor_type", "actor_id", "correlation_id")
 
 
-def values(wanted: AuditFilter) -> dict[str, Any]:
-    """The parameter of each filter that is set. Their names alone say which SQL takes them, see `conditions`."""
-    found = {name: value for name in _EXACT if (value := getattr(wanted, name)) is not None}
+def parameters(wanted: AuditFilter) -> dict[str, Any]:
+    """The SQL parameters of the filters that are set. `predicates` needs their names alone."""
+    found = {name: value for name in _EQUALITY_FILTERS if (value := getattr(wanted, name)) is not None}
     for number, action in enumerate(wanted.action):
         if action.endswith(".*"):
-            # A range, which an index serves also where LIKE with a parameter cannot: "/" is the character after ".".
+            # A range can use an index where LIKE with a parameter cannot. "/" is the character after ".".
             prefix = action.removesuffix("*")
             found |= {f"action_from_{number}": prefix, f"action_to_{number}": prefix.removesuffix(".") + "/"}
         else:
@@ -33,16 +33,19 @@ def values(wanted: AuditFilter) -> dict[str, Any]:
         found["occurred_from"] = wanted.occurred_from
     if wanted.occurred_to is not None:
         found["occurred_to"] = wanted.occurred_to
-    # Every record contains {}.
+    # An empty filter is left out, since every record contains {}.
     if wanted.details:
         found["details"] = to_json(wanted.details).decode()
     return found
 
 
-def conditions(names: Collection[str]) -> list[ColumnElement[bool]]:
-    """A predicate for each filter that is set; one that is not set would keep the others from their indexes."""
-    found: list[ColumnElement[bool]] = [audit.c[name] == bindparam(name) for name in _EXACT if name in names]
-    if actions := [_action_matches(name) for name in names if re.fullmatch(r"action(_from)?_\d+", name)]:
+def predicates(names: Collection[str]) -> list[ColumnElement[bool]]:
+    """The predicates of the filters whose parameters have these names.
+
+    A filter that is not set gets no predicate: `x = $1 OR $1 IS NULL` would keep the other filters from their indexes.
+    """
+    found: list[ColumnElement[bool]] = [audit.c[name] == bindparam(name) for name in _EQUALITY_FILTERS if name in names]
+    if actions := [_action_predicate(name) for name in names if re.fullmatch(r"action(_from)?_\d+", name)]:
         found.append(or_(*actions))
     statuses: list[BindParameter[str]] = [bindparam(name) for name in names if name.startswith("status_")]
     if statuses:
@@ -56,18 +59,22 @@ def conditions(names: Collection[str]) -> list[ColumnElement[bool]]:
     return found
 
 
-def _action_matches(name: str) -> ColumnElement[bool]:
+def _action_predicate(name: str) -> ColumnElement[bool]:
     if not name.startswith("action_from_"):
         return audit.c.action == bindparam(name)
     end = name.replace("from", "to")
     return and_(audit.c.action >= bindparam(name), audit.c.action < bindparam(end))
 
 
-def ordering(order: Order) -> list[UnaryExpression[datetime] | UnaryExpression[UUID]]:
-    return [key.desc() if order is Order.DESC else key.asc() for key in _KEYS]
+def sort_order(order: Order) -> list[UnaryExpression[datetime] | UnaryExpression[UUID]]:
+    """The ORDER BY clause: by time, then by id."""
+    return [key.desc() if order is Order.DESC else key.asc() for key in _SORT_KEYS]
 
 
-def behind(order: Order) -> ColumnElement[bool]:
-    """What comes after `last_occurred_at` and `last_id`, compared as a row, so that one index serves both columns."""
-    keys, last = tuple_(*_KEYS), tuple_(*(bindparam(f"last_{key.name}", type_=key.type) for key in _KEYS))
+def keyset_predicate(order: Order) -> ColumnElement[bool]:
+    """Keyset pagination: whether a record comes after the one with `last_occurred_at` and `last_id`.
+
+    Both columns are compared as one row, so that one index serves them.
+    """
+    keys, last = tuple_(*_SORT_KEYS), tuple_(*(bindparam(f"last_{key.name}", type_=key.type) for key in _SORT_KEYS))
     return keys < last if order is Order.DESC else keys > last

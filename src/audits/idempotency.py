@@ -1,6 +1,6 @@
-"""Idempotency keys: a request that is sent again gets its first answer, and is carried out once.
+"""Idempotency keys: a client can repeat a request; it is carried out once, and each repetition gets the first answer.
 
-After https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/.
+It follows the draft standard https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/.
 """
 
 import hashlib
@@ -36,13 +36,13 @@ from src.database import AutocommitConnection
 from src.exceptions import Conflict
 from src.statement import Statement
 
-# With each new key, so that no job has to: more than one, so that they cannot pile up.
-_CLEARED_AT_ONCE = 10
+# Each new key removes up to this many expired ones, so that no job has to, and they do not pile up.
+_MAX_CLEARED = 10
 
 
 @dataclass(frozen=True)
 class IdempotentRequest:
-    """What the caller calls this request, and what it asks: the same JSON value is the same request."""
+    """A request with an idempotency key. Two payloads that are the same JSON value are the same request."""
 
     endpoint: str
     key: str
@@ -51,52 +51,52 @@ class IdempotentRequest:
 
     @cached_property
     def payload_hash(self) -> bytes:
-        """Not before somebody asks for it: what is not valid is never hashed."""
+        """SHA-256 of the canonical payload. Computed when it is first used: an invalid request is never hashed."""
         return hashlib.sha256(canonicalize(self.payload)).digest()
 
 
-def values(request: IdempotentRequest, audit_ids: Sequence[UUID] = ()) -> dict[str, Any]:
-    """The parameters of the statements here."""
+def parameters(idempotent: IdempotentRequest, audit_ids: Sequence[UUID] = ()) -> dict[str, Any]:
+    """The SQL parameters of the statements of this module."""
     return {
-        "this_endpoint": request.endpoint,
-        "this_key": request.key,
-        "this_payload_hash": request.payload_hash,
-        "this_audit_ids": audit_ids,
-        "this_expires_at": request.expires_at,
+        "new_endpoint": idempotent.endpoint,
+        "new_key": idempotent.key,
+        "new_payload_hash": idempotent.payload_hash,
+        "new_audit_ids": audit_ids,
+        "new_expires_at": idempotent.expires_at,
         "now": clock.now(),
     }
 
 
-_this = {column.name: bindparam(f"this_{column.name}", type_=column.type) for column in keys.c}
-_this_one = and_(keys.c.endpoint == _this["endpoint"], keys.c.key == _this["key"])
+_new = {column.name: bindparam(f"new_{column.name}", type_=column.type) for column in keys.c}
+_is_this_key = and_(keys.c.endpoint == _new["endpoint"], keys.c.key == _new["key"])
 _has_expired = keys.c.expires_at <= bindparam("now")
 
-_claim = insert(keys).values(_this)
+_claim_insert = insert(keys).values(_new)
 CLAIM = (
-    _claim.on_conflict_do_update(
+    _claim_insert.on_conflict_do_update(
         index_elements=[keys.c.endpoint, keys.c.key],
-        set_={name: _claim.excluded[name] for name in ("payload_hash", "audit_ids", "expires_at")},
+        set_={name: _claim_insert.excluded[name] for name in ("payload_hash", "audit_ids", "expires_at")},
         where=_has_expired,
     )
     .returning(literal_column("1").label("claimed"))
     .cte("claim")
 )
-"""Returns a row where the key is new or has expired, and none where it is taken.
+"""Returns one row if the key is new or has expired, and none if it is taken.
 
-Another request with the same key waits here for the end of the first.
+A second request with the same key waits here until the first has ended.
 """
 
-# Not this one, which the same statement may be taking over.
+# Without this request's key, which CLAIM may take over in the same statement.
 _expired = (
     select(keys.c.endpoint, keys.c.key)
-    .where(_has_expired, ~_this_one)
-    .limit(literal_column(str(_CLEARED_AT_ONCE)))
+    .where(_has_expired, ~_is_this_key)
+    .limit(literal_column(str(_MAX_CLEARED)))
     .with_for_update(skip_locked=True)
 )
 CLEAR_EXPIRED = (
     delete(keys).where(tuple_(keys.c.endpoint, keys.c.key).in_(_expired)).returning(literal_column("1")).cte("cleared")
 )
-"""Removes some keys that have expired."""
+"""Removes up to `_MAX_CLEARED` expired keys."""
 
 _ids = func.unnest(keys.c.audit_ids).table_valued(column("id", Uuid), with_ordinality="position").render_derived()
 _FIRST_ANSWER = Statement(
@@ -104,18 +104,18 @@ _FIRST_ANSWER = Statement(
     .select_from(keys)
     .join(_ids, true())
     .outerjoin(audit_revision, and_(audit_revision.c.audit_id == _ids.c.id, audit_revision.c.version == 1))
-    .where(_this_one)
+    .where(_is_this_key)
     .order_by(_ids.c.position)
 )
 
 
-async def first_answer(connection: AutocommitConnection, request: IdempotentRequest) -> Sequence[str]:
-    """The records as the first request made them, each as JSON; none where the key has expired by now.
+async def get_first_answer(connection: AutocommitConnection, idempotent: IdempotentRequest) -> Sequence[str]:
+    """The records as the first request created them, each as JSON; an empty list if the key has expired since.
 
-    Raises `IdempotencyKeyReused`, and `Conflict` where a record cannot be read any more.
+    Raises `IdempotencyKeyReused`, and `Conflict` if the first revision of a record is gone.
     """
-    answers = await connection.fetch(_FIRST_ANSWER, **values(request))
-    if any(payload_hash != request.payload_hash for payload_hash, _ in answers):
+    answers = await connection.fetch(_FIRST_ANSWER, **parameters(idempotent))
+    if any(payload_hash != idempotent.payload_hash for payload_hash, _ in answers):
         raise IdempotencyKeyReused("The key was used with another payload; use a new key for a new request.")
     if any(record is None for _, record in answers):
         raise Conflict("What was recorded with this key cannot be read any more; use a new key.")

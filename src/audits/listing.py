@@ -1,4 +1,4 @@
-"""Pages of records and of a record's history, as SQL, and what their cursors hold."""
+"""The SQL of pages of records and of a record's history, and their cursors."""
 
 from functools import lru_cache
 from typing import Annotated, Any
@@ -20,82 +20,86 @@ from src.statement import Statement
 Position = tuple[UTCDateTime, UUID]
 Version = tuple[Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]]
 
-# How many statements are kept, of the filters that are given together.
-_SHAPES = 512
+# One statement for each combination of filters.
+_MAX_CACHED_STATEMENTS = 512
 _LIMIT, _OFFSET = bindparam("limit", type_=Integer), bindparam("offset", type_=Integer)
-# Behind every version that there can be.
+# No version is greater.
 MAX_VERSION = 2**31 - 1
 
-# What of a query a cursor is bound to.
-_BOUND = {*AuditFilter.model_fields, "order"}
+# A cursor is valid only for a query with the same values in these fields.
+_CURSOR_FIELDS = {*AuditFilter.model_fields, "order"}
 
 _position: TypeAdapter[Position] = TypeAdapter(Position)
 _version: TypeAdapter[Version] = TypeAdapter(Version)
 
 
-def page_values(query: AuditQuery, position: Position | None) -> dict[str, Any]:
-    """The parameters of `page`."""
+def page_parameters(query: AuditQuery, position: Position | None) -> dict[str, Any]:
+    """The SQL parameters of `page_statement`. Without a position the page is selected by its offset."""
     bounds = {"limit": query.limit + 1, "offset": 0 if position else query.offset}
     last = {"last_occurred_at": position[0], "last_id": position[1]} if position else {}
-    return filters.values(query) | bounds | last
+    return filters.parameters(query) | bounds | last
 
 
-@lru_cache(_SHAPES)
-def page(names: tuple[str, ...], order: Order, count: Count) -> Statement:
-    """One row: the records as a JSON array, one more than the limit where there are more, and how many match.
+@lru_cache(_MAX_CACHED_STATEMENTS)
+def page_statement(names: tuple[str, ...], order: Order, count: Count) -> Statement:
+    """Selects one row: the records as a JSON array, and how many records match.
 
-    Built once for the names of its values, 2 ms; most lists ask for the same few.
+    The array has one record more than the limit if there is a next page. `names` are those of the parameters. To
+    compile the statement takes 2 ms, so it is cached; most lists use the same few filters.
     """
-    conditions = filters.conditions(names)
-    reached = [*conditions, filters.behind(order)] if "last_id" in names else conditions
+    predicates = filters.predicates(names)
+    page_predicates = [*predicates, filters.keyset_predicate(order)] if "last_id" in names else predicates
     records = (
         select(AS_OBJECT.label("item"))
-        .where(*reached)
-        .order_by(*filters.ordering(order))
+        .where(*page_predicates)
+        .order_by(*filters.sort_order(order))
         .limit(_LIMIT)
         .offset(_OFFSET)
         .subquery()
     )
-    matches: Select[Any] = select(literal_column("1")).select_from(audit).where(*conditions)
+    matches: Select[Any] = select(literal_column("1")).select_from(audit).where(*predicates)
     counted = pagination.count_matches(matches, count)
     return Statement(select(pagination.as_array(records), counted.scalar_subquery()))
 
 
-@lru_cache(_SHAPES)
-def sample(names: tuple[str, ...]) -> Statement:
-    """One row: the newest records as a JSON array, and how many match of each action and of each status, as objects."""
-    conditions = filters.conditions(names)
-    newest = select(AS_OBJECT.label("item")).where(*conditions).order_by(*filters.ordering(Order.DESC)).limit(_LIMIT)
+@lru_cache(_MAX_CACHED_STATEMENTS)
+def sample_statement(names: tuple[str, ...]) -> Statement:
+    """Selects one row: the newest records as a JSON array, and the counts by action and by status as objects."""
+    predicates = filters.predicates(names)
+    newest = select(AS_OBJECT.label("item")).where(*predicates).order_by(*filters.sort_order(Order.DESC)).limit(_LIMIT)
     return Statement(
         select(
             pagination.as_array(newest.subquery()),
-            _counts(audit.c.action, conditions, MAX_COUNTED_ACTIONS),
-            _counts(audit.c.status, conditions, None),
+            _counts_by_value(audit.c.action, predicates, MAX_COUNTED_ACTIONS),
+            _counts_by_value(audit.c.status, predicates, None),
         )
     )
 
 
-def _counts(key: ColumnElement[str], conditions: list[ColumnElement[bool]], limit: int | None) -> ColumnElement[str]:
-    """The most frequent values of a column, with how many have each."""
+def _counts_by_value(
+    key: ColumnElement[str], predicates: list[ColumnElement[bool]], limit: int | None
+) -> ColumnElement[str]:
+    """The most frequent values of a column as a JSON object: how many records have each value."""
     number = func.count().label("number")
-    groups = select(key.label("value"), number).where(*conditions).group_by(key).order_by(number.desc(), key)
+    groups = select(key.label("value"), number).where(*predicates).group_by(key).order_by(number.desc(), key)
     counted = groups.limit(limit).subquery()
     as_object = func.coalesce(func.json_object_agg(counted.c.value, counted.c.number), literal_column("'{}'::json"))
     return select(cast(as_object, Text)).scalar_subquery()
 
 
-def encode_position(query: AuditQuery, last: Audit) -> str:
-    return pagination.encode_cursor([last.occurred_at.isoformat(), str(last.id)], _list_of(query))
+def encode_list_cursor(query: AuditQuery, last: Audit) -> str:
+    """The cursor of the page after the record `last`."""
+    return pagination.encode_cursor([last.occurred_at.isoformat(), str(last.id)], _list_identity(query))
 
 
-def decode_position(query: AuditQuery) -> Position | None:
-    """Raises `InvalidCursor`."""
-    return None if query.cursor is None else pagination.decode_cursor(query.cursor, _list_of(query), _position)
+def decode_list_cursor(query: AuditQuery) -> Position | None:
+    """The time and the id of the record before the page; None for a query without a cursor. Raises `InvalidCursor`."""
+    return None if query.cursor is None else pagination.decode_cursor(query.cursor, _list_identity(query), _position)
 
 
-def _list_of(query: AuditQuery) -> dict[str, Any]:
-    """What a cursor is bound to: the filters and the order; `limit` and `count` may change between pages."""
-    return query.model_dump(mode="json", include=_BOUND)
+def _list_identity(query: AuditQuery) -> dict[str, Any]:
+    """The filters and the order that a cursor is bound to. `limit` and `count` may change from page to page."""
+    return query.model_dump(mode="json", include=_CURSOR_FIELDS)
 
 
 _REVISION = func.json_build_object(
@@ -110,29 +114,33 @@ _REVISION = func.json_build_object(
 )
 
 
-def history_values(audit_id: UUID, query: HistoryQuery, before: int | None) -> dict[str, Any]:
-    """The parameters of `history`."""
+def history_parameters(audit_id: UUID, query: HistoryQuery, before: int | None) -> dict[str, Any]:
+    """The SQL parameters of `HISTORY`. The page begins with the version below `before`, or at the query's offset."""
     bounds = {"limit": query.limit + 1, "offset": 0 if before else query.offset}
     return {"audit_id": audit_id, **bounds, "before": before or MAX_VERSION}
 
 
-_of_record = audit_revision.c.audit_id == bindparam("audit_id")
+_is_of_audit = audit_revision.c.audit_id == bindparam("audit_id")
 _revisions = (
     select(_REVISION.label("item"))
-    .where(_of_record, audit_revision.c.version < bindparam("before"))
+    .where(_is_of_audit, audit_revision.c.version < bindparam("before"))
     .order_by(audit_revision.c.version.desc())
     .limit(_LIMIT)
     .offset(_OFFSET)
     .subquery()
 )
-HISTORY = Statement(select(pagination.as_array(_revisions), select(func.count()).where(_of_record).scalar_subquery()))
-"""One row: the revisions as a JSON array, newest first, one more than the limit where there are more; and all."""
+HISTORY = Statement(select(pagination.as_array(_revisions), select(func.count()).where(_is_of_audit).scalar_subquery()))
+"""Selects one row: the revisions as a JSON array, newest first, and how many revisions the record has.
+
+The array has one revision more than the limit if there is a next page.
+"""
 
 
-def encode_version(audit_id: UUID, last: AuditRevision) -> str:
+def encode_history_cursor(audit_id: UUID, last: AuditRevision) -> str:
+    """The cursor of the page after the revision `last`."""
     return pagination.encode_cursor([last.version], str(audit_id))
 
 
-def decode_version(audit_id: UUID, query: HistoryQuery) -> int | None:
-    """Raises `InvalidCursor`."""
+def decode_history_cursor(audit_id: UUID, query: HistoryQuery) -> int | None:
+    """The version before the page; None for a query without a cursor. Raises `InvalidCursor`."""
     return None if query.cursor is None else pagination.decode_cursor(query.cursor, str(audit_id), _version)[0]

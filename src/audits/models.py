@@ -33,7 +33,7 @@ from src.database import metadata
 
 
 def _text(length: int) -> String:
-    # Bytewise comparison: a prefix can use the index, and an upgrade of the system's locales cannot corrupt it.
+    # Bytes are compared, so that a prefix can use the index, and an upgrade of the system's locales cannot corrupt it.
     return String(length, collation="C")
 
 
@@ -58,8 +58,8 @@ audit = Table(
     Column("details", JSONB(none_as_null=True), nullable=False, server_default=text("'{}'")),
     Column("correlation_id", _text(MAX_CORRELATION_ID_LENGTH)),
     Column("version", Integer, nullable=False, server_default=text("1")),
-    # Of the last revision: who holds the row's lock holds the chain. Nullable for what is written past the service,
-    # which `make verify` then reports.
+    # The hash of the last revision: a lock on this row also locks the chain. It is null in a row that was written
+    # without the service; `make verify` reports such rows.
     Column("hash", LargeBinary),
     _one_of("actor_type", ActorType),
     _one_of("status", AuditStatus),
@@ -67,9 +67,9 @@ audit = Table(
     CheckConstraint(f"octet_length(details::text) <= {MAX_DETAILS_BYTES}", name="details_size"),
     CheckConstraint("version >= 1", name="version"),
     CheckConstraint("isfinite(occurred_at)", name="occurred_at_finite"),
-    # GET /audits without a filter: newest (or oldest) first, ties by id.
+    # For GET /audits without a filter.
     Index("audit_occurred_at_id_idx", "occurred_at", "id"),
-    # One for each filter, in the same order; tests/audits/test_plans.py holds which index serves which filter.
+    # One index for each filter, in the same order; tests/audits/test_plans.py checks which filter uses which index.
     Index("audit_action_idx", "action", "occurred_at", "id"),
     Index("audit_entity_type_idx", "entity_type", "occurred_at", "id"),
     Index("audit_entity_id_idx", "entity_id", "occurred_at", "id"),
@@ -86,7 +86,7 @@ audit = Table(
     Index("audit_details_idx", "details", postgresql_using="gin", postgresql_ops={"details": "jsonb_path_ops"}),
 )
 
-# What happened to a record, one row for each of its versions; also of records that are no longer there.
+# One row for each version of a record. The rows of a record that was removed stay.
 audit_revision = Table(
     "audit_revision",
     metadata,
@@ -104,7 +104,7 @@ audit_revision = Table(
     CheckConstraint("version >= 1", name="version"),
 )
 
-# Which answer a retried request gets. A key belongs to its endpoint.
+# The records that a request with an idempotency key created. A key belongs to its endpoint.
 audit_idempotency_key = Table(
     "audit_idempotency_key",
     metadata,

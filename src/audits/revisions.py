@@ -1,8 +1,8 @@
-"""Revisions: what is written of every change, and the hash that chains it to the one before.
+"""Revisions: each change of a record is stored as one revision, whose hash includes the hash of the one before.
 
-The chain is per record. A hash covers what `_document` lists, as canonical JSON (RFC 8785): what was recorded can
-be read back from any store that keeps JSON, and gives the same bytes. This definition can never change: every hash
-ever written depends on it.
+Each record has a chain of its own. A hash is computed over the members that `_hashed_members` lists, as canonical JSON
+(RFC 8785), so that a revision read back from any store that keeps JSON gives the same bytes. This definition must never
+change: every hash that was ever written depends on it.
 """
 
 import hashlib
@@ -19,12 +19,12 @@ from src.audits.constants import Operation
 
 SALT_BYTES = 16
 _MAX_SAFE_INTEGER = 2**53 - 1
-_LEAST_WITHOUT_EXPONENT = 1e-4  # of orjson
+_ORJSON_MIN_WITHOUT_EXPONENT = 1e-4
 
 
 @dataclass(frozen=True)
-class Change:
-    """Who changes a record and why, as the caller says it."""
+class Attribution:
+    """Who changes a record, and why, according to the caller."""
 
     changed_by: str | None = None
     reason: str | None = None
@@ -32,7 +32,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Revision:
-    """A row of `audit_revision`. `record` is the snapshot as JSON, its times as the API serves them."""
+    """A row of `audit_revision`. `record` is the record after the change, in the form that the API serves."""
 
     audit_id: UUID
     version: int
@@ -47,16 +47,20 @@ class Revision:
 
 
 def seal(
-    record: dict[str, Any], operation: Operation, change: Change, changed_at: datetime, previous_hash: bytes | None
+    record: dict[str, Any],
+    operation: Operation,
+    attribution: Attribution,
+    changed_at: datetime,
+    previous_hash: bytes | None,
 ) -> Revision:
-    """The revision that `record` has become by this change; of a deletion, `record` is the last state."""
+    """The revision of this change, with its hash. `record` is the record after the change; for a deletion, before."""
     unsealed = Revision(
         audit_id=UUID(record["id"]),
         version=record["version"] + (operation is Operation.DELETE),
         operation=operation,
         changed_at=changed_at,
-        changed_by=change.changed_by,
-        reason=change.reason,
+        changed_by=attribution.changed_by,
+        reason=attribution.reason,
         record=record,
         salt=secrets.token_bytes(SALT_BYTES),
         previous_hash=previous_hash,
@@ -66,11 +70,11 @@ def seal(
 
 
 def compute_hash(revision: Revision) -> bytes:
-    """SHA-256 of the revision's document."""
-    return hashlib.sha256(canonicalize(_document(revision))).digest()
+    """SHA-256 of the hashed members as canonical JSON."""
+    return hashlib.sha256(canonicalize(_hashed_members(revision))).digest()
 
 
-def _document(revision: Revision) -> dict[str, Any]:
+def _hashed_members(revision: Revision) -> dict[str, Any]:
     return {
         "salt": revision.salt.hex(),
         "previous_hash": revision.previous_hash.hex() if revision.previous_hash else None,
@@ -84,27 +88,27 @@ def _document(revision: Revision) -> dict[str, Any]:
     }
 
 
-class _NotPlain(ValueError):
-    pass
+class _OrjsonDiffers(ValueError):
+    """orjson would write other bytes than RFC 8785 demands."""
 
 
 def canonicalize(value: Any) -> bytes:
-    """RFC 8785, every number as a double.
+    """The value as canonical JSON (RFC 8785), in which every number is a double.
 
-    orjson writes the same bytes for nearly everything: in 7 us for a usual record where the library takes 130, and in a
-    fifth of the time for many numbers.
+    orjson writes the same bytes for nearly every value, many times as fast (tests/benchmarks/README.md); `rfc8785`
+    writes the others.
     """
     try:
-        return orjson.dumps(_plain(value), option=orjson.OPT_SORT_KEYS)
-    except _NotPlain:
-        return rfc8785.dumps(_with_doubles(value))
+        return orjson.dumps(_for_orjson(value), option=orjson.OPT_SORT_KEYS)
+    except _OrjsonDiffers:
+        return rfc8785.dumps(_integers_as_doubles(value))
 
 
-def _plain(value: Any) -> Any:
-    """The same value, of which orjson writes what RFC 8785 asks for.
+def _for_orjson(value: Any) -> Any:
+    """The value in the form for which orjson writes the bytes of RFC 8785.
 
-    Raises `_NotPlain` where there is none: numbers with an exponent or beyond 2^53, and keys whose order depends on
-    how they are encoded.
+    Raises `_OrjsonDiffers` for numbers with an exponent or beyond 2^53, and for keys that are not ASCII: their order
+    depends on their encoding.
     """
     match value:
         case None | str() | bool():
@@ -113,23 +117,23 @@ def _plain(value: Any) -> Any:
             return value
         case float() if value.is_integer() and abs(value) <= _MAX_SAFE_INTEGER:
             return int(value)
-        case float() if _LEAST_WITHOUT_EXPONENT <= abs(value) <= _MAX_SAFE_INTEGER:
+        case float() if _ORJSON_MIN_WITHOUT_EXPONENT <= abs(value) <= _MAX_SAFE_INTEGER:
             return value
         case dict() if "".join(value).isascii():
-            return {key: _plain(item) for key, item in value.items()}
+            return {key: _for_orjson(item) for key, item in value.items()}
         case list():
-            return list(map(_plain, value))
+            return list(map(_for_orjson, value))
         case _:
-            raise _NotPlain
+            raise _OrjsonDiffers
 
 
-def _with_doubles(value: Any) -> Any:
-    """jsonb turns 6.677e16 into an integer: as doubles both are one number."""
+def _integers_as_doubles(value: Any) -> Any:
+    """The value with its integers as doubles: jsonb turns 6.677e16 into an integer, and the hash must not change."""
     match value:
         case dict():
-            return {key: _with_doubles(item) for key, item in value.items()}
+            return {key: _integers_as_doubles(item) for key, item in value.items()}
         case list():
-            return [_with_doubles(item) for item in value]
+            return [_integers_as_doubles(item) for item in value]
         case bool():
             return value
         case int():

@@ -1,4 +1,4 @@
-"""The endpoints of the audits domain: HTTP on one side, one call of the service on the other."""
+"""The endpoints of the audits domain. Each reads the request, calls the service once and writes the response."""
 
 import json
 from typing import Annotated
@@ -8,7 +8,7 @@ from starlette.responses import StreamingResponse
 
 from src.audits import service
 from src.audits.constants import MEDIA_TYPES, PATH, ExportFormat
-from src.audits.dependencies import AuditId, ChangeDep, IdempotencyDep, ValidAudit
+from src.audits.dependencies import AttributionDep, AuditId, IdempotencyDep, ValidAudit
 from src.audits.exceptions import AuditNotFound, IdempotencyKeyReused
 from src.audits.schemas import (
     EXAMPLE_RECORD,
@@ -37,7 +37,7 @@ _UNAVAILABLE = problems.documented(*problems.DATABASE_ERRORS)
 
 router = APIRouter(prefix=PATH, tags=["audits"], route_class=StrictJSONRoute, responses=_UNAVAILABLE)
 batch_router = APIRouter(prefix=PATH, tags=["audits"], route_class=BatchJSONRoute, responses=_UNAVAILABLE)
-"""For bodies with many records, which may be larger."""
+"""The router for batches, whose bodies may be larger."""
 
 
 _REPLAYED = openapi.header(
@@ -60,14 +60,14 @@ _EXPORTED[200]["content"] = {
 }
 
 
-# Those that are used most come first: FastAPI asks one route after another, twice, and each takes 2 us.
+# The routes that are used most come first: FastAPI matches one after another (tests/benchmarks/README.md).
 
 
 @router.get("/{audit_id:uuid}", summary="Read a record", response_model=Audit, responses=_READ)
 async def read_audit(
     audit: ValidAudit, if_none_match: IfNoneMatch = None, *, request: Request, response: Response
 ) -> Audit | Response:
-    """The record as it stands."""
+    """The record in its current version."""
     if unchanged := not_modified(request, if_none_match, audit.version):
         return unchanged
     response.headers["ETag"] = etag(audit.version)
@@ -80,8 +80,8 @@ async def list_audits(
 ) -> AuditPage:
     """Newest first, 20 by default and 50 at most. Filters are combined with AND, the values of one filter with OR.
 
-    Follow `next_cursor`, or the link `next`, to read them all: no record that is there throughout is skipped or
-    repeated, whatever is recorded or removed meanwhile.
+    Follow `next_cursor`, or the link `next`, to read all records. While others are created and removed, a record that
+    exists throughout is neither skipped nor repeated.
     """
     page = await service.find(connection, query)
     response.headers["Link"] = links(request.scope["path"], query, page.next_cursor)
@@ -92,31 +92,35 @@ async def list_audits(
 async def create_audit(
     record: AuditCreate,
     connection: AutocommitDep,
-    change: ChangeDep,
+    attribution: AttributionDep,
     idempotent: IdempotencyDep,
     request: Request,
     response: Response,
 ) -> Audit:
-    """`occurred_at` is now where it is left out; `id`, `recorded_at`, `updated_at` and `version` are the service's."""
-    created = await service.create(connection, record, change, idempotent)
+    """`occurred_at` defaults to now. The service sets `id`, `recorded_at`, `updated_at` and `version`."""
+    created = await service.create(connection, record, attribution, idempotent)
     audit = created.audits[0]
     response.headers["Location"] = f"{request.scope['path']}/{audit.id}"
     response.headers["ETag"] = etag(audit.version)
-    _note_replay(created, response)
+    _set_replayed_header(created, response)
     return audit
 
 
 @batch_router.post("/batch", status_code=201, summary="Record many at once", responses=_CREATED_BATCH)
 async def create_audit_batch(
-    batch: AuditBatch, connection: AutocommitDep, change: ChangeDep, idempotent: IdempotencyDep, response: Response
+    batch: AuditBatch,
+    connection: AutocommitDep,
+    attribution: AttributionDep,
+    idempotent: IdempotencyDep,
+    response: Response,
 ) -> AuditBatchCreated:
-    """Up to 1,000 records, all of them or none. Each that is refused is named by its index."""
-    created = await service.create_batch(connection, batch.items, change, idempotent)
-    _note_replay(created, response)
+    """Up to 1,000 records: the service creates all of them or none. `errors` names each invalid record by its index."""
+    created = await service.create_batch(connection, batch.items, attribution, idempotent)
+    _set_replayed_header(created, response)
     return AuditBatchCreated(items=created.audits, count=len(created.audits))
 
 
-def _note_replay(created: Created, response: Response) -> None:
+def _set_replayed_header(created: Created, response: Response) -> None:
     if created.replayed:
         response.headers["Idempotency-Replayed"] = "true"
 
@@ -125,10 +129,10 @@ def _note_replay(created: Created, response: Response) -> None:
     "/export", summary="Export records", response_class=StreamingResponse, responses=_EXPORTED, response_model=None
 )
 async def export_audits(query: Annotated[ExportQuery, Query()], connection: StreamDep) -> StreamingResponse:
-    """Every record that matches, of one moment, as a stream: NDJSON, or CSV that is safe to open in a spreadsheet.
+    """Streams all matching records of one snapshot: as NDJSON, or as CSV that is safe to open in a spreadsheet.
 
-    A stream that breaks off was not complete: its last chunk is missing. Where a proxy may hide that, and for HTTP/1.0,
-    ask for the `summary`: an export without this line at its end is not complete.
+    If an export fails in the middle, its last chunk is missing. A proxy or HTTP/1.0 can hide that: with `summary` a
+    complete export ends with a line that says so.
     """
     return StreamingResponse(
         await service.export(connection, query),
@@ -142,15 +146,15 @@ async def replace_audit(
     audit_id: AuditId,
     record: AuditReplace,
     connection: TransactionDep,
-    change: ChangeDep,
+    attribution: AttributionDep,
     if_match: IfMatchDep,
     response: Response,
 ) -> Audit:
-    """The whole record is replaced: what is left out takes its default, and `occurred_at` is required.
+    """Replaces the whole record: fields that are left out take their defaults, and `occurred_at` is required.
 
     Without `If-Match` the last writer wins.
     """
-    audit = await service.replace(connection, audit_id, record, change, if_match)
+    audit = await service.replace(connection, audit_id, record, attribution, if_match)
     response.headers["ETag"] = etag(audit.version)
     return audit
 
@@ -160,15 +164,15 @@ async def patch_audit(
     audit_id: AuditId,
     changes: AuditPatch,
     connection: TransactionDep,
-    change: ChangeDep,
+    attribution: AttributionDep,
     if_match: IfMatchDep,
     response: Response,
 ) -> Audit:
-    """Each given field is replaced as a whole, the others stay as they are.
+    """Replaces each given field as a whole; the other fields stay as they are.
 
     Without `If-Match` the last writer wins, field by field.
     """
-    audit = await service.patch(connection, audit_id, changes, change, if_match)
+    audit = await service.patch(connection, audit_id, changes, attribution, if_match)
     response.headers["ETag"] = etag(audit.version)
     return audit
 
@@ -177,10 +181,10 @@ async def patch_audit(
     "/{audit_id:uuid}", summary="Remove a record", responses=openapi.describe(AuditNotFound, VersionMismatch)
 )
 async def delete_audit(
-    audit_id: AuditId, connection: TransactionDep, change: ChangeDep, if_match: IfMatchDep
+    audit_id: AuditId, connection: TransactionDep, attribution: AttributionDep, if_match: IfMatchDep
 ) -> AuditDeleted:
-    """Afterwards the record is 404; its history stays."""
-    return await service.remove(connection, audit_id, change, if_match)
+    """Afterwards the record answers 404; its history stays."""
+    return await service.remove(connection, audit_id, attribution, if_match)
 
 
 @router.get(
@@ -195,7 +199,7 @@ async def list_audit_history(
     request: Request,
     response: Response,
 ) -> AuditHistory:
-    """Every version of the record, newest first; of a record that was removed, too."""
+    """Every version of the record, newest first. The history of a removed record stays readable."""
     page = await service.get_history(connection, audit_id, query)
     response.headers["Link"] = links(request.scope["path"], query, page.next_cursor)
     return page

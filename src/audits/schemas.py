@@ -1,4 +1,4 @@
-"""What an audit record looks like from outside, and what a request may ask."""
+"""The bodies and queries of the audits API."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -44,7 +44,7 @@ CorrelationId = Annotated[
 ]
 
 
-def _recordable_time(value: datetime) -> datetime:
+def _check_occurred_at(value: datetime) -> datetime:
     if value < datetime(1970, 1, 1, tzinfo=UTC):
         raise ValueError("must not be before 1970")
     if value > clock.now() + timedelta(minutes=MAX_MINUTES_AHEAD):
@@ -52,27 +52,30 @@ def _recordable_time(value: datetime) -> datetime:
     return value
 
 
-OccurredAt = Annotated[UTCDateTime, AfterValidator(_recordable_time)]
+OccurredAt = Annotated[UTCDateTime, AfterValidator(_check_occurred_at)]
 
 
-def _nests_deeper(value: Any, levels: int) -> bool:
+def _is_nested_deeper(value: Any, levels: int) -> bool:
     if not isinstance(value, dict | list):
         return False
     items = value.values() if isinstance(value, dict) else value
-    return levels == 0 or any(_nests_deeper(item, levels - 1) for item in items)
+    return levels == 0 or any(_is_nested_deeper(item, levels - 1) for item in items)
 
 
-def _within_limits(value: dict[str, Any]) -> dict[str, Any]:
-    """PostgreSQL has the last word on the size, and prints no less than this: what is refused here costs it nothing."""
-    if _nests_deeper(value, MAX_DETAILS_DEPTH):
+def _check_details(value: dict[str, Any]) -> dict[str, Any]:
+    """Check the depth and the size.
+
+    PostgreSQL checks the size again, since it may print a value with more bytes than this, and never with fewer.
+    """
+    if _is_nested_deeper(value, MAX_DETAILS_DEPTH):
         raise ValueError(f"must nest at most {MAX_DETAILS_DEPTH} levels")
     if len(to_json(value)) > MAX_DETAILS_BYTES:
         raise PydanticCustomError(DetailsTooLarge.type, DetailsTooLarge.message)
     return value
 
 
-def _parse_object(value: Any) -> Any:
-    """A query string carries the object as JSON text."""
+def _parse_json_object(value: Any) -> Any:
+    """Parse the JSON text that a query string carries."""
     if not isinstance(value, str):
         return value
     try:
@@ -81,22 +84,22 @@ def _parse_object(value: Any) -> Any:
         raise ValueError(f"must be a JSON object: {error.detail}") from None
 
 
-Details = Annotated[dict[str, Any], AfterValidator(_within_limits)]
+Details = Annotated[dict[str, Any], AfterValidator(_check_details)]
 
 
 def _as_list(value: Any) -> Any:
-    """A query string cannot tell one value from a list of one."""
+    """Make a list of a single value: a query string looks the same for both."""
     return [value] if isinstance(value, str) else value
 
 
 DetailsFilter = Annotated[
     Details,
-    BeforeValidator(_parse_object),
+    BeforeValidator(_parse_json_object),
     WithJsonSchema({"type": "string", "contentMediaType": "application/json", "examples": ['{"tenant": "t-1"}']}),
 ]
 
 
-_WRITTEN: dict[str, Any] = {
+_EXAMPLE_BODY: dict[str, Any] = {
     "action": "invoice.update",
     "entity_type": "invoice",
     "entity_id": "INV-2026-0042",
@@ -107,13 +110,13 @@ _WRITTEN: dict[str, Any] = {
     "correlation_id": "req-7f3a",
     "occurred_at": "2026-01-31T12:00:00Z",
 }
-EXAMPLE_RECORD: dict[str, Any] = _WRITTEN | {
+EXAMPLE_RECORD: dict[str, Any] = _EXAMPLE_BODY | {
     "id": "019c1400-7c3d-7e4f-8a5b-6c7d8e9f0a1b",
     "recorded_at": "2026-01-31T12:00:00.250000Z",
     "updated_at": "2026-01-31T12:00:00.250000Z",
     "version": 1,
 }
-_REVISION = {
+_EXAMPLE_REVISION = {
     "version": 1,
     "operation": "create",
     "changed_at": "2026-01-31T12:00:00.250000Z",
@@ -123,7 +126,7 @@ _REVISION = {
     "previous_hash": None,
     "hash": "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef",
 }
-_PAGE = {"limit": 20, "offset": 0, "total": 1, "total_relation": "eq", "next_cursor": None}
+_EXAMPLE_PAGE = {"limit": 20, "offset": 0, "total": 1, "total_relation": "eq", "next_cursor": None}
 
 
 class _AuditFields(CustomModel):
@@ -144,7 +147,7 @@ class _AuditFields(CustomModel):
 
 
 class AuditCreate(_AuditFields):
-    model_config = example(_WRITTEN)
+    model_config = example(_EXAMPLE_BODY)
 
     occurred_at: OccurredAt | MISSING = Field(
         MISSING, description="When it was done; now, if left out.", examples=["2026-01-31T12:00:00Z"]
@@ -152,9 +155,9 @@ class AuditCreate(_AuditFields):
 
 
 class AuditReplace(_AuditFields):
-    """The whole record: what is left out takes its default."""
+    """The whole record: fields that are left out take their defaults."""
 
-    model_config = example(_WRITTEN)
+    model_config = example(_EXAMPLE_BODY)
 
     occurred_at: OccurredAt = Field(description="When it was done.", examples=["2026-01-31T12:00:00Z"])
 
@@ -176,14 +179,14 @@ class AuditPatch(PatchModel):
 
 
 class Audit(CustomModel):
-    """A record as it stands."""
+    """A record in its current version."""
 
     model_config = example(EXAMPLE_RECORD)
 
     id: UUID
     occurred_at: AwareDatetime
     recorded_at: AwareDatetime = Field(description="When the service recorded it.")
-    updated_at: AwareDatetime = Field(description="When it was changed last.")
+    updated_at: AwareDatetime = Field(description="When it was last changed.")
     action: str
     entity_type: str
     entity_id: str
@@ -204,10 +207,10 @@ class AuditDeleted(CustomModel):
 
 
 class AuditFilter(CustomModel):
-    """Which records: all conditions must hold; several values of one condition are alternatives."""
+    """Selects the records that match every filter; a filter with several values matches any of them."""
 
     action: Annotated[list[NameFilter], BeforeValidator(_as_list)] = Field(
-        default=[], description="A name, or `invoice.*` for all that begin so."
+        default=[], description="A name, or a prefix such as `invoice.*`."
     )
     entity_type: Name | None = None
     entity_id: Text | None = None
@@ -223,7 +226,7 @@ class AuditFilter(CustomModel):
 
 
 class AuditSelection(AuditFilter):
-    """Which records, as a JSON object, which can tell one value from a list of one."""
+    """The filters as a JSON object, in which `action` and `status` are always lists."""
 
     action: list[NameFilter] = Field(default=[], description=AuditFilter.model_fields["action"].description)
     status: list[AuditStatus] = Field(default=[])
@@ -236,30 +239,32 @@ class AuditQuery(AuditFilter, PageQuery):
 
 
 class HistoryQuery(PageQuery):
-    """Which revisions of a record."""
+    """Selects a page of a record's revisions."""
 
 
 class ExportQuery(AuditFilter):
-    format: ExportFormat = Field(ExportFormat.NDJSON, description="What to write the records as.")
+    format: ExportFormat = Field(ExportFormat.NDJSON, description="The format of the export.")
     order: Order = Field(Order.DESC, description="By `occurred_at`, then `id`.")
     summary: bool = Field(
         False,
         description=(
             "End with a line that says that the export is complete: "
-            '`{"complete": true, "records": 2, "sha256": "..."}`, in CSV behind `# `. '
-            "The hash, SHA-256 in hexadecimal, is over all bytes before that line."
+            '`{"complete": true, "records": 2, "sha256": "..."}`; in CSV it begins with `# `. '
+            "`sha256`, in hexadecimal, is the hash of all bytes before that line."
         ),
     )
 
 
 class AuditPage(Page[Audit]):
-    model_config = example({"items": [EXAMPLE_RECORD], **_PAGE})
+    model_config = example({"items": [EXAMPLE_RECORD], **_EXAMPLE_PAGE})
 
 
 class AuditBatch(CustomModel):
-    model_config = example({"items": [_WRITTEN]})
+    model_config = example({"items": [_EXAMPLE_BODY]})
 
-    items: list[AuditCreate] = Field(min_length=1, max_length=MAX_BATCH_ITEMS, description="All of them or none.")
+    items: list[AuditCreate] = Field(
+        min_length=1, max_length=MAX_BATCH_ITEMS, description="The service creates all of them or none."
+    )
 
 
 class AuditBatchCreated(CustomModel):
@@ -272,7 +277,7 @@ class AuditBatchCreated(CustomModel):
 class AuditRevision(CustomModel):
     """A version of a record, and the change that made it."""
 
-    model_config = example(_REVISION)
+    model_config = example(_EXAMPLE_REVISION)
 
     version: int
     operation: Operation
@@ -285,4 +290,4 @@ class AuditRevision(CustomModel):
 
 
 class AuditHistory(Page[AuditRevision]):
-    model_config = example({"items": [_REVISION], **_PAGE})
+    model_config = example({"items": [_EXAMPLE_REVISION], **_EXAMPLE_PAGE})

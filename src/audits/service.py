@@ -1,6 +1,6 @@
-"""What can be done with audit records. No function here commits.
+"""Create, read, list, change, remove and export audit records. No function here commits.
 
-A write decides in its own locking statement whether the record is there, and of which version.
+A change locks the record first, and only then checks that it exists and which version it has.
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -23,7 +23,7 @@ from src.audits.constants import Operation
 from src.audits.exceptions import AuditNotFound, DetailsTooLarge
 from src.audits.export import open_export
 from src.audits.idempotency import IdempotentRequest
-from src.audits.revisions import Change, Revision, seal
+from src.audits.revisions import Attribution, Revision, seal
 from src.audits.schemas import (
     Audit,
     AuditCreate,
@@ -45,13 +45,13 @@ from src.pagination import Count
 from src.statement import Statement
 
 _CREATE_ONCE = Statement(
-    statements.create(exists(select(idempotency.CLAIM.c.claimed))).add_cte(idempotency.CLEAR_EXPIRED)
+    statements.insert_records(exists(select(idempotency.CLAIM.c.claimed))).add_cte(idempotency.CLEAR_EXPIRED)
 )
-"""Creates nothing where the key is taken."""
+"""Creates the records unless the idempotency key is taken."""
 
 # SQLSTATE (PostgreSQL documentation, appendix A).
 _READ_ONLY_TRANSACTION, _LOCK_NOT_AVAILABLE = "25006", "55P03"
-_BRIEFLY = 100  # milliseconds
+_WRITE_CHECK_LOCK_TIMEOUT_MS = 100
 
 _audits = TypeAdapter(list[Audit])
 _revisions = TypeAdapter(list[AuditRevision])
@@ -60,7 +60,7 @@ _counts = TypeAdapter(dict[str, int])
 
 @dataclass(frozen=True)
 class Created:
-    """`replayed`: these are the records that an earlier request with the same key has created."""
+    """The created records. `replayed` means that an earlier request with the same idempotency key created them."""
 
     audits: list[Audit]
     replayed: bool = False
@@ -68,7 +68,7 @@ class Created:
 
 @dataclass(frozen=True)
 class Sample:
-    """The newest records of those that match, and how many match: in all, of each status, of the commonest actions."""
+    """The newest matching records, and how many match: in all, by status, and by action for the most frequent ones."""
 
     audits: list[Audit]
     total: int
@@ -77,52 +77,61 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class _Locked:
+class _LockedAudit:
     audit: Audit
     hash: bytes | None
 
 
 async def create(
-    connection: AutocommitConnection, record: AuditCreate, change: Change, request: IdempotentRequest | None = None
+    connection: AutocommitConnection,
+    record: AuditCreate,
+    attribution: Attribution,
+    idempotent: IdempotentRequest | None = None,
 ) -> Created:
-    """Raises `DetailsTooLarge`, `IdempotencyKeyReused`."""
-    with _details_within_limit():
-        return await _create(connection, [record], change, request)
+    """Create a record. Raises `DetailsTooLarge`, `IdempotencyKeyReused`, `Conflict`."""
+    with _translate_size_check():
+        return await _create(connection, [record], attribution, idempotent)
 
 
 async def create_batch(
-    connection: AutocommitConnection, records: Sequence[AuditCreate], change: Change, request: IdempotentRequest | None
+    connection: AutocommitConnection,
+    records: Sequence[AuditCreate],
+    attribution: Attribution,
+    idempotent: IdempotentRequest | None,
 ) -> Created:
-    """All of them or none. Raises `DetailsTooLarge`, `IdempotencyKeyReused`."""
+    """Create all of the records, or none. Raises `DetailsTooLarge`, `IdempotencyKeyReused`, `Conflict`."""
     try:
-        with _details_within_limit():
-            return await _create(connection, records, change, request)
+        with _translate_size_check():
+            return await _create(connection, records, attribution, idempotent)
     except DetailsTooLarge:
         details = to_json([record.details for record in records]).decode()
-        positions = await connection.fetch_column(statements.TOO_LARGE, details=details)
+        positions = await connection.fetch_column(statements.OVERSIZED_DETAILS, details=details)
         raise DetailsTooLarge([("body", "items", position - 1, "details") for position in positions]) from None
 
 
 async def _create(
-    connection: AutocommitConnection, records: Sequence[AuditCreate], change: Change, request: IdempotentRequest | None
+    connection: AutocommitConnection,
+    records: Sequence[AuditCreate],
+    attribution: Attribution,
+    idempotent: IdempotentRequest | None,
 ) -> Created:
-    revisions = _first_revisions(records, change)
+    revisions = _first_revisions(records, attribution)
     parameters = statements.parameters(revisions)
-    if request is None:
-        return _created(revisions, await connection.fetch_column(statements.CREATE, **parameters))
+    if idempotent is None:
+        return _in_request_order(revisions, await connection.fetch_column(statements.CREATE, **parameters))
     audit_ids = [revision.audit_id for revision in revisions]
     while True:
-        claim = idempotency.values(request, audit_ids)
+        claim = idempotency.parameters(idempotent, audit_ids)
         if created := await connection.fetch_column(_CREATE_ONCE, **parameters, **claim):
-            return _created(revisions, created)
-        # Taken; or it has expired since, and can be claimed.
-        if first := await idempotency.first_answer(connection, request):
+            return _in_request_order(revisions, created)
+        # The key is taken. If it has expired since, there is no first answer, and the loop claims the key.
+        if first := await idempotency.get_first_answer(connection, idempotent):
             return Created([Audit.model_validate_json(record) for record in first], replayed=True)
 
 
-def _first_revisions(records: Sequence[AuditCreate], change: Change) -> list[Revision]:
+def _first_revisions(records: Sequence[AuditCreate], attribution: Attribution) -> list[Revision]:
     now = clock.now()
-    return [seal(_new_record(record, now), Operation.CREATE, change, now, None) for record in records]
+    return [seal(_new_record(record, now), Operation.CREATE, attribution, now, None) for record in records]
 
 
 def _new_record(record: AuditCreate, now: datetime) -> dict[str, Any]:
@@ -130,14 +139,14 @@ def _new_record(record: AuditCreate, now: datetime) -> dict[str, Any]:
     return Audit.model_validate(times | record.model_dump() | {"id": new_id(), "version": 1}).model_dump(mode="json")
 
 
-def _created(revisions: Sequence[Revision], records: Sequence[str]) -> Created:
-    """In the order in which they were sent, which RETURNING does not promise."""
+def _in_request_order(revisions: Sequence[Revision], records: Sequence[str]) -> Created:
+    """Put the records into the order in which they were sent: RETURNING does not keep it."""
     audits = {audit.id: audit for audit in map(Audit.model_validate_json, records)}
     return Created([audits[revision.audit_id] for revision in revisions])
 
 
 async def get(connection: AutocommitConnection, audit_id: UUID) -> Audit:
-    """Raises `AuditNotFound`."""
+    """Read a record. Raises `AuditNotFound`."""
     found = await connection.fetch_column(statements.GET, audit_id=audit_id)
     if not found:
         raise AuditNotFound
@@ -145,98 +154,114 @@ async def get(connection: AutocommitConnection, audit_id: UUID) -> Audit:
 
 
 async def find(connection: AutocommitConnection, query: AuditQuery) -> AuditPage:
-    """One page and its total, in one statement, so that both are of one moment. Raises `InvalidCursor`."""
-    position = listing.decode_position(query)
-    values = listing.page_values(query, position)
-    records, counted = await connection.fetch_row(listing.page(tuple(values), query.order, query.count), **values)
+    """Read a page of records and their total, from one snapshot. Raises `InvalidCursor`."""
+    position = listing.decode_list_cursor(query)
+    parameters = listing.page_parameters(query, position)
+    statement = listing.page_statement(tuple(parameters), query.order, query.count)
+    records, counted = await connection.fetch_row(statement, **parameters)
     items = _audits.validate_json(records)
-    return AuditPage.of(items, query, counted, query.count, partial(listing.encode_position, query))
+    return AuditPage.of(items, query, counted, query.count, partial(listing.encode_list_cursor, query))
 
 
 async def sample(connection: AutocommitConnection, wanted: AuditFilter, limit: int) -> Sample:
-    """Records and counts of one moment."""
-    values = filters.values(wanted) | {"limit": limit}
-    records, *counts = await connection.fetch_row(listing.sample(tuple(values)), **values)
+    """Read the newest matching records, at most `limit` of them, and the counts of all, from one snapshot."""
+    parameters = filters.parameters(wanted) | {"limit": limit}
+    records, *counts = await connection.fetch_row(listing.sample_statement(tuple(parameters)), **parameters)
     by_action, by_status = map(_counts.validate_json, counts)
     return Sample(_audits.validate_json(records), sum(by_status.values()), by_action, by_status)
 
 
 async def get_history(connection: AutocommitConnection, audit_id: UUID, query: HistoryQuery) -> AuditHistory:
-    """Newest first; of a deleted record too. Raises `AuditNotFound`, `InvalidCursor`."""
-    before = listing.decode_version(audit_id, query)
-    values = listing.history_values(audit_id, query, before)
-    revisions, counted = await connection.fetch_row(listing.HISTORY, **values)
+    """Read a page of revisions, newest first. A removed record has a history too.
+
+    Raises `AuditNotFound`, `InvalidCursor`.
+    """
+    before = listing.decode_history_cursor(audit_id, query)
+    parameters = listing.history_parameters(audit_id, query, before)
+    revisions, counted = await connection.fetch_row(listing.HISTORY, **parameters)
     if not counted:
         raise AuditNotFound
     items = _revisions.validate_json(revisions)
-    return AuditHistory.of(items, query, counted, Count.EXACT, partial(listing.encode_version, audit_id))
+    return AuditHistory.of(items, query, counted, Count.EXACT, partial(listing.encode_history_cursor, audit_id))
 
 
 async def replace(
-    connection: TransactionConnection, audit_id: UUID, record: AuditReplace, change: Change, if_match: IfMatch | None
+    connection: TransactionConnection,
+    audit_id: UUID,
+    record: AuditReplace,
+    attribution: Attribution,
+    if_match: IfMatch | None,
 ) -> Audit:
-    """Raises `AuditNotFound`, `VersionMismatch`, `DetailsTooLarge`."""
-    return await _rewrite(connection, audit_id, record.model_dump(), change, if_match)
+    """Replace all fields of a record. Raises `AuditNotFound`, `VersionMismatch`, `DetailsTooLarge`."""
+    return await _update(connection, audit_id, record.model_dump(), attribution, if_match)
 
 
 async def patch(
-    connection: TransactionConnection, audit_id: UUID, changes: AuditPatch, change: Change, if_match: IfMatch | None
+    connection: TransactionConnection,
+    audit_id: UUID,
+    changes: AuditPatch,
+    attribution: Attribution,
+    if_match: IfMatch | None,
 ) -> Audit:
-    """Of two patches at once to different fields, both survive.
+    """Change the given fields of a record. Two patches of different fields at the same time both take effect.
 
     Raises `AuditNotFound`, `VersionMismatch`, `DetailsTooLarge`.
     """
-    return await _rewrite(connection, audit_id, changes.model_dump(), change, if_match)
+    return await _update(connection, audit_id, changes.model_dump(), attribution, if_match)
 
 
-async def _rewrite(
-    connection: TransactionConnection, audit_id: UUID, fields: dict[str, Any], change: Change, if_match: IfMatch | None
+async def _update(
+    connection: TransactionConnection,
+    audit_id: UUID,
+    fields: dict[str, Any],
+    attribution: Attribution,
+    if_match: IfMatch | None,
 ) -> Audit:
     current = await _lock(connection, audit_id, if_match)
-    now = _later(current.audit.updated_at)
+    now = _now_not_before(current.audit.updated_at)
     changed = current.audit.model_copy(update=fields | {"version": current.audit.version + 1, "updated_at": now})
-    revision = seal(changed.model_dump(mode="json"), Operation.UPDATE, change, now, current.hash)
-    with _details_within_limit():
+    revision = seal(changed.model_dump(mode="json"), Operation.UPDATE, attribution, now, current.hash)
+    with _translate_size_check():
         updated = await connection.execute(statements.UPDATE, statements.parameters([revision]))
     return Audit.model_validate_json(updated.scalar_one())
 
 
 async def remove(
-    connection: TransactionConnection, audit_id: UUID, change: Change, if_match: IfMatch | None
+    connection: TransactionConnection, audit_id: UUID, attribution: Attribution, if_match: IfMatch | None
 ) -> AuditDeleted:
-    """Its history stays. Raises `AuditNotFound`, `VersionMismatch`."""
+    """Delete a record, and keep its history. Raises `AuditNotFound`, `VersionMismatch`."""
     current = await _lock(connection, audit_id, if_match)
-    now = _later(current.audit.updated_at)
-    revision = seal(current.audit.model_dump(mode="json"), Operation.DELETE, change, now, current.hash)
+    now = _now_not_before(current.audit.updated_at)
+    revision = seal(current.audit.model_dump(mode="json"), Operation.DELETE, attribution, now, current.hash)
     await connection.execute(statements.DELETE, statements.parameters([revision]))
     return AuditDeleted(id=audit_id, version=revision.version, deleted_at=now)
 
 
-async def _lock(connection: TransactionConnection, audit_id: UUID, if_match: IfMatch | None) -> _Locked:
-    """The record as it stands until the transaction ends. Raises `AuditNotFound`, `VersionMismatch`."""
+async def _lock(connection: TransactionConnection, audit_id: UUID, if_match: IfMatch | None) -> _LockedAudit:
+    """Read a record and lock it until the transaction ends. Raises `AuditNotFound`, `VersionMismatch`."""
     row = (await connection.execute(statements.LOCK, {"audit_id": audit_id})).one_or_none()
     if row is None:
         raise AuditNotFound
-    locked = _Locked(Audit.model_validate_json(row[0]), None if row[1] is None else bytes.fromhex(row[1]))
+    locked = _LockedAudit(Audit.model_validate_json(row[0]), None if row[1] is None else bytes.fromhex(row[1]))
     if if_match:
         if_match.check(locked.audit.version)
     return locked
 
 
-def _later(than: datetime) -> datetime:
-    """Now; never before the last change, which a host with another clock may have made."""
-    return max(clock.now(), than)
+def _now_not_before(last_change: datetime) -> datetime:
+    """The current time, but at least `last_change`: another host, whose clock is ahead, may have made that change."""
+    return max(clock.now(), last_change)
 
 
 async def accepts_writes(connection: AsyncConnection) -> bool:
-    """Whether the database takes records: a standby, or one that only reads, takes none.
+    """Whether the database accepts writes: a standby does not, nor does one with default_transaction_read_only.
 
-    It is asked by a write, which writes nothing: a balancer such as pgpool sends questions elsewhere. A table that
-    somebody has locked is no answer, and no reason to say no.
+    The check inserts no row. It must be an INSERT all the same: a balancer such as pgpool sends a SELECT to a standby.
+    If somebody has locked the table, the answer is yes.
     """
-    await connection.execute(text(f"SET LOCAL lock_timeout = {_BRIEFLY}"))
+    await connection.execute(text(f"SET LOCAL lock_timeout = {_WRITE_CHECK_LOCK_TIMEOUT_MS}"))
     try:
-        await connection.execute(statements.NOTHING)
+        await connection.execute(statements.INSERT_NOTHING)
     except DBAPIError as error:
         sqlstate = getattr(error.driver_exception, "sqlstate", None)
         if sqlstate not in (_READ_ONLY_TRANSACTION, _LOCK_NOT_AVAILABLE):
@@ -246,13 +271,16 @@ async def accepts_writes(connection: AsyncConnection) -> bool:
 
 
 async def export(connection: AsyncConnection, query: ExportQuery) -> AsyncIterator[bytes]:
-    """Every record that matches, written in the query's format."""
+    """Start an export of all matching records, and return its chunks."""
     return await open_export(connection, query)
 
 
 @contextmanager
-def _details_within_limit() -> Iterator[None]:
-    """Only PostgreSQL knows how long it prints a value: 1e308 grows to 309 digits."""
+def _translate_size_check() -> Iterator[None]:
+    """Raise `DetailsTooLarge` if PostgreSQL refuses the size.
+
+    Only PostgreSQL knows the size: it prints 1e308 with 309 digits.
+    """
     try:
         yield
     except IntegrityError as error:

@@ -1,7 +1,7 @@
-"""The statements that read and change records, built once.
+"""The statements that read and change records. They are compiled once, at import.
 
-A change arrives as revisions in one JSON parameter: `audit_revision` takes them as they are and `audit` takes the
-record in each, in one statement. Records come back as JSON, made by the database.
+A change is one statement with one parameter: the new revisions as JSON. The statement inserts them into
+`audit_revision`, and writes the record that each revision contains to `audit`. PostgreSQL returns records as JSON.
 """
 
 from collections.abc import Iterable, Sequence
@@ -40,12 +40,12 @@ AS_OBJECT = as_object(audit.c[name] for name in _FIELDS)
 AS_JSON = cast(AS_OBJECT, Text)
 
 GET = Statement(select(AS_JSON).where(audit.c.id == bindparam("audit_id")))
-# As text, so that the database finds out where the hash has another type by now.
+# The hash as text: if a later release changes the column's type, PostgreSQL reports it.
 LOCK = select(AS_JSON, func.encode(audit.c.hash, "hex")).where(audit.c.id == bindparam("audit_id")).with_for_update()
 
 
-def _rows(function: FunctionElement[Any], name: str, table: Table, names: Iterable[str]) -> TableValuedAlias:
-    """What a function makes of JSON, typed as the columns of `table`."""
+def _typed_rows(function: FunctionElement[Any], name: str, table: Table, names: Iterable[str]) -> TableValuedAlias:
+    """The rows that a JSON function returns, with the column types of `table`."""
     columns = [column(name, table.c[name].type) for name in names]
     return function.table_valued(*columns, name=name).render_derived(with_types=True)
 
@@ -54,61 +54,67 @@ def _as_jsonb(name: str) -> ColumnElement[Any]:
     return cast(bindparam(name, type_=Text), JSONB)
 
 
-_given = _rows(func.jsonb_to_recordset(_as_jsonb("revisions")), "given", audit_revision, audit_revision.c.keys())
-_revisions = select(*_given.c).cte("revisions")
-_record = _rows(func.jsonb_to_record(_revisions.c.record), "record", audit, _FIELDS)
-_same = _record.c.id == _revisions.c.audit_id
+_given_revisions = _typed_rows(
+    func.jsonb_to_recordset(_as_jsonb("revisions")), "given", audit_revision, audit_revision.c.keys()
+)
+_revisions = select(*_given_revisions.c).cte("revisions")
+_record = _typed_rows(func.jsonb_to_record(_revisions.c.record), "record", audit, _FIELDS)
+_is_same_audit = _record.c.id == _revisions.c.audit_id
 
 
-def _note(*conditions: ColumnElement[bool]) -> CTE:
-    noted = select(*_revisions.c).where(*conditions)
-    return insert(audit_revision).from_select(audit_revision.c.keys(), noted).cte("noted")
+def _insert_revisions(*predicates: ColumnElement[bool]) -> CTE:
+    inserted = select(*_revisions.c).where(*predicates)
+    return insert(audit_revision).from_select(audit_revision.c.keys(), inserted).cte("inserted")
 
 
-def create(*conditions: ColumnElement[bool]) -> Any:
-    """Returns each record as JSON; creates nothing where a condition does not hold."""
-    created = select(*_record.c, _revisions.c.hash).select_from(_revisions.join(_record, _same)).where(*conditions)
-    return insert(audit).from_select([*_FIELDS, "hash"], created).returning(AS_JSON).add_cte(_note(*conditions))
+def insert_records(*predicates: ColumnElement[bool]) -> Any:
+    """Inserts the records and their revisions if all predicates hold. Returns each record as JSON."""
+    records = _revisions.join(_record, _is_same_audit)
+    rows = select(*_record.c, _revisions.c.hash).select_from(records).where(*predicates)
+    statement = insert(audit).from_select([*_FIELDS, "hash"], rows).returning(AS_JSON)
+    return statement.add_cte(_insert_revisions(*predicates))
 
 
-CREATE = Statement(create())
+CREATE = Statement(insert_records())
 UPDATE = (
     update(audit)
     .values({name: _record.c[name] for name in _FIELDS} | {"hash": _revisions.c.hash})
-    .where(audit.c.id == _revisions.c.audit_id, _same)
+    .where(audit.c.id == _revisions.c.audit_id, _is_same_audit)
     .returning(AS_JSON)
-    .add_cte(_note())
+    .add_cte(_insert_revisions())
 )
 
 
-def _insert_nothing(table: Table) -> Insert:
+def _insert_no_row(table: Table) -> Insert:
     (key, *_) = table.primary_key.columns
     return insert(table).from_select([key.name], select(key).where(false()), include_defaults=False)
 
 
-NOTHING = _insert_nothing(audit).add_cte(
-    _insert_nothing(audit_revision).cte("no_revision"), _insert_nothing(audit_idempotency_key).cte("no_key")
+INSERT_NOTHING = _insert_no_row(audit).add_cte(
+    _insert_no_row(audit_revision).cte("no_revision"), _insert_no_row(audit_idempotency_key).cte("no_key")
 )
-"""A write like any other to whatever decides where it goes, to a database that only reads, and to missing rights."""
-DELETE = delete(audit).where(audit.c.id == _revisions.c.audit_id).add_cte(_note())
+"""Inserts no row into the tables of a create. It is a write all the same: a balancer sends it to the primary, and a
+standby, a missing table or a missing right refuses it."""
+DELETE = delete(audit).where(audit.c.id == _revisions.c.audit_id).add_cte(_insert_revisions())
 
 _details = (
     func.jsonb_array_elements(_as_jsonb("details"))
     .table_valued(column("value", JSONB), with_ordinality="position")
     .render_derived()
 )
-TOO_LARGE = Statement(
+OVERSIZED_DETAILS = Statement(
     select(cast(_details.c.position, Integer)).where(
         func.octet_length(cast(_details.c.value, Text)) > MAX_DETAILS_BYTES
     )
 )
-"""Positions, from 1, of those in a list of `details` that are."""
+"""Takes a JSON array of `details`, and returns the positions, from 1, of those that are too large."""
 
 
 def parameters(revisions: Sequence[Revision]) -> dict[str, Any]:
+    """The SQL parameters of the statements that change records."""
     return {"revisions": to_json([_as_json(revision) for revision in revisions]).decode()}
 
 
 def _as_json(revision: Revision) -> dict[str, Any]:
-    """bytea as PostgreSQL reads it from text; everything else as it is."""
+    """The revision's values; bytes in the text form in which PostgreSQL reads bytea from JSON."""
     return {name: f"\\x{value.hex()}" if isinstance(value, bytes) else value for name, value in vars(revision).items()}

@@ -1,9 +1,9 @@
-"""`python -m src.audits.verify`: recompute every hash and chain of the audit trail.
+"""`python -m src.audits.verify`: recompute every hash of the audit trail, and check every chain.
 
-Each finding is a line on stdout that names the record; progress goes to stderr. The exit status is 1 where there are
-findings. Memory stays constant: revisions are read in the order of their chains, from one snapshot.
+It prints one line for each finding, which names the record, to stdout, and its progress to stderr. It exits with status
+1 if there are findings. It reads the revisions from one snapshot, in the order of their chains, in constant memory.
 
-What this cannot show is written in docs/operating.md.
+docs/operating.md says which changes it cannot detect.
 """
 
 import asyncio
@@ -29,14 +29,14 @@ from src.config import DatabaseSettings
 from src.database import create_job_engine
 from src.jobs import told_in_one_line
 
-_STREAMED = {"yield_per": 500}
+_STREAM_OPTIONS = {"yield_per": 500}
 _PROGRESS_EVERY = 100_000
-_ADVICE = {
+_ADVICE_BY_SQLSTATE = {
     "42P01": "the database is not migrated: run make migrate",
     "42703": "the database is of another version: run make migrate",
 }
 
-# What was tampered with can be anything: times and JSON arrive as text, and are read row by row.
+# A tampered row can hold any value. So times and JSON are read as text, and each row is parsed by itself.
 _REVISIONS = (
     select(
         audit_revision.c.audit_id,
@@ -49,23 +49,24 @@ _REVISIONS = (
         audit_revision.c.salt,
         audit_revision.c.previous_hash,
         audit_revision.c.hash,
-        # json_build_object makes an object of nulls where the join finds nothing.
-        case((audit.c.id.is_not(None), AS_JSON)).label("present"),
-        audit.c.hash.label("present_hash"),
+        # If the join finds no record, json_build_object would return an object of nulls.
+        case((audit.c.id.is_not(None), AS_JSON)).label("current_record"),
+        audit.c.hash.label("current_hash"),
     )
     .select_from(audit_revision.outerjoin(audit, audit.c.id == audit_revision.c.audit_id))
     .order_by(audit_revision.c.audit_id, audit_revision.c.version)
 )
-# What reading it can raise: a year that Python has not, a number beyond a double or a decimal, endless nesting.
-_UNREADABLE = (ValueError, ArithmeticError, RecursionError)
+# Errors that parsing a tampered row can raise: for a year that Python does not support, a number that no double or no
+# decimal holds, or JSON that is nested too deeply.
+_PARSE_ERRORS = (ValueError, ArithmeticError, RecursionError)
 _WITHOUT_REVISION = select(audit.c.id).where(
     ~select(audit_revision.c.audit_id).where(audit_revision.c.audit_id == audit.c.id).exists()
 )
 
 
 @dataclass(frozen=True)
-class Row:
-    """A revision as it is stored, and the record as it is present, if it is."""
+class StoredRevision:
+    """A stored revision, and the current record with its hash, which are None if the record was removed."""
 
     audit_id: UUID
     version: int
@@ -77,62 +78,62 @@ class Row:
     salt: bytes
     previous_hash: bytes | None
     hash: bytes
-    present: str | None
-    present_hash: bytes | None
+    current_record: str | None
+    current_hash: bytes | None
 
 
 class Chain:
-    """The revisions of one record, taken one by one, and what does not agree among them."""
+    """The revisions of one record, added one by one, and the findings about them."""
 
-    def __init__(self, first: Row) -> None:
+    def __init__(self, first: StoredRevision) -> None:
         self.audit_id = first.audit_id
         self.findings: list[str] = []
-        self._last: Row | None = None
+        self._last: StoredRevision | None = None
 
-    def add(self, row: Row) -> None:
+    def add(self, row: StoredRevision) -> None:
         last, self._last = self._last, row
-        self.findings += _judge(row, last)
+        self.findings += _check_revision(row, last)
 
     def end(self) -> None:
-        """Compare what the chain says last with the record that is there, or is not."""
+        """Check that the current record is the one of the last revision."""
         if self._last:
-            self.findings += _compare(self._last)
+            self.findings += _check_current_record(self._last)
 
 
-def _judge(row: Row, last: Row | None) -> Iterator[str]:
-    if _recomputed_hash(row) != row.hash:
+def _check_revision(row: StoredRevision, last: StoredRevision | None) -> Iterator[str]:
+    if _recompute_hash(row) != row.hash:
         yield f"version {row.version} is not what was recorded: its hash does not agree"
     if row.previous_hash != (last.hash if last else None):
         yield f"version {row.version} does not follow the one before: its previous hash does not agree"
     if last and row.version != last.version + 1:
-        yield f"{_between(last.version, row.version)} is missing"
+        yield f"{_describe_gap(last.version, row.version)} is missing"
     if last and last.operation == Operation.DELETE:
         yield f"version {row.version} comes after the deletion"
     if (last is None) != (row.operation == Operation.CREATE):
         yield f"version {row.version} is a {row.operation}" + ("" if last else ": the first is missing")
 
 
-def _compare(last: Row) -> Iterator[str]:
+def _check_current_record(last: StoredRevision) -> Iterator[str]:
     deleted = last.operation == Operation.DELETE
-    if last.present is None:
+    if last.current_record is None:
         if not deleted:
             yield "the record is gone, and no revision says that it was deleted"
         return
     if deleted:
         yield "the record is there, although its last revision deleted it"
         return
-    if last.present_hash != last.hash:
+    if last.current_hash != last.hash:
         yield f"the record does not point to version {last.version}: a later revision is missing, or it was changed"
-    if _normalized(last.present) != _normalized(last.record):
+    if _normalize(last.current_record) != _normalize(last.record):
         yield f"the record is not what version {last.version} says"
 
 
-def _between(before: int, after: int) -> str:
+def _describe_gap(before: int, after: int) -> str:
     return f"version {before + 1}" if after == before + 2 else f"a version between {before} and {after}"
 
 
-def _recomputed_hash(row: Row) -> bytes | None:
-    """None for what cannot even be read, which is not what was recorded."""
+def _recompute_hash(row: StoredRevision) -> bytes | None:
+    """The hash of the stored values; None if they cannot be parsed, so that no stored hash equals it."""
     try:
         return compute_hash(
             Revision(
@@ -148,36 +149,36 @@ def _recomputed_hash(row: Row) -> bytes | None:
                 hash=row.hash,
             )
         )
-    except _UNREADABLE:
+    except _PARSE_ERRORS:
         return None
 
 
-def _normalized(record: str) -> tuple[bytes, Any] | str:
-    """A record and its snapshot are written in different forms of one value; what is no record stays as it is.
+def _normalize(record: str) -> tuple[bytes, Any] | str:
+    """Make the current record and its snapshot comparable: both hold the same value in different text.
 
-    Both got their `details` from one value of one statement, so that their numbers agree in every digit: 2^53 and the
-    next integer are one double, and two values.
+    The numbers of `details` must agree in every digit, since one statement wrote both. As doubles, 2^53 and 2^53 + 1
+    would be equal. Text that is no record is returned unchanged.
     """
     try:
         canonical = canonicalize(Audit.model_validate_json(record).model_dump(mode="json"))
         return canonical, json.loads(record, parse_int=Decimal, parse_float=Decimal)["details"]
-    except _UNREADABLE:
+    except _PARSE_ERRORS:
         return record
 
 
 async def verify(connection: AsyncConnection) -> AsyncIterator[tuple[UUID, str]]:
-    """Each record that does not agree, and why."""
-    async for chain in _chains(connection):
+    """Check the whole trail. Yields the id of a record and a sentence for each finding."""
+    async for chain in _read_chains(connection):
         for finding in chain.findings:
             yield chain.audit_id, finding
-    async for audit_id in await connection.stream_scalars(_WITHOUT_REVISION, execution_options=_STREAMED):
+    async for audit_id in await connection.stream_scalars(_WITHOUT_REVISION, execution_options=_STREAM_OPTIONS):
         yield audit_id, "the record has no revision"
 
 
-async def _chains(connection: AsyncConnection) -> AsyncIterator[Chain]:
+async def _read_chains(connection: AsyncConnection) -> AsyncIterator[Chain]:
     chain, count = None, 0
-    async for values in await connection.stream(_REVISIONS, execution_options=_STREAMED):
-        row = Row(*values)
+    async for values in await connection.stream(_REVISIONS, execution_options=_STREAM_OPTIONS):
+        row = StoredRevision(*values)
         if chain is None or chain.audit_id != row.audit_id:
             if chain:
                 chain.end()
@@ -211,5 +212,5 @@ async def main() -> int:
 
 
 if __name__ == "__main__":
-    with told_in_one_line("verify", _ADVICE):
+    with told_in_one_line("verify", _ADVICE_BY_SQLSTATE):
         sys.exit(asyncio.run(main()))

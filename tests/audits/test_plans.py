@@ -60,8 +60,8 @@ async def test_each_filter_is_served_by_its_index(
     for statement in EXPLAIN_ALL:
         await application.execute(statement)
     for name, (query, _) in SERVED_BY.items():
-        values = listing.page_values(AuditQuery.model_validate(query), None)
-        page = listing.page(tuple(values), Order.DESC, Count.NONE)
+        values = listing.page_parameters(AuditQuery.model_validate(query), None)
+        page = listing.page_statement(tuple(values), Order.DESC, Count.NONE)
         await application.fetch(page.sql, *page.arguments(values))
         # A plan is logged when the next statement takes its place.
         await application.execute("SELECT 1")

@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from src import clock, pagination
 from src.audits import filters, listing, statements
-from src.audits.export import ROWS_AT_ONCE
+from src.audits.export import ROWS_PER_FETCH
 from src.audits.schemas import AuditQuery
 from src.config import DatabaseSettings
 from src.database import limits
@@ -37,11 +37,11 @@ _PIECE_BYTES = 64 * 1024
 
 
 GET, CREATE = statements.GET.sql, statements.CREATE.sql
-_VALUES = listing.page_values(AuditQuery(), None)
-_PAGE = listing.page(tuple(_VALUES), Order.DESC, Count.CAPPED)
+_VALUES = listing.page_parameters(AuditQuery(), None)
+_PAGE = listing.page_statement(tuple(_VALUES), Order.DESC, Count.CAPPED)
 PAGE, PAGE_PARAMETERS = _PAGE.sql, _PAGE.arguments(_VALUES)
-EXPORT = Statement(select(statements.AS_JSON).order_by(*filters.ordering(Order.DESC))).sql
-_CURSORS_OF = pagination._fingerprint(listing._list_of(AuditQuery()))  # noqa: SLF001 (computed once, as by hand)
+EXPORT = Statement(select(statements.AS_JSON).order_by(*filters.sort_order(Order.DESC))).sql
+_LIST_FINGERPRINT = pagination._fingerprint(listing._list_identity(AuditQuery()))  # noqa: SLF001 (computed once, as by hand)
 
 
 async def read(pool: asyncpg.Pool, path: str, _body: bytes) -> bytes:
@@ -57,7 +57,7 @@ async def page(pool: asyncpg.Pool, _path: str, _body: bytes) -> bytes:
     cursor = None
     if len(items) > DEFAULT_LIMIT:
         items.pop()
-        position = [_CURSORS_OF, items[-1]["occurred_at"], items[-1]["id"]]
+        position = [_LIST_FINGERPRINT, items[-1]["occurred_at"], items[-1]["id"]]
         cursor = urlsafe_b64encode(orjson.dumps(position)).rstrip(b"=").decode()
     return orjson.dumps(
         {
@@ -138,7 +138,7 @@ class Application:
         await send(_head(200))
         piece = bytearray()
         async with self.pool.acquire() as connection, connection.transaction(readonly=True):
-            async for (record,) in connection.cursor(EXPORT, prefetch=ROWS_AT_ONCE):
+            async for (record,) in connection.cursor(EXPORT, prefetch=ROWS_PER_FETCH):
                 piece += record.encode()
                 piece += b"\n"
                 if len(piece) >= _PIECE_BYTES:

@@ -11,7 +11,7 @@ import asyncpg
 from src import clock
 from src.audits.constants import Operation
 from src.audits.models import audit
-from src.audits.revisions import Change, Revision, seal
+from src.audits.revisions import Attribution, Revision, seal
 from src.identifiers import new_id
 from tests.benchmarks.servers import driver_url
 
@@ -27,7 +27,7 @@ def copy(database_url: str, record: dict[str, Any], count: int) -> float:
 def _revision(record: dict[str, Any]) -> Revision:
     now = clock.now()
     whole = _DEFAULTS | dict.fromkeys(_TIMES, now.isoformat()) | record | {"id": str(new_id())}
-    return seal(whole, Operation.CREATE, Change(), now, None)
+    return seal(whole, Operation.CREATE, Attribution(), now, None)
 
 
 async def _copy(database_url: str, revisions: list[Revision]) -> float:

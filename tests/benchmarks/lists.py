@@ -41,7 +41,7 @@ def filters(server: Server, rows: int) -> dict[str, dict[str, Any]]:
     """
     newest = _first(server, {})
     middle = datetime.fromisoformat(newest["occurred_at"]) - rows // 2 * BETWEEN_RECORDS
-    cursor = listing.encode_position(
+    cursor = listing.encode_list_cursor(
         AuditQuery(), Audit.model_validate_json(json.dumps(_first(server, {"occurred_to": middle.isoformat()})))
     )
     return {
