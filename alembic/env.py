@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from src.config import AppSettings, DatabaseSettings
 from src.database import create_job_engine
-from src.jobs import told_in_one_line
+from src.jobs import exit_with_one_line
 from src.log import logging_config
 from src.migrations import MIGRATION_LOCK, load_revisions
 from src.models import metadata
@@ -57,5 +57,5 @@ if context.is_offline_mode():
 if context.config.cmd_opts:
     settings = AppSettings.load()
     logging.config.dictConfig(logging_config(settings.log_level, settings.log_max_line_bytes))
-with told_in_one_line("migrations"):
+with exit_with_one_line("migrations"):
     asyncio.run(main())

@@ -1,8 +1,8 @@
-"""The one clock."""
+"""The clock of the service."""
 
 from datetime import UTC, datetime
 
 
 def now() -> datetime:
-    """In UTC, to the microsecond, as PostgreSQL keeps it."""
+    """The current time in UTC, to the microsecond, which PostgreSQL stores exactly."""
     return datetime.now(UTC)

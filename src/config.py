@@ -1,7 +1,7 @@
-"""Settings of the process and of the database; every domain keeps its own beside its code.
+"""Settings of the process and of the database. Each domain declares its own in its `config.py`.
 
-Values come from environment variables, then from `.env` in the project's folder. They are read once, at start: what is
-missing or malformed ends the process with one line that names the variable and never shows its value.
+Values come from environment variables, then from `.env` in the project's folder. They are read once, at start. If one
+is missing or invalid, the process ends with one line that names the variable, and never shows its value.
 """
 
 import re
@@ -17,11 +17,11 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from src.log_lines import SHORTEST_LIMIT
+from src.log_lines import MIN_LINE_LIMIT_BYTES
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 API_PREFIX = "/api/v1"
-# rsyslog cuts what is longer than 8,096 bytes, unless it is told otherwise; then it is no JSON.
+# By default rsyslog truncates lines that are longer than 8,096 bytes; a truncated line is no JSON.
 LOG_MAX_LINE_BYTES = 8000
 
 
@@ -32,7 +32,7 @@ class Environment(StrEnum):
 
 
 class EnvironmentSettings(BaseSettings):
-    """What every settings class shares: where values are read from, and how a wrong one is reported."""
+    """The base of all settings: where values are read from, and how an invalid one is reported."""
 
     model_config = SettingsConfigDict(
         env_file=PROJECT_ROOT / ".env",
@@ -44,39 +44,39 @@ class EnvironmentSettings(BaseSettings):
     )
 
     request_timeout: float = Field(10, gt=0)
-    """Seconds until an answer must have begun. Every class knows it: what a request waits for has to fit into it."""
+    """Seconds until an answer must have begun. It is here because other classes check their timeouts against it."""
 
     response_write_timeout: float = Field(20, gt=0)
-    """Seconds for a client to take what was sent."""
+    """Seconds that a client has to receive what was sent."""
 
     max_url_bytes: int = Field(8 * 1024, ge=1024)
-    """Of a request. Every class knows it: a URL that an answer names has to be one that can be asked for."""
+    """The longest URL of a request. It is here because URLs in answers must not be longer either."""
 
     max_in_flight: int = Field(32, ge=1)
-    """Requests of each domain at once: no more calls than this are ever made to a provider."""
+    """Concurrent requests of each domain. It is here because it also limits the concurrent calls to a provider."""
 
     def broken_rule(self, rule: str, reason: str) -> ValueError:
-        """`rule` names the variables, of which none is a secret; the error also shows their values."""
+        """An error that shows the rule, the reason and the values of the variables in `rule`; none may be a secret."""
         values = ", ".join(f"{name} is {getattr(self, name.lower()):.10g}" for name in re.findall("[A-Z_]{2,}", rule))
         return ValueError(f"{rule} must hold, {reason}; {values}")
 
     @classmethod
     def load(cls) -> Self:
-        """Read the settings, or end the process with one line (`SystemExit`, status 1)."""
+        """Read the settings. Raises `SystemExit` (status 1) with one line if they are invalid."""
         try:
             return cls()
         except ValidationError as error:
-            raise SystemExit(f"configuration: {describe(error)} (.env.example lists every variable)") from None
+            raise SystemExit(f"configuration: {describe_errors(error)} (.env.example lists every variable)") from None
         except UnicodeDecodeError:
             raise SystemExit("configuration: .env must be UTF-8") from None
 
 
-def describe(error: ValidationError) -> str:
-    """Name each variable and what is wrong with it, without its value; a broken rule names its variables itself."""
+def describe_errors(error: ValidationError) -> str:
+    """One line that says what is wrong with each variable, without its value. A broken rule names its variables."""
     problems = {
         "".join(f"{name}: " for name in problem["loc"][:1]).upper() + _reason(problem["type"], problem["msg"]): None
         for problem in error.errors(include_url=False, include_context=False, include_input=False)
-        # It waits for another variable, which is named.
+        # Its default depends on another variable, which has an error of its own.
         if problem["type"] != "default_factory_not_called"
     }
     return "; ".join(problems)
@@ -86,36 +86,37 @@ def _reason(kind: str, message: str) -> str:
     return "is required and not set" if kind == "missing" else message.removeprefix("Value error, ")
 
 
-def total(*seconds: float) -> Decimal:
-    """As they are written: 0.2 and 0.4 are 0.6 here, and more than that as binary fractions."""
+def add_seconds(*seconds: float) -> Decimal:
+    """The exact decimal sum: 0.2 + 0.4 is 0.6, where binary fractions give a little more."""
     return sum((Decimal(str(each)) for each in seconds), Decimal())
 
 
-_LAST_PORT = 65535
+_MAX_PORT = 65535
 
-# Segments of unreserved characters (RFC 3986, 2.3), which nobody writes in two ways, but not . and .. (5.2.4).
+# Segments of unreserved characters (RFC 3986, 2.3), which have only one spelling in a URL; not "." and ".." (5.2.4).
 _ROOT_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*")
 
 Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^\s/]+)$")]
 
 
 class AppSettings(EnvironmentSettings):
-    """How the process listens, and what a client may take of it. Times are in seconds.
+    """How the process listens, and the limits for clients. Times are in seconds.
 
-    A request's head has `request_head_timeout` to arrive, its body `request_body_timeout` from then on, and its answer
-    must begin before `request_timeout`: a stop, which waits for all that is in flight, takes longer than any of it.
+    The head of a request must arrive within `request_head_timeout`, its body within `request_body_timeout` after that,
+    and its answer must begin within `request_timeout`. A stop waits for requests in flight, so
+    `graceful_shutdown_seconds` is longer than `request_timeout`.
     """
 
     environment: Environment = Environment.LOCAL
     host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=_LAST_PORT)
+    port: int = Field(8000, ge=0, le=_MAX_PORT)
     workers: int = Field(1, ge=1, le=64)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    log_max_line_bytes: int = Field(LOG_MAX_LINE_BYTES, ge=SHORTEST_LIMIT)
+    log_max_line_bytes: int = Field(LOG_MAX_LINE_BYTES, ge=MIN_LINE_LIMIT_BYTES)
     cors_origins: Annotated[list[Origin], NoDecode] = ["*"]
     docs_enabled: bool = True
     root_path: str = ""
-    """Under which path a proxy offers the service, whether it takes it away or not."""
+    """The path under which a proxy offers the service, whether or not the proxy removes it from URLs."""
 
     forwarded_allow_ips: str = ""
     max_body_bytes: int = Field(1024 * 1024, ge=1024)
@@ -131,12 +132,12 @@ class AppSettings(EnvironmentSettings):
 
     @field_validator("log_level", mode="before")
     @classmethod
-    def accept_any_case(cls, value: Any) -> Any:
+    def upper_case(cls, value: Any) -> Any:
         return value.upper() if isinstance(value, str) else value
 
     @field_validator("root_path")
     @classmethod
-    def is_a_path(cls, value: str) -> str:
+    def validate_root_path(cls, value: str) -> str:
         if not _ROOT_PATH.fullmatch(value):
             raise ValueError(
                 "must look like /audit: a / before each segment, none at the end, and only A-Z a-z 0-9 -._~"
@@ -145,7 +146,7 @@ class AppSettings(EnvironmentSettings):
 
     @field_validator("forwarded_allow_ips")
     @classmethod
-    def are_addresses(cls, value: str) -> str:
+    def validate_proxies(cls, value: str) -> str:
         for proxy in filter(None, map(str.strip, value.split(","))):
             if proxy != "*":
                 try:
@@ -160,7 +161,7 @@ class AppSettings(EnvironmentSettings):
         return [origin.strip() for origin in value.split(",")] if isinstance(value, str) else value
 
     @model_validator(mode="after")
-    def times_fit_together(self) -> Self:
+    def validate_timeouts(self) -> Self:
         if not self.request_body_timeout < self.request_timeout < self.graceful_shutdown_seconds:
             raise self.broken_rule(
                 "REQUEST_BODY_TIMEOUT < REQUEST_TIMEOUT < GRACEFUL_SHUTDOWN_SECONDS",
@@ -171,7 +172,7 @@ class AppSettings(EnvironmentSettings):
         return self
 
 
-# In milliseconds, an integer of PostgreSQL.
+# PostgreSQL keeps timeouts as milliseconds in a 32-bit integer.
 _Seconds = Annotated[float, Field(ge=0.001, le=2_147_483)]
 
 _URL_FORM = "must look like postgresql://user:password@host:5432/database"
@@ -185,38 +186,39 @@ _URL_PARAMETERS = {
 }
 
 
-def _parts(value: Any) -> Sequence[Any]:
+def _as_sequence(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list | tuple) else [value]
 
 
-def _refuse_impossible(hosts: Sequence[str | None], ports: Sequence[int | None]) -> None:
+def _check_hosts_and_ports(hosts: Sequence[str | None], ports: Sequence[int | None]) -> None:
     try:
         for host in hosts:
-            # A path is a folder with a socket.
+            # A path is the folder of a Unix socket.
             if host and not host.startswith("/"):
                 host.encode("idna")
     except UnicodeError:
         raise ValueError("has a host that cannot be") from None
-    if not all(port is None or 1 <= int(port) <= _LAST_PORT for port in ports):
+    if not all(port is None or 1 <= int(port) <= _MAX_PORT for port in ports):
         raise ValueError("has a port that cannot be")
 
 
 class Pooler(StrEnum):
-    """What stands between the service and PostgreSQL."""
+    """The pooler between the service and PostgreSQL."""
 
     NONE = "none"
-    # PgBouncer and the like, in transaction mode: two transactions may come to two connections of PostgreSQL.
+    # Such as PgBouncer in transaction mode: each transaction may use another connection of PostgreSQL.
     TRANSACTION = "transaction"
 
 
 class DatabaseSettings(EnvironmentSettings):
     """How the service reaches PostgreSQL. Times are in seconds.
 
-    A caller waits at most `pool_timeout` for a connection; a statement ends in the server after `statement_timeout`,
-    waits at most `lock_timeout` for a row, and is given up here after `command_timeout`, should the server not answer
-    at all. Each fits into the next, and all of it into the deadline of the request. A stream (an export) has
-    connections of its own, where these limits hold for each piece; a transaction that waits for its reader ends after
-    `stream_idle_timeout`, when the reader itself has been given up.
+    A request waits at most `pool_timeout` for a connection. PostgreSQL ends a statement after `statement_timeout`, or
+    after waiting `lock_timeout` for a lock; if PostgreSQL does not answer, the service gives up after
+    `command_timeout`. All of them together must fit into `request_timeout`.
+
+    An export has connections of its own, and these limits hold for each fetch. PostgreSQL ends a transaction that waits
+    for a slow reader after `stream_idle_timeout`, which is longer than the time after which the reader is disconnected.
     """
 
     database_url: SecretStr
@@ -235,7 +237,7 @@ class DatabaseSettings(EnvironmentSettings):
 
     @field_validator("database_url")
     @classmethod
-    def can_be_used(cls, value: SecretStr) -> SecretStr:
+    def validate_database_url(cls, value: SecretStr) -> SecretStr:
         try:
             url = make_url(value.get_secret_value().strip())
         except (ArgumentError, ValueError):
@@ -246,24 +248,24 @@ class DatabaseSettings(EnvironmentSettings):
         if unknown := url.query.keys() - _URL_PARAMETERS.keys():
             raise ValueError(f"does not take the parameter {', '.join(sorted(unknown))}")
         for name, form in _URL_PARAMETERS.items():
-            if name in url.query and not all(re.fullmatch(form, part) for part in _parts(url.query[name])):
+            if name in url.query and not all(re.fullmatch(form, part) for part in _as_sequence(url.query[name])):
                 raise ValueError(f"has a malformed {name}")
         try:
             _, arguments = url.get_dialect()().create_connect_args(url)
         except ArgumentError:
             raise ValueError("has hosts and ports that do not match") from None
-        _refuse_impossible(_parts(arguments.get("host")), _parts(arguments.get("port")))
+        _check_hosts_and_ports(_as_sequence(arguments.get("host")), _as_sequence(arguments.get("port")))
         return SecretStr(url.render_as_string(hide_password=False))
 
     @model_validator(mode="after")
-    def timeouts_fit_together(self) -> Self:
+    def validate_timeouts(self) -> Self:
         if not self.database_lock_timeout <= self.database_statement_timeout < self.database_command_timeout:
             raise self.broken_rule(
                 "DATABASE_LOCK_TIMEOUT <= DATABASE_STATEMENT_TIMEOUT < DATABASE_COMMAND_TIMEOUT",
                 "so that the server gives up before the client does",
             )
-        longest = total(self.database_pool_timeout, self.database_connect_timeout, self.database_command_timeout)
-        if longest >= total(self.request_timeout):
+        longest = add_seconds(self.database_pool_timeout, self.database_connect_timeout, self.database_command_timeout)
+        if longest >= add_seconds(self.request_timeout):
             raise self.broken_rule(
                 "DATABASE_POOL_TIMEOUT + DATABASE_CONNECT_TIMEOUT + DATABASE_COMMAND_TIMEOUT < REQUEST_TIMEOUT",
                 "so that a request is told what it has waited for",

@@ -1,11 +1,11 @@
-"""asyncpg's connection as this service needs it, directly and behind a pooler.
+"""asyncpg connections for this service, with and without a pooler.
 
-**Statement names are unique in the world.** asyncpg counts its prepared statements from 1 in every process. A pooler in
-transaction mode gives one connection of PostgreSQL to several processes, where the same name then means another
-statement, and PostgreSQL runs that one without an error. With unique names the worst case is an error.
+**Statement names are globally unique.** asyncpg numbers its prepared statements from 1 in every process. A pooler in
+transaction mode lets several processes share one connection of PostgreSQL. There the same name would mean another
+process's statement, and PostgreSQL would run that one without an error. With unique names the worst case is an error.
 
-**Behind a pooler in transaction mode** (`DATABASE_POOLER=transaction`) nothing is left on a connection of PostgreSQL:
-statements have no name and are sent anew with each execution, and each transaction sets its own limits.
+**With a pooler in transaction mode** (`DATABASE_POOLER=transaction`) no state stays on a connection of PostgreSQL:
+statements have no names and are sent with each execution, and each transaction sets its own limits.
 """
 
 import asyncio
@@ -20,9 +20,9 @@ from typing_extensions import override
 
 from src.exceptions import LimitsNotInForce
 
-# Versions of PostgreSQL, where not all of them know a setting.
-_SINCE = {"transaction_timeout": (17,)}
-_IS_PREPARED = "SELECT EXISTS (SELECT FROM pg_prepared_statements WHERE name = $1)"
+# The first version of PostgreSQL that has the setting; every supported version has the others.
+_MIN_SERVER_VERSIONS = {"transaction_timeout": (17,)}
+_STATEMENT_EXISTS = "SELECT EXISTS (SELECT FROM pg_prepared_statements WHERE name = $1)"
 
 
 class Connection(asyncpg.Connection):
@@ -35,14 +35,15 @@ class Connection(asyncpg.Connection):
 
     # asyncpg-stubs does not know this method, so mypy cannot check an `override`; tests/test_private_names.py does.
     def _get_unique_id(self, prefix: str) -> str:
-        """asyncpg asks here for every name. PostgreSQL tells names apart by their first 63 bytes."""
+        """The name of a statement or cursor. PostgreSQL compares only the first 63 bytes of names."""
         return f"{prefix}_{self._prefix}_{next(self._numbers):x}"
 
     async def require(self, limits: Mapping[str, str]) -> None:
-        """Close the connection, and raise `LimitsNotInForce`, unless `limits` are in force (in PostgreSQL's own units).
+        """Check that the settings `limits` are in force. Values are in PostgreSQL's own units.
 
-        A pooler can take them and drop them without a word: PgBouncer does so with `ignore_startup_parameters`, and
-        with `track_extra_parameters` for what PostgreSQL does not report.
+        Closes the connection and raises `LimitsNotInForce` if they are not. A pooler can drop them silently: PgBouncer
+        does with `ignore_startup_parameters`, and with `track_extra_parameters` for settings that PostgreSQL does not
+        report.
         """
         try:
             async with self.transaction():
@@ -58,12 +59,12 @@ class Connection(asyncpg.Connection):
             raise
 
     async def fetch_committed(self, query: str, arguments: Sequence[Any]) -> list[asyncpg.Record]:
-        """The rows of a single statement, which is committed when this returns."""
+        """Run a single statement and commit it. Returns its rows. Raises `asyncpg.PostgresError`."""
         return await self.fetch(query, *arguments)
 
 
 async def connect_with_limits(limits: Mapping[str, str], seconds: float, **options: Any) -> Connection:
-    """A connection on which `limits` are in force, within so many `seconds`.
+    """Connect, and check that `limits` are in force, in at most so many `seconds`.
 
     Raises `LimitsNotInForce`, `TimeoutError`, and what `asyncpg.connect` raises.
     """
@@ -76,7 +77,7 @@ async def connect_with_limits(limits: Mapping[str, str], seconds: float, **optio
 class LimitedConnection(Connection):
     """A connection that sets `limits` (settings of PostgreSQL) in each transaction.
 
-    `seconds`: how long `fetch_committed` may take in all. A pooler lets BEGIN wait for a connection of PostgreSQL.
+    `fetch_committed` takes at most so many `seconds`: a pooler lets BEGIN wait for a connection of PostgreSQL.
     """
 
     limits: ClassVar[Mapping[str, str]]
@@ -85,7 +86,7 @@ class LimitedConnection(Connection):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         version = self.get_server_version()
-        known = {name: value for name, value in self.limits.items() if version >= _SINCE.get(name, (0,))}
+        known = {name: value for name, value in self.limits.items() if version >= _MIN_SERVER_VERSIONS.get(name, (0,))}
         self.set_limits = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in known.items())
 
     @override
@@ -94,9 +95,9 @@ class LimitedConnection(Connection):
 
     @override
     async def fetch_committed(self, query: str, arguments: Sequence[Any]) -> list[asyncpg.Record]:
-        """In a transaction, which limits need: three round trips instead of one.
+        """Run the statement in a transaction, which sets the limits: three round trips instead of one.
 
-        Closes the connection where the transaction may still be open.
+        If the transaction may still be open at the end, the connection is closed.
         """
         has_ended = False
         try:
@@ -127,27 +128,28 @@ class _LimitedTransaction(Transaction):
             await super().start()
             await self._limited.execute(self._limited.set_limits)
         except BaseException:
-            # Without its limits: nobody knows that it has begun, and nothing would end it.
+            # The transaction may be open without its limits, and its caller does not know: nothing would end it.
             self._limited.terminate()
             raise
 
 
 def limited_connection(limits: Mapping[str, str], seconds: float | None = None) -> type[LimitedConnection]:
-    """The class that asyncpg is to make connections of."""
+    """The class to give to asyncpg as `connection_class`."""
     return type("LimitedConnection", (LimitedConnection,), {"limits": limits, "seconds": seconds})
 
 
-async def keeps_statements(ours: Connection, others: Connection) -> bool:
-    """Whether a prepared statement outlives its transaction, and is nobody else's then.
+async def keeps_prepared_statements(ours: Connection, others: Connection) -> bool:
+    """Whether a prepared statement stays on its connection after a transaction, and only there.
 
-    A pooler in transaction mode hands out the connection of PostgreSQL that was used last, or each in turn: then the
-    other client sees our statement by its name, or we miss it. PgBouncer can keep track of statements from 1.21 on.
+    A pooler in transaction mode assigns the connection of PostgreSQL that was used last, or each in turn. In the first
+    case the other client sees our statement by its name; in the second our statement is missing. PgBouncer can track
+    prepared statements since 1.21.
     """
     try:
         statement = await ours.prepare("SELECT 1")
         await statement.fetchval()
         async with others.transaction():
-            if await others.fetchval(_IS_PREPARED, statement.get_name()):
+            if await others.fetchval(_STATEMENT_EXISTS, statement.get_name()):
                 return False
         await statement.fetchval()
     except asyncpg.InvalidSQLStatementNameError:

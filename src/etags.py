@@ -1,4 +1,4 @@
-"""Conditional requests (RFC 9110, 13): entity tags are versions. Knows no FastAPI."""
+"""Conditional requests (RFC 9110, 13). An entity tag is the version of a record."""
 
 import re
 from dataclasses import dataclass
@@ -6,38 +6,37 @@ from typing import Self
 
 from src.exceptions import VersionMismatch
 
-# RFC 9110, 8.8.3, as a member of a list, in which empty members are passed over (5.6.1.2).
+# An entity tag (RFC 9110, 8.8.3) in a list, whose empty members are ignored (5.6.1.2).
 _MEMBER = re.compile(r'[ \t,]*((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?:,|$)')
 
-# A version, as `etag` writes it or as a proxy that compresses hands it on: nginx, HAProxy and Varnish make it weak,
-# Apache and Caddy append the coding to it, Jetty with two hyphens.
+# A version as `etag` writes it, or as a proxy changes it when it compresses the answer: nginx, HAProxy and Varnish make
+# the tag weak, Apache and Caddy append the coding, Jetty with two hyphens.
 _VERSION = re.compile(r'(?:W/)?"([1-9][0-9]*)(?:(?:--?|;)(?:br|deflate|gzip|zstd))?"')
 
 
 def etag(version: int) -> str:
-    """Strong: two answers with one version are the same, byte for byte."""
+    """A strong entity tag: all answers with the same version are the same, byte for byte."""
     return f'"{version}"'
 
 
 @dataclass(frozen=True)
 class IfMatch:
-    """The versions that a writer is willing to change; None means any that exists.
+    """The versions that a writer accepts; None accepts any existing record.
 
-    RFC 9110, 13.1.1 has tags compared strongly, so that nobody changes what he has not seen. A tag that a proxy has
-    changed while it compressed an answer names a version all the same, and a version is one state of the record in
-    every encoding: whoever saw it compressed saw that state. So the versions are compared, and each must be the very
-    one. A tag that names no version of this service matches nothing.
+    RFC 9110, 13.1.1 demands the strong comparison, so that a client changes only a state that it has seen. A proxy that
+    compresses an answer changes the tag, but not the version in it, and a client that saw the compressed answer saw
+    that state too. So this compares versions instead of tags. A tag without a version of this service matches nothing.
     """
 
     versions: frozenset[str] | None
 
     @classmethod
     def parse(cls, header: str) -> Self:
-        """Raises `ValueError`."""
+        """Parse the header's value. Raises `ValueError` if it is no list of entity tags."""
         return cls(None if header.strip(" \t") == "*" else _parse_versions(header))
 
     def check(self, version: int) -> None:
-        """Raises `VersionMismatch`."""
+        """Raises `VersionMismatch` unless the writer accepts this version."""
         if self.versions is None or str(version) in self.versions:
             return
         if not self.versions:
@@ -49,9 +48,9 @@ class IfMatch:
 
 
 def matches_none(header: str, version: int) -> bool:
-    """Whether `If-None-Match` lets the request through. Versions are compared, as for `IfMatch`.
+    """Whether no tag of `If-None-Match` has this version, so that the record must be sent.
 
-    A header that is malformed names no version.
+    It compares versions, as `IfMatch` does. A malformed header matches no version.
     """
     if header.strip(" \t") == "*":
         return False
@@ -62,7 +61,7 @@ def matches_none(header: str, version: int) -> bool:
 
 
 def _parse_versions(header: str) -> frozenset[str]:
-    """Without the tags that name no version. Raises `ValueError` where there is what is no tag."""
+    """The versions in a list of entity tags; other tags are left out. Raises `ValueError` if a member is no tag."""
     return frozenset(found[1] for tag in _parse_tags(header) if (found := _VERSION.fullmatch(tag)))
 
 

@@ -1,4 +1,4 @@
-"""The errors that the service answers with. Nothing here knows HTTP beyond a status number.
+"""The errors that the service answers with. All that they know of HTTP is a status and Retry-After.
 
     AppError
     ├── MalformedJSON            400
@@ -23,18 +23,18 @@
     ├── RequestTimeout           504
     └── AIError                        in src/ai/exceptions.py
 
-A new one is two lines: a class with `status`, `code` and `title`. What it says of this very case is `detail`.
+A new error is two lines: a class with `status`, `code` and `title`. `detail` describes the particular case.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-_LONGEST_NAME = 128
-_DEEPEST_LOCATION = 17
+_MAX_NAME_LENGTH = 128
+_MAX_LOCATION_DEPTH = 17
 
 
 class AppError(Exception):
-    """An answer that the service means to give; `src/web/problems.py` writes it as a problem document (RFC 9457).
+    """An error that is sent to the client; `src/web/problems.py` writes it as a problem document (RFC 9457).
 
     `retry_after` (seconds) becomes the `Retry-After` header; `extensions` become members of the document.
     """
@@ -93,21 +93,21 @@ class UnsupportedMediaType(AppError):
 
 
 class ValidationFailed(AppError):
-    """The request is understood and wrong; `errors` lists `{"loc", "msg", "type"}`, never the input itself."""
+    """A value of the request is invalid. `errors` lists `{"loc", "msg", "type"}`, and never the value itself."""
 
     status, code, title = 422, "validation-error", "The request is not valid"
 
     def __init__(self, errors: list[dict[str, Any]], count: int | None = None) -> None:
-        """`count`: how many there are, where not all of them are listed."""
+        """`count` is the number of errors if `errors` does not list all of them."""
         count = count or len(errors)
         listed = "see errors" if count == len(errors) else f"errors lists {len(errors)} of them"
-        brief = [error | {"loc": _brief(error["loc"])} for error in errors]
-        super().__init__(f"{count} {'value is' if count == 1 else 'values are'} not valid; {listed}.", errors=brief)
+        truncated = [error | {"loc": _truncate_location(error["loc"])} for error in errors]
+        super().__init__(f"{count} {'value is' if count == 1 else 'values are'} not valid; {listed}.", errors=truncated)
 
 
-def _brief(location: Sequence[str | int]) -> list[str | int]:
-    """Where an error is: a name can be a mebibyte, and stand in the location of a thousand errors."""
-    return [part[:_LONGEST_NAME] if isinstance(part, str) else part for part in location[:_DEEPEST_LOCATION]]
+def _truncate_location(location: Sequence[str | int]) -> list[str | int]:
+    """Shorten the location of an error: a name can have a mebibyte, and be part of the location of many errors."""
+    return [part[:_MAX_NAME_LENGTH] if isinstance(part, str) else part for part in location[:_MAX_LOCATION_DEPTH]]
 
 
 class InvalidCursor(ValidationFailed):
@@ -136,7 +136,7 @@ class DatabaseTimeout(DatabaseUnavailable):
 
 
 class LimitsNotInForce(DatabaseUnavailable):
-    """Something between the service and PostgreSQL has dropped what the service asked for when it connected."""
+    """A pooler has dropped the limits that the service set when it connected."""
 
 
 class Overloaded(AppError):

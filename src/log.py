@@ -1,4 +1,4 @@
-"""Logging: one JSON object a line on stdout, each with the request it belongs to."""
+"""Logging to stdout: each line is one JSON object, which includes the ids of its request."""
 
 import logging
 from contextvars import ContextVar
@@ -15,7 +15,7 @@ trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
 
 
 class RequestContextFilter(logging.Filter):
-    """Give every record the ids of the request in whose context it was written, unless it names one itself."""
+    """Adds the ids of the current request to each record, unless the record has a request id itself."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.request_id = getattr(record, "request_id", None) or request_id.get()
@@ -24,7 +24,7 @@ class RequestContextFilter(logging.Filter):
 
 
 def logging_config(level: str, max_line_bytes: int = LOG_MAX_LINE_BYTES) -> dict[str, Any]:
-    """For `logging.config.dictConfig`, and for uvicorn, which applies it in each of its processes."""
+    """The configuration for `logging.config.dictConfig` and for uvicorn, which applies it in each of its processes."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -36,7 +36,7 @@ def logging_config(level: str, max_line_bytes: int = LOG_MAX_LINE_BYTES) -> dict
                 "rename_fields": {"levelname": "level", "name": "logger"},
                 "timestamp": True,
                 "json_serializer": partial(to_line, max_bytes=max_line_bytes),
-                # color_message is uvicorn's copy of the message for terminals
+                # uvicorn's copy of the message, for terminals.
                 "reserved_attrs": [*RESERVED_ATTRS, "color_message"],
             }
         },
@@ -49,9 +49,9 @@ def logging_config(level: str, max_line_bytes: int = LOG_MAX_LINE_BYTES) -> dict
             }
         },
         "loggers": {
-            # It names each of its plugins at every start.
+            # Alembic logs each of its plugins at every start.
             "alembic.runtime.plugins": {"level": "WARNING"},
-            # Each attempt at a collector that is away; what is given up is an error.
+            # It warns of each failed attempt to reach the collector. When it gives up, it logs an error.
             "opentelemetry.exporter": {"level": "ERROR"},
         },
         "root": {"level": level, "handlers": ["stdout"]},

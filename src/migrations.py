@@ -1,4 +1,4 @@
-"""What migrations share, and which revision of the schema this code expects."""
+"""Helpers for migrations, and the revision of the schema that this code expects."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -10,11 +10,11 @@ from sqlalchemy import text
 
 from src.config import PROJECT_ROOT
 
-# Any number will do, as long as nobody else's advisory lock has it.
+# Any number that no other advisory lock uses.
 MIGRATION_LOCK = 7_462_001
 
 ROLLED_BACK = "rolled_back"
-"""The schema that keeps what a downgrade would otherwise have destroyed."""
+"""The schema to which a downgrade moves tables that hold rows, instead of dropping them."""
 
 
 @dataclass(frozen=True)
@@ -25,16 +25,19 @@ class Revisions:
 
 @cache
 def load_revisions() -> Revisions:
-    """Read the migration files; a script error shows here, at start, and not in the first health check.
+    """Read the revisions from the migration files. Called at start, so that an error in a file shows there.
 
-    Once in a process, which takes 12 ms: the tests start the application hundreds of times.
+    Cached, because the tests start the application hundreds of times.
     """
     scripts = ScriptDirectory.from_config(Config(PROJECT_ROOT / "alembic.ini"))
     return Revisions(scripts.get_current_head(), frozenset(script.revision for script in scripts.walk_revisions()))
 
 
 def restore_table(name: str) -> bool:
-    """In an upgrade, before creating a table: bring it back with its rows where a downgrade has kept it."""
+    """Bring back a table that a downgrade kept, with its rows. Returns whether there was one.
+
+    An upgrade calls it before it creates the table.
+    """
     if not _is_true(f"to_regclass('{ROLLED_BACK}.{name}') IS NOT NULL"):
         return False
     op.execute(f"ALTER TABLE {ROLLED_BACK}.{name} SET SCHEMA {_current_schema()}")
@@ -44,7 +47,7 @@ def restore_table(name: str) -> bool:
 
 
 def drop_or_keep_table(name: str) -> None:
-    """In a downgrade: drop an empty table, and move one that holds rows to the schema `rolled_back`."""
+    """Drop a table if it is empty, else move it to the schema `rolled_back`. For downgrades."""
     op.execute(f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE")
     if not _is_true(f"EXISTS (SELECT FROM {name})"):
         op.drop_table(name)

@@ -1,4 +1,4 @@
-"""Every table of every domain, known to `metadata` by being imported here: for Alembic and the tests."""
+"""Imports the tables of every domain, so that `metadata` knows them. Alembic and the tests use it."""
 
 from src.audits import models as audits
 from src.database import metadata

@@ -1,4 +1,4 @@
-"""Pages: what a request asks of them, how items are gathered and counted, cursors and links. Knows no FastAPI."""
+"""Pagination by offset and by cursor: query parameters, pages, totals, cursors and links."""
 
 import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -22,7 +22,7 @@ MAX_OFFSET = 10_000
 COUNT_CAP = 10_000
 MAX_CURSOR_LENGTH = 512
 
-_NOT_A_CURSOR = "is not a cursor that this service has given out"
+_INVALID_CURSOR = "is not a cursor that this service has given out"
 
 _FINGERPRINT_BYTES = 8
 
@@ -39,7 +39,7 @@ class Order(StrEnum):
 
 
 class PageQuery(CustomModel):
-    """Which page: by `offset`, or by the `cursor` that the page before gave out."""
+    """Selects a page by `offset`, or by the `cursor` of the page before."""
 
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
     offset: int = Field(0, ge=0, le=MAX_OFFSET)
@@ -51,7 +51,7 @@ class PageQuery(CustomModel):
 
     @model_validator(mode="after")
     def either_offset_or_cursor(self) -> Self:
-        """An offset of 0 passes nothing over: clients that send defaults send it beside every cursor."""
+        """Refuse a cursor with an offset. 0 is allowed, since some clients send every default with every request."""
         if self.cursor is not None and self.offset:
             raise ValueError("cursor and offset cannot be combined: leave out offset, or send 0")
         return self
@@ -62,8 +62,8 @@ ItemT = TypeVar("ItemT")
 
 class Page(CustomModel, Generic[ItemT]):
     items: list[ItemT]
-    limit: int = Field(description="How many items were asked for at most.")
-    offset: int | None = Field(description="How many items were passed over; null where a cursor was given.")
+    limit: int = Field(description="The limit of the request: the page has at most so many items.")
+    offset: int | None = Field(description="How many items were skipped; null if the request had a cursor.")
     total: int | None = Field(description="How many items match; null when `count=none`.")
     total_relation: Literal["eq", "gte"] | None = Field(
         description="`eq`: `total` is exact; `gte`: there are at least that many; null when `count=none`."
@@ -79,9 +79,9 @@ class Page(CustomModel, Generic[ItemT]):
         count: Count,
         cursor_after: Callable[[ItemT], str],
     ) -> Self:
-        """The page that answers `query`. `found` holds one item more than its limit where another page follows."""
+        """The page that answers `query`. `found` has one item more than its limit if there is a next page."""
         items = [*found[: query.limit]]
-        total, relation = relate_total(counted, count)
+        total, relation = describe_total(counted, count)
         return cls(
             items=items,
             limit=query.limit,
@@ -92,22 +92,22 @@ class Page(CustomModel, Generic[ItemT]):
         )
 
 
-def as_array(items: Subquery) -> ColumnElement[str]:
-    """The column `item` of all rows as one JSON array, made by the database."""
+def json_array(items: Subquery) -> ColumnElement[str]:
+    """The column `item` of all rows as one JSON array, which PostgreSQL makes."""
     array = func.coalesce(func.json_agg(items.c.item), literal_column("'[]'::json"))
     return select(cast(array, Text)).scalar_subquery()
 
 
 def count_matches(matches: Select[Any], count: Count) -> Select[Any]:
-    """How many match; a capped count stops looking one past its cap, and none is looked for where none is wanted."""
+    """A statement that counts the matches: at most one more than the cap if it is capped, and null if not wanted."""
     if count is Count.NONE:
         return select(null())
     limit = COUNT_CAP + 1 if count is Count.CAPPED else None
     return select(func.count()).select_from(matches.limit(limit).subquery())
 
 
-def relate_total(counted: int | None, count: Count) -> tuple[int | None, Literal["eq", "gte"] | None]:
-    """`total` and `total_relation` of a page, out of the number that was counted."""
+def describe_total(counted: int | None, count: Count) -> tuple[int | None, Literal["eq", "gte"] | None]:
+    """`total` and `total_relation` of a page for the counted number of matches."""
     if counted is None:
         return None, None
     if count is Count.CAPPED and counted > COUNT_CAP:
@@ -116,23 +116,26 @@ def relate_total(counted: int | None, count: Count) -> tuple[int | None, Literal
 
 
 def encode_cursor(position: Sequence[str | int], bound_to: Any) -> str:
-    """Where the next page begins: behind the item at `position`, in the list that `bound_to` describes."""
+    """The cursor of the page after the item at `position`. It is valid only for the list that `bound_to` describes."""
     return urlsafe_b64encode(to_json([_fingerprint(bound_to), *position])).rstrip(b"=").decode()
 
 
 def decode_cursor(cursor: str, bound_to: Any, form: TypeAdapter[T]) -> T:
-    """The position in a cursor, of this form. Raises `InvalidCursor` for one not made here, or for another list."""
+    """The position that a cursor holds, validated by `form`.
+
+    Raises `InvalidCursor` for a cursor of another list, and for one that `encode_cursor` did not make.
+    """
     try:
         text = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         fingerprint, *position = from_json(text, allow_inf_nan=False)
     except (ValueError, TypeError):
-        raise InvalidCursor(_NOT_A_CURSOR) from None
+        raise InvalidCursor(_INVALID_CURSOR) from None
     if fingerprint != _fingerprint(bound_to):
         raise InvalidCursor("belongs to a list with other filters, or in another order; begin again without it")
     try:
         return form.validate_python(position)
     except ValidationError:
-        raise InvalidCursor(_NOT_A_CURSOR) from None
+        raise InvalidCursor(_INVALID_CURSOR) from None
 
 
 def _fingerprint(bound_to: Any) -> str:
@@ -140,14 +143,14 @@ def _fingerprint(bound_to: Any) -> str:
 
 
 def links(path: str, query: PageQuery, next_cursor: str | None) -> str:
-    """The pages around this one, as a `Link` header (RFC 8288): `first`, `prev` by offset only, and `next`."""
+    """The value of a `Link` header (RFC 8288): `first`, `next`, and `prev` for pages by offset."""
     targets = link_targets(path, query.model_dump(mode="json", exclude_unset=True), next_cursor)
     return ", ".join(f'<{target}>; rel="{relation}"' for relation, target in targets.items())
 
 
 def link_targets(path: str, query: Mapping[str, Any], next_cursor: str | None) -> dict[str, str]:
-    """`query` is what the caller has set, as JSON values."""
-    kept = {name: _in_query(value) for name, value in query.items() if name not in ("cursor", "offset")}
+    """The URLs of the pages by relation. `query` holds the parameters that the caller set, as JSON values."""
+    kept = {name: _encode_query_value(value) for name, value in query.items() if name not in ("cursor", "offset")}
 
     def target(**position: str | int) -> str:
         parameters = kept | position
@@ -161,6 +164,6 @@ def link_targets(path: str, query: Mapping[str, Any], next_cursor: str | None) -
     return targets
 
 
-def _in_query(value: Any) -> Any:
-    """An object travels as JSON text."""
+def _encode_query_value(value: Any) -> Any:
+    """The value as a query parameter: an object is written as JSON text."""
     return to_json(value).decode() if isinstance(value, dict) else value

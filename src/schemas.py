@@ -1,4 +1,4 @@
-"""What the models of every domain share: base classes, times and the problem document."""
+"""Base classes, times and the problem document, which the models of all domains use."""
 
 import json
 import re
@@ -21,18 +21,18 @@ from pydantic_core import CoreSchema
 _RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})")
 
 
-# No control characters: C0, DEL and C1.
+# Text without control characters: C0, DEL and C1.
 TEXT_PATTERN = r"^[^\u0000-\u001f\u007f-\u009f]*$"
 
 
 class CustomModel(BaseModel):
-    """Unknown fields are refused: a typo must not lose data or widen a query."""
+    """The base of all models. It refuses unknown fields: a typo must not lose data or widen a query."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """What is answered may have more members one day, so its schema does not rule them out."""
+        """Allow additional members in the schemas of answers, so that a later release can add some."""
         schema = handler(core_schema)
         resolved = handler.resolve_ref_schema(schema)
         if handler.mode == "serialization" and resolved.get("additionalProperties") is False:
@@ -41,10 +41,10 @@ class CustomModel(BaseModel):
 
 
 class PatchModel(CustomModel):
-    """The fields to change; each has the default `MISSING`."""
+    """The fields to change. Each field has the default `MISSING`, and at least one must be given."""
 
     @model_validator(mode="after")
-    def changes_something(self) -> Self:
+    def require_change(self) -> Self:
         if not self.model_fields_set:
             raise ValueError("must change at least one field")
         return self
@@ -54,9 +54,9 @@ EXAMPLE_KEY = "x-example"
 
 
 def example(value: dict[str, Any]) -> ConfigDict:
-    """For `model_config`: what the OpenAPI document shows of the model.
+    """For `model_config`: the example of the model in the OpenAPI document.
 
-    As JSON text until `src/web/openapi.py` has it: FastAPI leaves nulls out of values.
+    It is JSON text, which `src/web/openapi.py` parses: FastAPI would remove nulls from a value.
     """
     return ConfigDict(json_schema_extra={EXAMPLE_KEY: json.dumps(value)})
 
@@ -79,11 +79,13 @@ def _to_utc(value: datetime) -> datetime:
 
 
 UTCDateTime = Annotated[AwareDatetime, BeforeValidator(_require_rfc3339), AfterValidator(_to_utc)]
-"""An RFC 3339 string with an offset on the way in, in UTC with `Z` on the way out; never a number or a bare date."""
+"""A time. Requests must send RFC 3339 text with an offset, no number and no bare date; answers have UTC with `Z`."""
 
 
 class ProblemError(CustomModel):
-    loc: list[str | int] = Field(description="Where: `body`, `query`, `path` or `header`, then the way to the value.")
+    loc: list[str | int] = Field(
+        description="`body`, `query`, `path` or `header`, then the names and indexes that lead to the value."
+    )
     msg: str
     type: str
 
@@ -100,6 +102,6 @@ class Problem(CustomModel):
     instance: str = Field(description="The path of the request.")
     code: str = Field(description="For programs: kebab-case, stable.")
     request_id: str | None = Field(description="Also in `X-Request-ID`, and in every log line of the request.")
-    errors: list[ProblemError] | None = Field(default=None, description="For 422: each value that is not valid.")
+    errors: list[ProblemError] | None = Field(default=None, description="For 422: the values that are not valid.")
     retryable: bool | None = Field(default=None, description="For AI: whether the same request may succeed later.")
     retry_after_seconds: int | None = Field(default=None, description="For AI: as `Retry-After`, where that is known.")

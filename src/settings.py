@@ -1,4 +1,4 @@
-"""All settings of the process, read and validated once. Each domain's are beside its code."""
+"""All settings of the process, which are read and validated once. Each domain declares its own in its `config.py`."""
 
 from dataclasses import dataclass
 from typing import Self, TypeVar
@@ -19,7 +19,7 @@ class Settings:
 
     @classmethod
     def load(cls, *given: EnvironmentSettings) -> Self:
-        """Read those that are not `given`. Ends the process with one line (`SystemExit`) if one is malformed."""
+        """Read the settings that are not `given`. Raises `SystemExit` with one line if one of them is invalid."""
 
         def resolve(kind: type[SettingsT]) -> SettingsT:
             return next((settings for settings in given if isinstance(settings, kind)), None) or kind.load()

@@ -1,16 +1,16 @@
-"""The fast path to the database: SQL that SQLAlchemy compiles once and asyncpg runs itself.
+"""The fast path to the database: SQLAlchemy compiles a statement once, and asyncpg runs it.
 
-A record by its id takes 702 us of the process this way, and 1,054 us by `execute`: nothing is compiled, and there is no
-result object. Most domains need none of it; audits are what nearly every request is about.
+It takes two thirds of the time of `execute` to read a record (tests/benchmarks/README.md), because nothing is compiled
+and there is no result object. Most domains do not need it; audits do, since nearly every request is about them.
 
-How to use it: build the statement once, as a constant or behind a cache; have PostgreSQL shape what is read as JSON
-(`as_object`), which one Pydantic call validates; run it by `AutocommitConnection.fetch`:
+How to use it: build the statement once, as a constant or with a cache. Let PostgreSQL return each row as a JSON object
+(`json_object`), which Pydantic validates in one call. Run the statement with `AutocommitConnection.fetch`:
 
-    GET = Statement(select(cast(as_object(audit.c), Text)).where(audit.c.id == bindparam("audit_id")))
+    GET = Statement(select(cast(json_object(audit.c), Text)).where(audit.c.id == bindparam("audit_id")))
     found = await connection.fetch_column(GET, audit_id=audit_id)
     Audit.model_validate_json(found[0])
 
-Parameters reach asyncpg as they are: a time is a `datetime`, and what PostgreSQL is to take for JSON is text.
+asyncpg gets the parameters unchanged: a time must be a `datetime`, and JSON must be text.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,7 +25,7 @@ _DIALECT = dialect()  # type: ignore[no-untyped-call]
 
 
 class Statement:
-    """SQL, and in which order it takes its parameters."""
+    """Compiled SQL, and the order of its parameters."""
 
     def __init__(self, statement: ClauseElement) -> None:
         compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
@@ -35,10 +35,10 @@ class Statement:
         self._constants = compiled.params
 
     def arguments(self, values: Mapping[str, Any]) -> list[Any]:
-        """The parameters in the order of their places."""
+        """The parameters in the order in which the SQL takes them: `values`, else the statement's own constants."""
         return [values[name] if name in values else self._constants[name] for name in self._names]
 
 
-def as_object(columns: Iterable[Column[Any]]) -> ColumnElement[Any]:
-    """A row as a JSON object, made by the database. A column that the next release adds to the table is not in it."""
+def json_object(columns: Iterable[Column[Any]]) -> ColumnElement[Any]:
+    """A row as a JSON object that PostgreSQL makes. It has only these columns, even if the next release adds others."""
     return func.json_build_object(*chain.from_iterable((literal_column(f"'{each.name}'"), each) for each in columns))

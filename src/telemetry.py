@@ -1,8 +1,7 @@
-"""Traces and metrics leave the process by OTLP where `OTEL_*` variables say so; nothing here runs where they do not.
+"""Exports traces and metrics by OTLP if `OTEL_*` variables ask for it.
 
-FastAPI would set up the same by itself. What is left at a stop it would send for as long as a collector takes: one that
-hangs was measured to hold a stop up for 30 s, one that sends its answer byte by byte for ever, since the exporter's
-timeout is one of each read. So the providers are made here, and a stop waits for them as long as its caller says.
+FastAPI can set up the same exporters, but then a stop waits for a slow collector without limit: the exporter's timeout
+is one of each read. So this module makes the providers, and its caller limits how long a stop waits.
 
 https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 """
@@ -29,53 +28,54 @@ _PROTOCOL = "http/protobuf"
 
 
 class Provider(Protocol):
-    """`opentelemetry.sdk`'s, of spans or of metrics."""
+    """A provider of `opentelemetry.sdk`, for spans or for metrics."""
 
     def shutdown(self) -> None:
-        """Sends what is left. Takes as long as the collector takes."""
+        """Send the rest. There is no limit of time."""
 
 
 def start() -> Sequence[Provider]:
-    """Make the providers that the environment asks for, for the whole process. What it gets wrong is one warning.
+    """Make the providers that the environment asks for, and install them for the whole process.
 
-    `FASTAPI_OTEL_AUTO_CONFIGURE` and an endpoint are needed; the SDK and its exporters read all other variables.
+    The environment must set `FASTAPI_OTEL_AUTO_CONFIGURE` and an endpoint; the SDK and its exporters read all other
+    variables. If one is invalid, nothing is exported, and the log has a warning.
     """
     if not _is_true("FASTAPI_OTEL_AUTO_CONFIGURE") or _is_true("OTEL_SDK_DISABLED"):
         return ()
     try:
-        with ExitStack() as undone:
-            traces = _traces(undone) if _leaves("TRACES") else None
-            measures = _metrics(undone) if _leaves("METRICS") else None
-            undone.pop_all()
+        with ExitStack() as cleanup:
+            tracer_provider = _make_tracer_provider(cleanup) if _is_exported("TRACES") else None
+            meter_provider = _make_meter_provider(cleanup) if _is_exported("METRICS") else None
+            cleanup.pop_all()
     except (ImportError, ValueError) as error:
-        logger.warning("traces and metrics do not leave: %s", " ".join(str(error).split()))
+        logger.warning("traces and metrics are not exported: %s", " ".join(str(error).split()))
         return ()
-    if traces:
-        trace.set_tracer_provider(traces)
-    if measures:
-        metrics.set_meter_provider(measures)
-    return [provider for provider in (traces, measures) if provider]
+    if tracer_provider:
+        trace.set_tracer_provider(tracer_provider)
+    if meter_provider:
+        metrics.set_meter_provider(meter_provider)
+    return [provider for provider in (tracer_provider, meter_provider) if provider]
 
 
 async def stop(providers: Sequence[Provider], seconds: float) -> None:
-    """Send what is left, and give up what is not sent after `seconds`. What is lost is one line of the log."""
+    """Send the rest, for at most `seconds`. If something is lost, the log has one warning."""
     if not providers:
         return
-    complaints = _Complaints()
+    errors = _ErrorCollector()
     exporters = logging.getLogger("opentelemetry")
-    exporters.addHandler(complaints)
+    exporters.addHandler(errors)
     exporters.propagate = False
     try:
         async with asyncio.timeout(seconds):
             await asyncio.gather(*(_shut_down(provider) for provider in providers))
     except TimeoutError:
-        complaints.messages.append(f"the collector did not take all within {seconds:g} s")
-    if complaints.messages:
-        logger.warning("traces or metrics were lost at the end: %s", "; ".join(dict.fromkeys(complaints.messages)))
+        errors.messages.append(f"the collector did not take all within {seconds:g} s")
+    if errors.messages:
+        logger.warning("traces or metrics were lost at the end: %s", "; ".join(dict.fromkeys(errors.messages)))
 
 
-class _Complaints(logging.Handler):
-    """What the SDK would have logged."""
+class _ErrorCollector(logging.Handler):
+    """Collects the errors that the SDK logs."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -86,7 +86,7 @@ class _Complaints(logging.Handler):
 
 
 async def _shut_down(provider: Provider) -> None:
-    """In a thread that the process does not wait for when it ends, as it would for one of an executor."""
+    """Shut the provider down in a daemon thread: the process would wait at its end for a thread of an executor."""
     ended: Future[None] = Future()
     ended.set_running_or_notify_cancel()
 
@@ -94,7 +94,7 @@ async def _shut_down(provider: Provider) -> None:
         try:
             provider.shutdown()
         except Exception:
-            # The SDK's own way to say that a reader was too late.
+            # For example, the SDK raises when its metric reader did not end in time.
             logging.getLogger("opentelemetry").exception("A provider could not be shut down.")
         ended.set_result(None)
 
@@ -102,30 +102,30 @@ async def _shut_down(provider: Provider) -> None:
     await asyncio.wrap_future(ended)
 
 
-def _traces(undone: ExitStack) -> "TracerProvider":
-    """`undone` gives the provider up if the other one cannot be made."""
+def _make_tracer_provider(cleanup: ExitStack) -> "TracerProvider":
+    """`cleanup` shuts the provider down if the other one cannot be made."""
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    undone.callback(provider.shutdown)
+    cleanup.callback(provider.shutdown)
     return provider
 
 
-def _metrics(undone: ExitStack) -> "MeterProvider":
+def _make_meter_provider(cleanup: ExitStack) -> "MeterProvider":
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
     provider = MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter())], shutdown_on_exit=False)
-    undone.callback(provider.shutdown)
+    cleanup.callback(provider.shutdown)
     return provider
 
 
-def _leaves(signal: str) -> bool:
-    """Raises `ValueError` where what is asked for is not what the image can do."""
+def _is_exported(signal: str) -> bool:
+    """Whether the environment asks to export this signal. Raises `ValueError` for values that are not supported."""
     endpoint = os.getenv(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT") or os.getenv("OTEL_EXPORTER_OTLP_ENDPOINT")
     exporter = os.getenv(f"OTEL_{signal}_EXPORTER") or "otlp"
     if not endpoint or exporter == "none":
@@ -136,7 +136,7 @@ def _leaves(signal: str) -> bool:
     if (protocol or _PROTOCOL) != _PROTOCOL:
         raise ValueError(f"OTEL_EXPORTER_OTLP_PROTOCOL must be {_PROTOCOL}")
     url = urlsplit(endpoint)
-    # A port that cannot be raises ValueError.
+    # `url.port` raises ValueError for an impossible port.
     if url.scheme not in ("http", "https") or not url.hostname or url.port == 0:
         raise ValueError(f"the endpoint of {signal.lower()} must be a URL of http or https")
     return True

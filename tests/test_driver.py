@@ -22,7 +22,7 @@ from src.database import (
     driver_connection,
     transaction,
 )
-from src.driver import keeps_statements, limited_connection
+from src.driver import keeps_prepared_statements, limited_connection
 from src.statement import Statement
 from tests.application import run_application
 from tests.audits.factories import AUDITS, audit_body, create_audit
@@ -134,7 +134,7 @@ async def test_a_direct_connection_keeps_its_statements(database_settings: Datab
         one.connect() as ours,
         another.connect() as others,
     ):
-        assert await keeps_statements(await driver_connection(ours), await driver_connection(others))
+        assert await keeps_prepared_statements(await driver_connection(ours), await driver_connection(others))
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from scripts.postgres import Cluster
 from src.config import PROJECT_ROOT, DatabaseSettings
 from src.database import create_job_engine
-from src.jobs import told_in_one_line
+from src.jobs import exit_with_one_line
 from src.migrations import MIGRATION_LOCK
 from tests.outages import wait_until_blocked
 
@@ -114,7 +114,7 @@ async def told_of(url: str, *statements: str) -> str:
 
     async def work() -> None:
         engine = create_job_engine(DatabaseSettings(database_url=SecretStr(url)))
-        with told_in_one_line("job", {"42P01": "run make migrate"}):
+        with exit_with_one_line("job", {"42P01": "run make migrate"}):
             async with engine.connect() as connection:
                 for statement in statements:
                     await connection.execute(text(statement))
@@ -151,6 +151,6 @@ async def test_what_an_operator_can_change_is_told_in_one_line_with_what_to_do(
 
 async def test_a_fault_of_ours_keeps_its_traceback(database_settings: DatabaseSettings) -> None:
     engine = create_job_engine(database_settings)
-    with pytest.raises(DBAPIError), told_in_one_line("job"):
+    with pytest.raises(DBAPIError), exit_with_one_line("job"):
         async with engine.connect() as connection:
             await connection.execute(text("SELECT 1 / 0"))

@@ -163,7 +163,7 @@ def test_what_the_image_cannot_do_is_one_line_and_the_service_serves(
         monkeypatch.setenv(name, each)
     before = trace.get_tracer_provider()
     assert not telemetry.start()
-    assert caplog.messages == [f"traces and metrics do not leave: {message}"]
+    assert caplog.messages == [f"traces and metrics are not exported: {message}"]
     assert trace.get_tracer_provider() is before
 
 

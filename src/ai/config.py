@@ -14,7 +14,7 @@ from pydantic import (
 )
 from pydantic_settings import NoDecode
 
-from src.config import EnvironmentSettings, total
+from src.config import EnvironmentSettings, add_seconds
 
 ModelName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128)]
 
@@ -78,14 +78,14 @@ class AISettings(EnvironmentSettings):
 
     @model_validator(mode="after")
     def times_fit_together(self) -> Self:
-        if total(self.ai_connect_timeout, self.ai_read_timeout) > total(self.ai_deadline):
+        if add_seconds(self.ai_connect_timeout, self.ai_read_timeout) > add_seconds(self.ai_deadline):
             raise self.broken_rule(
                 "AI_CONNECT_TIMEOUT + AI_READ_TIMEOUT <= AI_DEADLINE",
                 "so that one attempt fits the deadline",
             )
         if self.ai_deadline > self.ai_stream_deadline:
             raise self.broken_rule("AI_DEADLINE <= AI_STREAM_DEADLINE", "so that a stream can begin before it ends")
-        if total(self.ai_place_timeout, self.ai_deadline) >= total(self.request_timeout):
+        if add_seconds(self.ai_place_timeout, self.ai_deadline) >= add_seconds(self.request_timeout):
             raise self.broken_rule(
                 "AI_PLACE_TIMEOUT + AI_DEADLINE < REQUEST_TIMEOUT",
                 "so that a caller is told what has taken so long",

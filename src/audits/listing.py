@@ -59,7 +59,7 @@ def page_statement(names: tuple[str, ...], order: Order, count: Count) -> Statem
     )
     matches: Select[Any] = select(literal_column("1")).select_from(audit).where(*predicates)
     counted = pagination.count_matches(matches, count)
-    return Statement(select(pagination.as_array(records), counted.scalar_subquery()))
+    return Statement(select(pagination.json_array(records), counted.scalar_subquery()))
 
 
 @lru_cache(_MAX_CACHED_STATEMENTS)
@@ -69,7 +69,7 @@ def sample_statement(names: tuple[str, ...]) -> Statement:
     newest = select(AS_OBJECT.label("item")).where(*predicates).order_by(*filters.sort_order(Order.DESC)).limit(_LIMIT)
     return Statement(
         select(
-            pagination.as_array(newest.subquery()),
+            pagination.json_array(newest.subquery()),
             _counts_by_value(audit.c.action, predicates, MAX_COUNTED_ACTIONS),
             _counts_by_value(audit.c.status, predicates, None),
         )
@@ -129,7 +129,9 @@ _revisions = (
     .offset(_OFFSET)
     .subquery()
 )
-HISTORY = Statement(select(pagination.as_array(_revisions), select(func.count()).where(_is_of_audit).scalar_subquery()))
+HISTORY = Statement(
+    select(pagination.json_array(_revisions), select(func.count()).where(_is_of_audit).scalar_subquery())
+)
 """Selects one row: the revisions as a JSON array, newest first, and how many revisions the record has.
 
 The array has one revision more than the limit if there is a next page.

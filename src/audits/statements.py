@@ -32,11 +32,11 @@ from sqlalchemy.sql.functions import FunctionElement
 from src.audits.constants import MAX_DETAILS_BYTES
 from src.audits.models import audit, audit_idempotency_key, audit_revision
 from src.audits.revisions import Revision
-from src.statement import Statement, as_object
+from src.statement import Statement, json_object
 
 _FIELDS = [column.name for column in audit.c if column.name != "hash"]
 
-AS_OBJECT = as_object(audit.c[name] for name in _FIELDS)
+AS_OBJECT = json_object(audit.c[name] for name in _FIELDS)
 AS_JSON = cast(AS_OBJECT, Text)
 
 GET = Statement(select(AS_JSON).where(audit.c.id == bindparam("audit_id")))

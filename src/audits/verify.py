@@ -27,7 +27,7 @@ from src.audits.schemas import Audit
 from src.audits.statements import AS_JSON
 from src.config import DatabaseSettings
 from src.database import create_job_engine
-from src.jobs import told_in_one_line
+from src.jobs import exit_with_one_line
 
 _STREAM_OPTIONS = {"yield_per": 500}
 _PROGRESS_EVERY = 100_000
@@ -212,5 +212,5 @@ async def main() -> int:
 
 
 if __name__ == "__main__":
-    with told_in_one_line("verify", _ADVICE_BY_SQLSTATE):
+    with exit_with_one_line("verify", _ADVICE_BY_SQLSTATE):
         sys.exit(asyncio.run(main()))

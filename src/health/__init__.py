@@ -1,1 +1,1 @@
-"""Whether the process lives, and whether it can serve."""
+"""Whether the process runs, and whether it can serve requests."""

@@ -1,9 +1,9 @@
-"""The words and limits of the health checks."""
+"""The states and the time limit of the health checks."""
 
 from enum import StrEnum
 
-# Seconds. Probes give up after one second, by habit and by the defaults of Kubernetes.
-DEADLINE = 0.8
+# Probes usually give up after one second, which is also Kubernetes' default.
+DEADLINE_SECONDS = 0.8
 
 
 class State(StrEnum):
@@ -13,9 +13,9 @@ class State(StrEnum):
 
 class DatabaseState(StrEnum):
     OK = "ok"
-    # A standby, say: reads are served, but a trail that nothing can be added to is not ready.
+    # For example a standby. Reads would work, but the service must be able to add to the trail.
     READ_ONLY = "read_only"
-    # What stands between keeps the service from working as it should; `detail` says how.
+    # A pooler, or the schema, keeps the service from working correctly; `detail` says how.
     MISCONFIGURED = "misconfigured"
     UNAVAILABLE = "unavailable"
 
@@ -24,7 +24,7 @@ class MigrationState(StrEnum):
     OK = "ok"
     MISSING = "missing"
     BEHIND = "behind"
-    # A newer release has migrated the database and this one still serves: usual during a rolling deployment.
+    # A newer release has migrated the database. This one still serves, as is usual during a rolling deployment.
     AHEAD = "ahead"
     UNKNOWN = "unknown"
 

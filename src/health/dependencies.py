@@ -1,4 +1,4 @@
-"""The checks to run, out of what the lifespan has prepared."""
+"""Runs the health checks with the objects that the lifespan created."""
 
 from typing import Annotated
 
@@ -9,6 +9,7 @@ from src.health.schemas import Health
 
 
 async def run_checks(request: Request) -> Health:
+    """Check the database, its migrations and the AI configuration."""
     state = request.state
     return await service.check(state.database_probe, state.revisions, ai_configured=state.ai_client.configured)
 

@@ -1,5 +1,5 @@
-"""Why a check failed."""
+"""The errors of the health domain."""
 
 
 class CheckFailed(Exception):
-    """The database did not answer, or not in time. It never leaves the domain: a failed check is an answer too."""
+    """The database did not answer in time. The service catches it, and answers that the database is unavailable."""

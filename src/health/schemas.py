@@ -1,4 +1,4 @@
-"""What the health endpoints answer, with 200 as with 503."""
+"""The bodies of the health endpoints. They are the same for 200 and 503."""
 
 from pydantic import Field
 
@@ -15,7 +15,9 @@ class Live(CustomModel):
 class DatabaseCheck(CustomModel):
     status: DatabaseState
     latency_ms: float | None
-    detail: str | None = Field(description="For operators: what is wrong, and what to do; null where nothing is known.")
+    detail: str | None = Field(
+        description="For operators: what is wrong, and what to do; null if the probe does not know."
+    )
 
 
 class MigrationCheck(CustomModel):

@@ -1,4 +1,4 @@
-"""What the checks mean together."""
+"""Runs the health checks, and decides whether the service is ready."""
 
 from src import __version__
 from src.health.constants import AIState, DatabaseState, MigrationState, State
@@ -9,7 +9,7 @@ from src.migrations import Revisions
 
 
 async def check(database_probe: DatabaseProbe, revisions: Revisions, *, ai_configured: bool) -> Health:
-    """Answers within `DEADLINE` seconds, whatever the database does."""
+    """The state of the service. Takes at most `DEADLINE_SECONDS`, even if the database hangs."""
     try:
         probe = await database_probe.result()
     except CheckFailed:
