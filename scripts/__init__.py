@@ -1,1 +1,1 @@
-"""Tools that developers run; no production image carries them."""
+"""Tools for developers. Production images do not contain them."""

@@ -1,6 +1,6 @@
-"""`python -m scripts.ai_load --yes`: ask a running service's model many times, and report how it answered.
+"""`python -m scripts.ai_load --yes`: call the AI endpoint of a running service many times, and report the outcomes.
 
-For a service that has a real key: `make test` has a provider of its own.
+It is for a service with a real key; the tests have a provider of their own.
 """
 
 import argparse
@@ -13,17 +13,17 @@ from itertools import count
 
 import httpx2
 
-WANTED_SECONDS = 5
+TARGET_SECONDS = 5
 _PROMPT = "In one sentence: what is audit record number {} of a shop likely to be about?"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one call: `ok`, or the code of its problem. `first` is when the first piece came, of a stream."""
+    """One call. `code` is `ok`, or the code of the problem document. `seconds_to_first` is of streams only."""
 
     code: str
     seconds: float
-    first: float | None = None
+    seconds_to_first: float | None = None
     tokens: int = 0
 
 
@@ -33,7 +33,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--calls", type=positive, default=50, help="how many in all (%(default)s)")
     parser.add_argument("--callers", type=positive, default=5, help="how many at once (%(default)s)")
     parser.add_argument("--stream", action="store_true", help="read the answers as streams")
-    parser.add_argument("--yes", action="store_true", help="the provider may charge for every call, and that is fine")
+    parser.add_argument("--yes", action="store_true", help="make the calls, although the provider may charge for them")
     return parser.parse_args()
 
 
@@ -53,7 +53,7 @@ async def ask(client: httpx2.AsyncClient, number: int) -> Outcome:
 
 
 async def read_stream(client: httpx2.AsyncClient, number: int) -> Outcome:
-    started, first, last = time.perf_counter(), None, ""
+    started, seconds_to_first, last = time.perf_counter(), None, ""
     async with client.stream("POST", "/api/v1/ai/responses/stream", json=_body(number)) as answer:
         if answer.status_code != httpx2.codes.OK:
             await answer.aread()
@@ -61,13 +61,13 @@ async def read_stream(client: httpx2.AsyncClient, number: int) -> Outcome:
         async for line in answer.aiter_lines():
             if line.startswith("event: "):
                 last = line.removeprefix("event: ")
-                if last == "delta" and first is None:
-                    first = time.perf_counter() - started
-    return Outcome("ok" if last == "done" else "broken off", time.perf_counter() - started, first)
+                if last == "delta" and seconds_to_first is None:
+                    seconds_to_first = time.perf_counter() - started
+    return Outcome("ok" if last == "done" else "broken off", time.perf_counter() - started, seconds_to_first)
 
 
 def _code(answer: httpx2.Response) -> str:
-    """A proxy on the way answers in its own form."""
+    """The code of the problem document, or the status: a proxy may answer with another document."""
     try:
         return str(answer.json()["code"])
     except (ValueError, TypeError, KeyError):
@@ -78,28 +78,28 @@ def _body(number: int) -> dict[str, object]:
     return {"input": _PROMPT.format(number), "max_output_tokens": 200}
 
 
-async def load(arguments: argparse.Namespace, outcomes: list[Outcome]) -> None:
-    """Adds to `outcomes` as they come: what was paid for is reported, whatever happens then."""
+async def run_calls(arguments: argparse.Namespace, outcomes: list[Outcome]) -> None:
+    """Make the calls. Each outcome is added to `outcomes` at once, so that an error later does not lose it."""
     numbers = iter(range(arguments.calls))
     done = count(1)
 
-    async def caller(client: httpx2.AsyncClient) -> None:
+    async def call_repeatedly(client: httpx2.AsyncClient) -> None:
         for number in numbers:
             outcomes.append(await (read_stream if arguments.stream else ask)(client, number))
             print(f"\r{next(done)}/{arguments.calls}", end="", file=sys.stderr, flush=True)
 
     async with httpx2.AsyncClient(base_url=arguments.url, timeout=90) as client:
-        await asyncio.gather(*(caller(client) for _ in range(arguments.callers)))
+        await asyncio.gather(*(call_repeatedly(client) for _ in range(arguments.callers)))
 
 
 def report(outcomes: list[Outcome]) -> None:
-    soon = sum(outcome.code == "ok" and outcome.seconds < WANTED_SECONDS for outcome in outcomes)
-    print(f"answered under {WANTED_SECONDS} s: {soon} of {len(outcomes)}, {soon / len(outcomes):.1%}")
+    on_time = sum(outcome.code == "ok" and outcome.seconds < TARGET_SECONDS for outcome in outcomes)
+    print(f"answered under {TARGET_SECONDS} s: {on_time} of {len(outcomes)}, {on_time / len(outcomes):.1%}")
     for code, number in Counter(outcome.code for outcome in outcomes).most_common():
         print(f"{code}: {number}")
     print_quantiles("seconds", [outcome.seconds for outcome in outcomes])
-    if first := [outcome.first for outcome in outcomes if outcome.first is not None]:
-        print_quantiles("seconds to the first piece", first)
+    if seconds_to_first := [outcome.seconds_to_first for outcome in outcomes if outcome.seconds_to_first is not None]:
+        print_quantiles("seconds to the first piece", seconds_to_first)
     if tokens := sum(outcome.tokens for outcome in outcomes):
         print(f"tokens: {tokens}")
 
@@ -116,7 +116,7 @@ def main() -> None:
         sys.exit(f"ai_load: asks a model {arguments.calls} times, for which its provider may charge; say --yes")
     outcomes: list[Outcome] = []
     try:
-        asyncio.run(load(arguments, outcomes))
+        asyncio.run(run_calls(arguments, outcomes))
     except httpx2.TransportError as error:
         sys.exit(f"ai_load: {arguments.url} does not answer: {error}")
     finally:

@@ -1,4 +1,4 @@
-"""`python -m scripts.audit SITE_PACKAGES`: the licence and the known vulnerabilities of all that an image carries."""
+"""`python -m scripts.audit SITE_PACKAGES`: the licences and the known vulnerabilities of the packages of an image."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 from scripts.lock import ROOT, UV
 
 LOCKED = ROOT / "requirements" / "prod.txt"
-# Those under which software may be used and passed on beside other software. Any other is for people to decide on.
+# These allow to use and distribute the package together with other software. People have to decide on any other.
 ALLOWED = re.compile(
     r"\b(MIT|BSD|0BSD|Apache|ISC|MPL|Mozilla|PSF|Python Software Foundation|Unlicense)\b", re.IGNORECASE
 )
@@ -19,7 +19,7 @@ UNREACHABLE = "error sending request"
 
 
 def licence(package: Distribution) -> str:
-    """By the newest of the fields that name it; the text of a licence, which some put there, begins with its name."""
+    """The package's licence, from the newest metadata field that it has. Of a whole licence text, the first line."""
     metadata = package.metadata
     classified = [name.rpartition(" :: ")[2] for name in metadata.get_all("Classifier", []) if "License" in name]
     named = metadata.get_all("License-Expression") or classified or metadata.get_all("License") or ["unknown"]
@@ -27,7 +27,7 @@ def licence(package: Distribution) -> str:
 
 
 def list_licences(site_packages: str) -> list[str]:
-    """Print each package with its licence; the names of those that nobody has allowed."""
+    """Print each package with its licence. Returns the names of the packages whose licence is not in `ALLOWED`."""
     packages = sorted(distributions(path=[site_packages]), key=lambda package: package.name.lower())
     for package in packages:
         print(f"{package.name} {package.version}: {licence(package)}")
@@ -35,7 +35,7 @@ def list_licences(site_packages: str) -> list[str]:
 
 
 def find_vulnerabilities() -> bool:
-    """Whether uv knows of any, which it asks the OSV database. Without a way there the check is skipped, aloud."""
+    """Ask the OSV database with uv, and print what it finds. If it cannot be reached, say so and return False."""
     pins = re.findall(r"^([a-z0-9][^\\\n]*?) *\\?$", LOCKED.read_text(), re.MULTILINE)
     project = (
         f'[project]\nname = "locked"\nversion = "0"\nrequires-python = ">=3.11"\ndependencies = {json.dumps(pins)}\n'
@@ -45,9 +45,7 @@ def find_vulnerabilities() -> bool:
         command = (UV, "audit", "--preview-features=audit-command", "--project", folder)
         done = subprocess.run(command, capture_output=True, text=True)
     if UNREACHABLE in done.stderr:
-        print(
-            "audit: vulnerabilities NOT checked, skipped: the database of vulnerabilities cannot be reached from here"
-        )
+        print("audit: vulnerabilities NOT checked, skipped: the database of vulnerabilities cannot be reached")
         return False
     print(done.stdout, done.stderr, sep="")
     return done.returncode != 0
@@ -56,9 +54,9 @@ def find_vulnerabilities() -> bool:
 def main() -> None:
     unclear = list_licences(sys.argv[1])
     if unclear:
-        sys.exit(f"audit: no licence that is allowed: {', '.join(unclear)}")
+        sys.exit(f"audit: the licences of these packages are not allowed: {', '.join(unclear)}")
     if find_vulnerabilities():
-        sys.exit("audit: see above")
+        sys.exit("audit: vulnerabilities were found, see above")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m scripts.check_migrations`: the migrations make the tables that the models declare."""
+"""`python -m scripts.check_migrations`: check that the migrations create the tables that the models declare."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""`python -m scripts.lock [--check]`: compile requirements/ from pyproject.toml, or check that it is in step."""
+"""`python -m scripts.lock [--check]`: compile requirements/ from pyproject.toml, or check that they agree."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ SOURCES = {
 
 
 def compile_to(target: Path, *options: str) -> None:
-    """uv prefers the versions that `target` already pins, so that a check changes with pyproject.toml alone."""
+    """Compile one file. uv keeps the versions that `target` already pins, so that a check needs no newer ones."""
     arguments = ["--universal", "--python-version=3.11", "--generate-hashes", "--no-header", "--quiet"]
     arguments += ["--no-emit-index-url", "--no-emit-find-links", "--output-file", str(target)]
     subprocess.run(
@@ -29,7 +29,8 @@ def compile_to(target: Path, *options: str) -> None:
     )
 
 
-def in_step(name: str, folder: Path) -> bool:
+def is_in_step(name: str, folder: Path) -> bool:
+    """Whether the locked file is what compiling it again gives, and names no URL of an index."""
     locked, compiled = ROOT / "requirements" / f"{name}.txt", folder / f"{name}.txt"
     copy(locked, compiled)
     compile_to(compiled)
@@ -42,10 +43,10 @@ def main() -> None:
             compile_to(ROOT / "requirements" / f"{name}.txt", "--upgrade")
         return
     with tempfile.TemporaryDirectory() as folder:
-        stale = [name for name in SOURCES if not in_step(name, Path(folder))]
+        stale = [name for name in SOURCES if not is_in_step(name, Path(folder))]
     if stale:
         sys.exit(
-            f"requirements/{{{','.join(stale)}}}.txt: not what pyproject.toml says, or holding a URL: run make lock"
+            f"requirements/{{{','.join(stale)}}}.txt: disagrees with pyproject.toml, or contains a URL: run make lock"
         )
     print("requirements are in step with pyproject.toml")
 

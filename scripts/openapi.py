@@ -1,4 +1,4 @@
-"""`python -m scripts.openapi [--check]`: write tests/openapi.json, the contract as served, or compare it."""
+"""`python -m scripts.openapi [--check]`: write tests/openapi.json as the service serves it, or compare them."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ CONTRACT = Path(__file__).resolve().parent.parent / "tests" / "openapi.json"
 
 
 def render() -> str:
-    """The document under default settings: what a developer's environment sets does not belong in the contract."""
+    """The document with default settings: the developer's environment must not change the contract."""
     app = create_app(
         Settings(
             app=AppSettings.model_construct(),
@@ -33,7 +33,7 @@ def main() -> None:
         CONTRACT.write_text(render())
         return
     if not CONTRACT.exists() or CONTRACT.read_text() != render():
-        sys.exit("tests/openapi.json is not what the service serves: run make openapi and review the difference")
+        sys.exit("tests/openapi.json differs from what the service serves: run make openapi and review the difference")
     print("tests/openapi.json is in step with the service")
 
 

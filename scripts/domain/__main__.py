@@ -1,4 +1,4 @@
-"""`python -m scripts.domain NAME [SINGULAR]`: add a domain to the project, all of it or nothing."""
+"""`python -m scripts.domain NAME [SINGULAR]`: add a domain to the project, completely or not at all."""
 
 import re
 import shutil
@@ -15,7 +15,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 CONTRACT = Path("tests/openapi.json")
 COPIED = ("src", "scripts", "alembic", "alembic.ini", "pyproject.toml", CONTRACT)
 
-TOLD = """\
+REPORT = """\
 {names.plural}: table {names.singular}, endpoints under /api/v1/{names.path}
 
 written
@@ -39,15 +39,15 @@ def main(plural: str = "", singular: str = "") -> None:
     files = generate(names, PROJECT)
     new = sorted(str(path) for path in files if not (PROJECT / path).exists())
     write(files, PROJECT)
-    print(TOLD.format(names=names, written="".join(f"  {path}\n" for path in new)))
+    print(REPORT.format(names=names, written="".join(f"  {path}\n" for path in new)))
 
 
 def refuse_broken(project: Path) -> None:
-    """What is wrong before would be found in what is written, or hide in it. Raises `Refused`."""
+    """Raises `Refused` if the project is already broken: the error must not look like one of the new domain."""
     for command in (("scripts.openapi", "--check"), ("src.models",), ("alembic", "heads")):
-        checked = _start(project, *command)
+        checked = _run_module(project, *command)
         if checked.returncode:
-            # Of a traceback: the last of the project's own lines, and the error.
+            # Show the last line of the traceback that is the project's own, and the error.
             places = re.findall(rf'File "{re.escape(str(project))}/((?:src|alembic)/.+)", line (\d+)', checked.stderr)
             where = "".join(f"{path}:{line}: " for path, line in places[-1:])
             reason = checked.stderr.strip().rpartition("\n")[2]
@@ -55,7 +55,7 @@ def refuse_broken(project: Path) -> None:
 
 
 def generate(names: Names, project: Path) -> Files:
-    """Every file that is new or changes, as it is to be written. Raises `Refused`."""
+    """The text of every file that is new or changes, after it was tried in a copy. Raises `Refused`."""
     files = render(names, project)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
@@ -63,10 +63,10 @@ def generate(names: Names, project: Path) -> Files:
             _copy(project / name, copy / name)
         write(files, copy)
         code = [str(path) for path in files if path.suffix == ".py"]
-        _run(copy, "ruff", "check", "--fix", "--exit-zero", *code)
-        _run(copy, "ruff", "format", *code)
-        _run(copy, "ruff", "check", *code)
-        _run(copy, "scripts.openapi")
+        _run_or_refuse(copy, "ruff", "check", "--fix", "--exit-zero", *code)
+        _run_or_refuse(copy, "ruff", "format", *code)
+        _run_or_refuse(copy, "ruff", "check", *code)
+        _run_or_refuse(copy, "scripts.openapi")
         return {path: (copy / path).read_text() for path in (*files, CONTRACT)}
 
 
@@ -78,18 +78,18 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
-def _start(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+def _run_module(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run((sys.executable, "-m", *command), cwd=folder, capture_output=True, text=True)
 
 
-def _run(folder: Path, *command: str) -> None:
-    done = _start(folder, *command)
+def _run_or_refuse(folder: Path, *command: str) -> None:
+    done = _run_module(folder, *command)
     if done.returncode:
         raise Refused(f"{command[0]} fails on what would have been written:\n{done.stdout}{done.stderr}")
 
 
 def write(files: Files, project: Path) -> None:
-    """Write them all, or leave everything as it was. Raises `Refused`."""
+    """Write all files, or restore everything. Raises `Refused`."""
     before = {path: (project / path).read_bytes() for path in files if (project / path).exists()}
     new = {path for path in files if path not in before}
     new |= {path.parent for path in new if not (project / path.parent).exists()}
@@ -105,7 +105,7 @@ def write(files: Files, project: Path) -> None:
 
 
 def _undo(before: Mapping[Path, bytes], new: Iterable[Path], project: Path) -> None:
-    # The files in a folder come before it.
+    # In reverse order the files of a folder come before the folder.
     for path in sorted((project / path for path in new), reverse=True):
         if path.is_dir():
             path.rmdir()

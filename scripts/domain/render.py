@@ -1,4 +1,4 @@
-"""The files of a new domain, and the lines elsewhere that make it a part of the service."""
+"""The files of a new domain, and the lines that register it in other files."""
 
 import ast
 import json
@@ -18,15 +18,15 @@ TEMPLATE = Path(__file__).resolve().parent / "template"
 PACKAGE = "scripts.domain.template."
 EXAMPLE = Names("gift_cards", "gift_card")
 
-# What the template's revision says, and what becomes of it.
+# These values in the template's revision are replaced.
 _REVISION, _DOWN_REVISION, _CREATED = "0123456789ab", "ba9876543210", "2026-01-31 12:00:00+00:00"
 
 Files = dict[Path, str]
-"""Text by path, relative to the project."""
+"""The text of each file by its path, relative to the project."""
 
 
 def render(names: Names, project: Path) -> Files:
-    """Every file that is new, and every one that changes. Raises `Refused`."""
+    """The text of every file that is new or changes. Raises `Refused` if a name is taken."""
     files = {
         Path(_rename(str(path.relative_to(TEMPLATE)), names)): _rename(path.read_text(), names)
         for folder in ("src", "tests")
@@ -71,7 +71,7 @@ def _names_in(path: Path) -> set[str]:
 
 
 def _names_of(node: ast.AST) -> Iterator[str]:
-    """What a module binds or looks up; the attributes of something else can have any name."""
+    """The names that the node binds or looks up. Attributes are left out, since they cannot collide."""
     match node:
         case ast.Name():
             yield node.id
@@ -84,7 +84,7 @@ def _names_of(node: ast.AST) -> Iterator[str]:
 
 
 def _revision(names: Names, project: Path) -> tuple[Path, str]:
-    """The migration, on top of what is there; its name as `file_template` in alembic.ini has it."""
+    """The path and the text of the migration, which follows the newest one. `file_template` in alembic.ini names it."""
     try:
         head = ScriptDirectory.from_config(Config(project / "alembic.ini")).get_current_head()
     except CommandError as error:
@@ -98,7 +98,7 @@ def _revision(names: Names, project: Path) -> tuple[Path, str]:
 
 def _registrations(names: Names, project: Path) -> Files:
     plural = names.plural
-    # Behind what; the order of imports is ruff's business.
+    # Each line is inserted after the match of its pattern. ruff sorts the imports later.
     edits = {
         "src/main.py": [
             (r"^(?=from src\.)", f"from src.{plural}.router import router as {plural}_router\n"),
@@ -108,7 +108,7 @@ def _registrations(names: Names, project: Path) -> Files:
             (r"^(?=from src\.)", f"from src.{plural} import models as {plural}\n"),
             (r"^__all__ = \[", f'"{plural}", '),
         ],
-        # Above the domains that it may import, and below the one that reports on all.
+        # Above the domains that it may import, and below `health`, which may import every domain.
         "pyproject.toml": [(r'^    "health",\n', f'    "{plural}",\n')],
     }
     return {Path(path): _insert(path, (project / path).read_text(), lines) for path, lines in edits.items()}

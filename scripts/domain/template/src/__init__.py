@@ -1,1 +1,1 @@
-"""What becomes a folder of `src`."""
+"""The part of the template that is copied to `src`."""

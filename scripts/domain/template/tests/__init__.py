@@ -1,1 +1,1 @@
-"""What becomes a folder of `tests`."""
+"""The part of the template that is copied to `tests`."""

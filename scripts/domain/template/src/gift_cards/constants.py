@@ -1,4 +1,4 @@
-"""The words and limits of gift cards."""
+"""The limits of gift cards."""
 
 MAX_NAME_LENGTH = 128
 MAX_DESCRIPTION_LENGTH = 1_000

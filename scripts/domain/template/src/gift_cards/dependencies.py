@@ -1,4 +1,4 @@
-"""What the paths of the gift cards domain say, understood once."""
+"""Dependencies of the gift cards router."""
 
 from typing import Annotated
 from uuid import UUID
@@ -13,8 +13,12 @@ GiftCardId = Annotated[UUID, Path(description="The id that the service gave to i
 
 
 async def valid_gift_card(gift_card_id: GiftCardId, connection: AutocommitDep) -> GiftCard:
+    """Read it. Raises `GiftCardNotFound`."""
     return await service.get(connection, gift_card_id)
 
 
 ValidGiftCard = Annotated[GiftCard, Depends(valid_gift_card)]
-"""What the path names; 404 where there is none. For reads: a write decides that in its own statement."""
+"""The one that the path names; 404 if there is none.
+
+For reads only. A write must not use it, since it can change before the write locks it.
+"""

@@ -1,4 +1,4 @@
-"""What can be wrong with a request about gift cards."""
+"""The errors of the gift cards domain."""
 
 from src.exceptions import NotFound
 

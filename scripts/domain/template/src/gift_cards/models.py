@@ -8,9 +8,9 @@ from src.database import metadata
 gift_card = Table(
     "gift_card",
     metadata,
-    # A UUIDv7: its order is that in which they were created, and a list needs no other index.
+    # A UUIDv7, whose order is that of creation, so that the list needs no other index.
     Column("id", Uuid, primary_key=True),
-    # Bytewise comparison: an upgrade of the system's locales cannot corrupt an index.
+    # Bytes are compared, so that an upgrade of the system's locales cannot corrupt an index.
     Column("name", String(MAX_NAME_LENGTH, collation="C"), nullable=False),
     Column("description", String(MAX_DESCRIPTION_LENGTH, collation="C")),
     Column("created_at", DateTime(timezone=True), nullable=False),

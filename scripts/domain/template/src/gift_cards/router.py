@@ -1,4 +1,4 @@
-"""The endpoints of the gift cards domain: HTTP on one side, one call of the service on the other."""
+"""The endpoints of the gift cards domain. Each reads the request, calls the service once and writes the response."""
 
 from typing import Annotated
 
@@ -41,7 +41,7 @@ _REMOVED = openapi.describe(GiftCardNotFound, VersionMismatch)
 async def create_gift_card(
     given: GiftCardCreate, connection: AutocommitDep, request: Request, response: Response
 ) -> GiftCard:
-    """`id`, `created_at`, `updated_at` and `version` are the service's."""
+    """The service sets `id`, `created_at`, `updated_at` and `version`."""
     created = await service.create(connection, given)
     response.headers["Location"] = f"{request.scope['path']}/{created.id}"
     response.headers["ETag"] = etag(created.version)
@@ -62,7 +62,7 @@ async def list_gift_cards(
 async def read_gift_card(
     found: ValidGiftCard, if_none_match: IfNoneMatch = None, *, request: Request, response: Response
 ) -> GiftCard | Response:
-    """As it stands."""
+    """The current version."""
     if unchanged := not_modified(request, if_none_match, found.version):
         return unchanged
     response.headers["ETag"] = etag(found.version)
@@ -77,7 +77,7 @@ async def replace_gift_card(
     if_match: IfMatchDep,
     response: Response,
 ) -> GiftCard:
-    """The whole of it is replaced: what is left out takes its default.
+    """Replaces all of it: fields that are left out take their defaults.
 
     Without `If-Match` the last writer wins.
     """
@@ -94,7 +94,7 @@ async def patch_gift_card(
     if_match: IfMatchDep,
     response: Response,
 ) -> GiftCard:
-    """Each given field is replaced as a whole, the others stay as they are.
+    """Replaces each given field as a whole; the other fields stay as they are.
 
     Without `If-Match` the last writer wins, field by field.
     """
@@ -107,5 +107,5 @@ async def patch_gift_card(
 async def delete_gift_card(
     gift_card_id: GiftCardId, connection: TransactionDep, if_match: IfMatchDep
 ) -> GiftCardDeleted:
-    """Afterwards it is 404."""
+    """Afterwards it answers 404."""
     return await service.remove(connection, gift_card_id, if_match)

@@ -1,4 +1,4 @@
-"""What gift cards look like from outside, and what a request may ask."""
+"""The bodies and queries of the gift cards API."""
 
 from datetime import datetime
 from typing import Annotated
@@ -13,7 +13,7 @@ from src.schemas import TEXT_PATTERN, CustomModel, PatchModel, example
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH, pattern=TEXT_PATTERN)]
 Description = Annotated[str, StringConstraints(min_length=1, max_length=MAX_DESCRIPTION_LENGTH, pattern=TEXT_PATTERN)]
 
-_WRITTEN = {"name": "The first", "description": "Whatever is to be said of it."}
+_WRITTEN = {"name": "The first", "description": "More about it."}
 _RECORD = _WRITTEN | {
     "id": "019c1400-7c3d-7e4f-8a5b-6c7d8e9f0a1b",
     "created_at": "2026-01-31T12:00:00.250000Z",
@@ -40,7 +40,7 @@ class GiftCardPatch(PatchModel):
 
 
 class GiftCard(CustomModel):
-    """As it stands."""
+    """The current version."""
 
     model_config = example(_RECORD)
 
@@ -48,7 +48,7 @@ class GiftCard(CustomModel):
     name: str
     description: str | None
     created_at: AwareDatetime
-    updated_at: AwareDatetime = Field(description="When it was changed last.")
+    updated_at: AwareDatetime = Field(description="When it was last changed.")
     version: int = Field(description="1 for a new one; each change adds 1.")
 
 

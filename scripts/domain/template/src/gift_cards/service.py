@@ -1,6 +1,6 @@
-"""What can be done with gift cards. No function here commits.
+"""Create, read, list, change and remove gift cards. No function here commits.
 
-A write decides in its own locking statement whether there is such a record, and of which version.
+A change locks the row first, and only then checks that it exists and which version it has.
 """
 
 from typing import Any
@@ -25,11 +25,12 @@ from src.etags import IfMatch
 from src.identifiers import new_id
 
 _position = TypeAdapter(tuple[UUID])
-# What a cursor is bound to. A list that takes filters is bound to them too: see src/audits/listing.py.
+# A cursor is valid for this list alone. If the list has filters, include them, as src/audits/listing.py does.
 _LIST = "gift_cards"
 
 
 async def create(connection: AutocommitConnection, given: GiftCardCreate) -> GiftCard:
+    """Create one."""
     now = clock.now()
     values = given.model_dump() | {"id": new_id(), "created_at": now, "updated_at": now, "version": 1}
     created = await connection.execute(insert(gift_card).values(values).returning(gift_card))
@@ -37,7 +38,7 @@ async def create(connection: AutocommitConnection, given: GiftCardCreate) -> Gif
 
 
 async def get(connection: AutocommitConnection, gift_card_id: UUID) -> GiftCard:
-    """Raises `GiftCardNotFound`."""
+    """Read one. Raises `GiftCardNotFound`."""
     found = await connection.execute(select(gift_card).where(gift_card.c.id == gift_card_id))
     row = found.mappings().one_or_none()
     if row is None:
@@ -46,9 +47,9 @@ async def get(connection: AutocommitConnection, gift_card_id: UUID) -> GiftCard:
 
 
 async def find(connection: AutocommitConnection, query: GiftCardQuery) -> GiftCardPage:
-    """One page, newest first, and its total. Raises `InvalidCursor`."""
+    """Read a page, newest first, and the total. Raises `InvalidCursor`."""
     matches = select(gift_card)
-    # One more than the limit says whether there is a next page.
+    # One row more than the limit shows whether there is a next page.
     page = matches.order_by(gift_card.c.id.desc()).limit(query.limit + 1).offset(query.offset)
     if query.cursor is not None:
         page = page.where(gift_card.c.id < pagination.decode_cursor(query.cursor, _LIST, _position)[0])
@@ -68,25 +69,25 @@ def _cursor_after(last: GiftCard) -> str:
 async def replace(
     connection: TransactionConnection, gift_card_id: UUID, given: GiftCardCreate, if_match: IfMatch | None
 ) -> GiftCard:
-    """Raises `GiftCardNotFound`, `VersionMismatch`."""
-    return await _rewrite(connection, gift_card_id, given.model_dump(), if_match)
+    """Replace all fields. Raises `GiftCardNotFound`, `VersionMismatch`."""
+    return await _update(connection, gift_card_id, given.model_dump(), if_match)
 
 
 async def patch(
     connection: TransactionConnection, gift_card_id: UUID, changes: GiftCardPatch, if_match: IfMatch | None
 ) -> GiftCard:
-    """Of two patches at once to different fields, both survive.
+    """Change the given fields. Two patches of different fields at the same time both take effect.
 
     Raises `GiftCardNotFound`, `VersionMismatch`.
     """
-    return await _rewrite(connection, gift_card_id, changes.model_dump(), if_match)
+    return await _update(connection, gift_card_id, changes.model_dump(), if_match)
 
 
-async def _rewrite(
+async def _update(
     connection: TransactionConnection, gift_card_id: UUID, fields: dict[str, Any], if_match: IfMatch | None
 ) -> GiftCard:
     current = await _lock(connection, gift_card_id, if_match)
-    # Never before the last change, which a host with another clock may have made.
+    # At least the last change's time: another host, whose clock is ahead, may have made that change.
     now = max(clock.now(), current.updated_at)
     values = fields | {"updated_at": now, "version": current.version + 1}
     statement = update(gift_card).where(gift_card.c.id == gift_card_id).values(values).returning(gift_card)
@@ -94,14 +95,14 @@ async def _rewrite(
 
 
 async def remove(connection: TransactionConnection, gift_card_id: UUID, if_match: IfMatch | None) -> GiftCardDeleted:
-    """Raises `GiftCardNotFound`, `VersionMismatch`."""
+    """Delete one. Raises `GiftCardNotFound`, `VersionMismatch`."""
     await _lock(connection, gift_card_id, if_match)
     await connection.execute(delete(gift_card).where(gift_card.c.id == gift_card_id))
     return GiftCardDeleted(id=gift_card_id, deleted_at=clock.now())
 
 
 async def _lock(connection: TransactionConnection, gift_card_id: UUID, if_match: IfMatch | None) -> GiftCard:
-    """As it stands until the transaction ends. Raises `GiftCardNotFound`, `VersionMismatch`."""
+    """Read one and lock it until the transaction ends. Raises `GiftCardNotFound`, `VersionMismatch`."""
     found = await connection.execute(select(gift_card).where(gift_card.c.id == gift_card_id).with_for_update())
     row = found.mappings().one_or_none()
     if row is None:
