@@ -16,7 +16,7 @@ from src.migrations import MIGRATION_LOCK, load_revisions
 from src.models import metadata
 from tests.application import run_application
 from tests.audits.factories import AUDITS, audit_body, create_audit
-from tests.audits.test_verify import find_disagreements
+from tests.audits.test_verify import collect_findings
 from tests.conftest import driver_url, migrate, settings_for
 
 ALEMBIC = [sys.executable, "-m", "alembic"]
@@ -79,7 +79,7 @@ async def test_history_and_keys_survive_a_rollback_and_agree_afterwards(
         ("audit_revision_refuse_change", b"A"),
         ("audit_revision_refuse_change_of_row", b"A"),
     ]
-    assert await find_disagreements(database_settings) == []
+    assert await collect_findings(database_settings) == []
 
 
 async def test_up_and_down_without_rows_leaves_nothing_but_alembics_own_table(

@@ -8,7 +8,7 @@ AUDITS = "/api/v1/audits"
 
 
 def audit_body(**changes: Any) -> dict[str, Any]:
-    """A body that `POST /audits` accepts; only what is required, unless `changes` says more."""
+    """A body that `POST /audits` accepts: the required fields, with `changes`."""
     return {"action": "invoice.update", "entity_type": "invoice", "entity_id": "INV-1", "actor_id": "u-1"} | changes
 
 

@@ -1,4 +1,4 @@
-"""A dump and its restore keep the trail, and the guard of its history."""
+"""A restored dump contains the whole trail, and its history cannot be rewritten."""
 
 import asyncio
 from pathlib import Path
@@ -10,7 +10,7 @@ import pytest
 from scripts.postgres import Cluster, find_binaries
 from src.config import DatabaseSettings
 from tests.audits.factories import AUDITS, create_audit
-from tests.audits.test_verify import find_disagreements
+from tests.audits.test_verify import collect_findings
 from tests.conftest import driver_url, settings_for
 
 RESTORED = "restored"
@@ -21,7 +21,7 @@ async def run(program: str, *arguments: str) -> None:
     assert await process.wait() == 0
 
 
-async def test_a_trail_that_was_dumped_and_restored_agrees_and_its_history_is_guarded_always(
+async def test_a_restored_dump_verifies_and_its_history_stays_guarded(
     client: httpx2.AsyncClient,
     cluster: Cluster,
     administrator: asyncpg.Connection,
@@ -39,7 +39,7 @@ async def test_a_trail_that_was_dumped_and_restored_agrees_and_its_history_is_gu
     try:
         options = ("--exit-on-error", "--single-transaction", f"--dbname={driver_url(restored)}")
         await run("pg_restore", *options, dump)
-        assert await find_disagreements(restored) == []
+        assert await collect_findings(restored) == []
         connection = await asyncpg.connect(driver_url(restored))
         assert await connection.fetchval("SELECT count(*) FROM audit_revision") == 4
         await connection.execute("SET session_replication_role = replica")

@@ -1,4 +1,4 @@
-"""Batches: all of the records or none."""
+"""Batches: the service creates all of the records or none."""
 
 import json
 from typing import Any
@@ -23,7 +23,7 @@ async def total(connection: asyncpg.Connection) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("size", [1, 2, 1000])
-async def test_a_batch_records_all_in_the_order_in_which_they_were_sent(
+async def test_a_batch_creates_all_records_in_the_order_sent(
     client: httpx2.AsyncClient, connection: asyncpg.Connection, size: int
 ) -> None:
     headers = {"X-Actor-Id": "importer", "X-Change-Reason": "import"}
@@ -40,12 +40,12 @@ async def test_a_batch_records_all_in_the_order_in_which_they_were_sent(
 
 
 @pytest.mark.parametrize("size", [0, 1001])
-async def test_a_batch_of_none_or_of_more_than_1000_is_422(client: httpx2.AsyncClient, size: int) -> None:
+async def test_a_batch_of_none_or_of_more_than_1000_gets_422(client: httpx2.AsyncClient, size: int) -> None:
     response = await client.post(BATCH, json={"items": batch(size)})
     assert (response.status_code, response.json()["errors"][0]["loc"]) == (422, ["body", "items"])
 
 
-async def test_each_bad_record_is_named_by_its_index_and_field_and_nothing_is_written(
+async def test_errors_name_the_index_and_field_of_each_invalid_record_and_nothing_is_written(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:
     items = batch(10)
@@ -59,7 +59,7 @@ async def test_each_bad_record_is_named_by_its_index_and_field_and_nothing_is_wr
     assert await total(connection) == (0, 0)
 
 
-async def test_all_that_are_bad_are_named_however_many(client: httpx2.AsyncClient) -> None:
+async def test_errors_name_every_invalid_record_of_a_full_batch(client: httpx2.AsyncClient) -> None:
     items = batch(1000)
     for index in range(0, 1000, 5):
         items[index]["status"] = "nope"
@@ -67,7 +67,7 @@ async def test_all_that_are_bad_are_named_however_many(client: httpx2.AsyncClien
     assert [error["loc"][2] for error in response.json()["errors"]] == list(range(0, 1000, 5))
 
 
-async def test_details_that_are_too_large_are_named_by_their_index(
+async def test_errors_name_the_index_of_details_that_are_too_large(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:
     items = batch(5)
@@ -83,7 +83,9 @@ async def test_details_that_are_too_large_are_named_by_their_index(
     assert response.json()["errors"][0]["loc"] == ["body", "items", 0, "details"]
 
 
-async def test_a_batch_may_take_4_mib_and_no_more(client: httpx2.AsyncClient, connection: asyncpg.Connection) -> None:
+async def test_a_batch_body_may_have_4_mib_and_no_more(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection
+) -> None:
     text = json.dumps({"items": batch(60, details={"a": "x" * 60_000})})
     headers = {"Content-Type": "application/json"}
     limit = 4 * 1024 * 1024

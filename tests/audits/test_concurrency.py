@@ -9,7 +9,7 @@ import pytest
 from tests.audits.factories import AUDITS, audit_body, create_audit
 
 
-async def test_two_patches_to_different_fields_at_once_both_survive(client: httpx2.AsyncClient) -> None:
+async def test_concurrent_patches_of_different_fields_both_take_effect(client: httpx2.AsyncClient) -> None:
     for _ in range(10):
         record = await create_audit(client)
         url = f"{AUDITS}/{record['id']}"
@@ -21,7 +21,7 @@ async def test_two_patches_to_different_fields_at_once_both_survive(client: http
         assert (stored["status"], stored["details"], stored["version"]) == ("failure", {"a": 1}, 3)
 
 
-async def test_a_clock_that_is_behind_the_last_change_dates_no_change_before_it(
+async def test_updated_at_never_decreases_when_the_clock_is_behind(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:
     url = f"{AUDITS}/{(await create_audit(client))['id']}"
@@ -40,7 +40,7 @@ async def test_a_later_version_never_has_an_earlier_updated_at(client: httpx2.As
     assert [at for _, at in changes] == sorted(at for _, at in changes)
 
 
-async def test_100_requests_at_once_reads_and_writes_mixed_lose_nothing(client: httpx2.AsyncClient) -> None:
+async def test_100_concurrent_reads_and_writes_lose_nothing(client: httpx2.AsyncClient) -> None:
     record = await create_audit(client)
 
     async def request(number: int) -> httpx2.Response:
@@ -61,7 +61,9 @@ async def test_100_requests_at_once_reads_and_writes_mixed_lose_nothing(client: 
 
 
 @pytest.mark.parametrize("method", ["PATCH", "PUT"])
-async def test_a_change_against_a_deletion_is_200_or_404(client: httpx2.AsyncClient, method: str) -> None:
+async def test_a_change_beside_a_concurrent_deletion_answers_200_or_404(
+    client: httpx2.AsyncClient, method: str
+) -> None:
     for _ in range(10):
         record = await create_audit(client)
         url = f"{AUDITS}/{record['id']}"

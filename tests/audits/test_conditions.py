@@ -8,7 +8,7 @@ import pytest
 
 from tests.audits.factories import AUDITS, audit_body, create_audit
 
-# What nginx, HAProxy and Varnish; Apache and Caddy; and others make of "1" when they compress the answer.
+# The tag "1" as it is changed, when they compress the answer, by nginx, HAProxy and Varnish; Apache and Caddy; others.
 AS_PROXIES_SEND_IT = [
     'W/"1"', '"1-gzip"', '"1-br"', '"1-zstd"', '"1-deflate"', '"1;gzip"', '"1;br"', '"1--gzip"',
     'W/"1-gzip"', 'W/"1-br"', 'W/"1;gzip"', '"99", W/"1-zstd"',
@@ -41,7 +41,7 @@ async def test_every_answer_with_a_record_carries_its_version_as_a_strong_etag(c
         ("1", 200),
     ],
 )
-async def test_if_none_match_is_304_for_the_version_that_it_names(
+async def test_if_none_match_with_the_current_version_answers_304(
     client: httpx2.AsyncClient, if_none_match: str, status: int
 ) -> None:
     record = await create_audit(client)
@@ -50,7 +50,7 @@ async def test_if_none_match_is_304_for_the_version_that_it_names(
     assert bool(response.content) == (status == 200)
 
 
-async def test_a_tag_names_its_version_whatever_a_proxy_that_compresses_has_made_of_it(
+async def test_tags_changed_by_compressing_proxies_still_match_their_version(
     client: httpx2.AsyncClient,
 ) -> None:
     url = f"{AUDITS}/{(await create_audit(client))['id']}"
@@ -62,14 +62,14 @@ async def test_a_tag_names_its_version_whatever_a_proxy_that_compresses_has_made
         assert (await change(client, "PATCH", url, current)).status_code == 200, current
 
 
-async def test_a_tag_that_is_no_version_matches_none(client: httpx2.AsyncClient) -> None:
+async def test_a_tag_that_is_no_version_matches_nothing(client: httpx2.AsyncClient) -> None:
     url = f"{AUDITS}/{(await create_audit(client))['id']}"
     for tag in NO_VERSION:
         assert (await client.get(url, headers={"If-None-Match": tag})).status_code == 200, tag
         assert (await change(client, "PATCH", url, tag)).status_code == 412, tag
 
 
-async def test_a_tag_that_is_no_version_is_told_from_one_of_another_version(client: httpx2.AsyncClient) -> None:
+async def test_the_412_distinguishes_foreign_tags_from_other_versions(client: httpx2.AsyncClient) -> None:
     url = f"{AUDITS}/{(await create_audit(client))['id']}"
     details = {
         tag: (await change(client, "PATCH", url, tag)).json()["detail"]
@@ -81,7 +81,7 @@ async def test_a_tag_that_is_no_version_is_told_from_one_of_another_version(clie
     assert other == mixed == "It is at version 1; read it again and repeat the change."
 
 
-async def test_a_list_of_tags_may_come_as_several_lines(client: httpx2.AsyncClient) -> None:
+async def test_a_list_of_tags_may_span_several_header_lines(client: httpx2.AsyncClient) -> None:
     url = f"{AUDITS}/{(await create_audit(client))['id']}"
     assert (await client.get(url, headers=[("If-None-Match", '"9"'), ("If-None-Match", '"1"')])).status_code == 304
     for second, status in (('"8"', 412), ("zzz", 422), ('"1"', 200)):
@@ -89,7 +89,7 @@ async def test_a_list_of_tags_may_come_as_several_lines(client: httpx2.AsyncClie
         assert (await client.patch(url, json={"status": "failure"}, headers=headers)).status_code == status
 
 
-async def test_tags_without_end_are_parsed_in_no_time(client: httpx2.AsyncClient) -> None:
+async def test_long_lists_of_tags_are_parsed_quickly(client: httpx2.AsyncClient) -> None:
     url = f"{AUDITS}/{(await create_audit(client))['id']}"
     started = time.monotonic()
     assert (await client.delete(url, headers={"If-Match": '"9",' * 3900})).status_code == 412
@@ -125,7 +125,7 @@ async def change(client: httpx2.AsyncClient, method: str, url: str, if_match: st
         ('w/"1"', 422),
     ],
 )
-async def test_if_match_decides_whether_a_change_is_made(
+async def test_if_match_allows_only_changes_of_the_named_versions(
     client: httpx2.AsyncClient, method: str, if_match: str, status: int
 ) -> None:
     record = await create_audit(client)
@@ -141,12 +141,14 @@ async def test_if_match_decides_whether_a_change_is_made(
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-async def test_a_record_that_is_gone_is_404_before_it_is_412(client: httpx2.AsyncClient, method: str) -> None:
+async def test_a_removed_record_gets_404_whatever_if_match_says(client: httpx2.AsyncClient, method: str) -> None:
     assert (await change(client, method, MISSING, '"1"')).status_code == 404
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-async def test_of_two_writers_with_one_version_exactly_one_wins(client: httpx2.AsyncClient, method: str) -> None:
+async def test_exactly_one_of_several_writers_with_the_same_version_wins(
+    client: httpx2.AsyncClient, method: str
+) -> None:
     for _ in range(5):
         record = await create_audit(client)
         url = f"{AUDITS}/{record['id']}"
@@ -155,7 +157,7 @@ async def test_of_two_writers_with_one_version_exactly_one_wins(client: httpx2.A
         assert sorted(answer.status_code for answer in answers) == [200, loser, loser, loser]
 
 
-async def test_50_read_modify_writes_with_retry_end_at_exactly_50(client: httpx2.AsyncClient) -> None:
+async def test_50_concurrent_increments_with_retry_give_exactly_50(client: httpx2.AsyncClient) -> None:
     record = await create_audit(client, details={"n": 0})
     url = f"{AUDITS}/{record['id']}"
 
@@ -179,7 +181,7 @@ async def test_50_read_modify_writes_with_retry_end_at_exactly_50(client: httpx2
     assert (final["details"], final["version"]) == ({"n": 50}, 51)
 
 
-async def test_patch_against_delete_at_once_never_gives_a_5xx(client: httpx2.AsyncClient) -> None:
+async def test_concurrent_patch_and_delete_never_give_a_5xx(client: httpx2.AsyncClient) -> None:
     for _ in range(10):
         record = await create_audit(client)
         url = f"{AUDITS}/{record['id']}"

@@ -27,7 +27,7 @@ async def test_create_answers_201_with_location_and_the_record(client: httpx2.As
     assert record["correlation_id"] == "c-1"
 
 
-async def test_what_is_left_out_takes_its_default(client: httpx2.AsyncClient) -> None:
+async def test_fields_that_are_left_out_take_their_defaults(client: httpx2.AsyncClient) -> None:
     record = await create_audit(client)
     assert record["actor_type"] == "user"
     assert record["status"] == "success"
@@ -68,7 +68,7 @@ async def test_put_requires_occurred_at(client: httpx2.AsyncClient) -> None:
     assert response.json()["errors"][0]["loc"] == ["body", "occurred_at"]
 
 
-async def test_patch_changes_only_the_given_fields_each_as_a_whole(client: httpx2.AsyncClient) -> None:
+async def test_patch_replaces_only_the_given_fields_each_as_a_whole(client: httpx2.AsyncClient) -> None:
     record = await create_audit(client, details={"a": 1, "b": 2}, correlation_id="c")
     response = await client.patch(f"{AUDITS}/{record['id']}", json={"details": {"b": 3}, "correlation_id": None})
     patched = response.json()
@@ -83,7 +83,7 @@ async def test_a_patch_that_changes_nothing_still_makes_a_version(client: httpx2
     assert response.json()["version"] == 2
 
 
-async def test_delete_answers_what_it_deleted_and_afterwards_it_is_gone(
+async def test_delete_answers_with_the_deleted_version_and_the_record_is_gone(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:
     record = await create_audit(client)
@@ -96,13 +96,13 @@ async def test_delete_answers_what_it_deleted_and_afterwards_it_is_gone(
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
-async def test_an_unknown_id_is_404_for_every_method(client: httpx2.AsyncClient, method: str) -> None:
+async def test_an_unknown_id_gets_404_for_every_method(client: httpx2.AsyncClient, method: str) -> None:
     body = {"PUT": audit_body(occurred_at="2026-01-01T00:00:00Z"), "PATCH": {"status": "failure"}}.get(method)
     response = await client.request(method, f"{AUDITS}/01a202e4-1742-76d7-9e81-3d827693f0c3", json=body)
     assert response.status_code == 404
     assert response.json()["code"] == "audit-not-found"
 
 
-async def test_a_path_that_is_no_uuid_is_404(client: httpx2.AsyncClient) -> None:
+async def test_a_path_without_a_uuid_gets_404(client: httpx2.AsyncClient) -> None:
     response = await client.get(f"{AUDITS}/not-a-uuid")
     assert (response.status_code, response.json()["code"]) == (404, "not-found")

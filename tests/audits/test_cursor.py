@@ -1,4 +1,4 @@
-"""Pages by cursor, and the links around a page."""
+"""Pages by cursor, and the links to other pages."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from tests.audits.test_list import INSERT_MANY
 
 
 async def walk(client: httpx2.AsyncClient, path: str, **query: Any) -> list[dict[str, Any]]:
-    """Every item, page after page, by the link `next`."""
+    """Every item of all pages, found by following the link `next`."""
     items: list[dict[str, Any]] = []
     response = await client.get(path, params=query)
     while True:
@@ -33,7 +33,7 @@ async def walk(client: httpx2.AsyncClient, path: str, **query: Any) -> list[dict
 
 
 @pytest.mark.parametrize("order", ["desc", "asc"])
-async def test_a_walk_by_cursor_reads_every_record_once_also_with_equal_times(
+async def test_cursors_lead_to_every_record_once_even_with_equal_times(
     client: httpx2.AsyncClient, connection: asyncpg.Connection, order: str
 ) -> None:
     await connection.execute(INSERT_MANY, 60)
@@ -44,7 +44,7 @@ async def test_a_walk_by_cursor_reads_every_record_once_also_with_equal_times(
     assert keys == sorted(set(keys), reverse=order == "desc")
 
 
-async def test_a_walk_while_others_insert_and_delete_skips_and_repeats_nothing(
+async def test_cursors_skip_and_repeat_nothing_while_records_are_created_and_removed(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:
     await connection.execute(INSERT_MANY, 100)
@@ -84,7 +84,7 @@ async def test_limit_and_count_may_change_between_pages(client: httpx2.AsyncClie
     assert (len(page["items"]), page["total"], page["next_cursor"]) == (3, None, None)
 
 
-async def test_a_total_counts_all_matches_and_not_what_is_left(client: httpx2.AsyncClient) -> None:
+async def test_the_total_counts_all_matches_on_every_page(client: httpx2.AsyncClient) -> None:
     for _ in range(3):
         await create_audit(client)
     cursor = (await client.get(AUDITS, params={"limit": 2})).json()["next_cursor"]
@@ -98,7 +98,7 @@ async def test_a_total_counts_all_matches_and_not_what_is_left(client: httpx2.As
         {"details": '{"a": 1}'}, {"occurred_from": "2020-01-01T00:00:00Z"},
     ],
 )  # fmt: skip
-async def test_a_cursor_with_other_filters_is_422(client: httpx2.AsyncClient, change: dict[str, Any]) -> None:
+async def test_a_cursor_with_other_filters_gets_422(client: httpx2.AsyncClient, change: dict[str, Any]) -> None:
     for _ in range(2):
         await create_audit(client)
     cursor = (await client.get(AUDITS, params={"limit": 1})).json()["next_cursor"]
@@ -109,7 +109,7 @@ async def test_a_cursor_with_other_filters_is_422(client: httpx2.AsyncClient, ch
 @pytest.mark.parametrize(
     "cursor", ["", "x", "é", "W10", "e30", "bnVsbA", "WyIiLDEsMl0", "MQ", "A" * 600, "%00", "WyJhIiwiYiIsImMiXQ=="]
 )
-async def test_what_is_no_cursor_is_422(client: httpx2.AsyncClient, cursor: str) -> None:
+async def test_a_malformed_cursor_gets_422(client: httpx2.AsyncClient, cursor: str) -> None:
     history = f"{AUDITS}/{(await create_audit(client))['id']}/history"
     for path in (AUDITS, history):
         response = await client.get(path, params={"cursor": cursor})
@@ -117,13 +117,13 @@ async def test_what_is_no_cursor_is_422(client: httpx2.AsyncClient, cursor: str)
 
 
 def forge(bound_to: object, *position: object) -> str:
-    """A cursor with the right fingerprint: it is no secret."""
+    """A cursor with the correct fingerprint, which is no secret."""
     fingerprint = json.loads(urlsafe_b64decode(f"{pagination.encode_cursor([], bound_to)}=="))[0]
     return urlsafe_b64encode(json.dumps([fingerprint, *position]).encode()).decode().rstrip("=")
 
 
 @pytest.mark.parametrize("version", [float("inf"), float("nan"), 1.5, True, "1", -1, 0, 2**31, 10**400, None, [1]])
-async def test_a_forged_cursor_of_a_history_is_422(client: httpx2.AsyncClient, version: object) -> None:
+async def test_a_forged_cursor_of_a_history_gets_422(client: httpx2.AsyncClient, version: object) -> None:
     audit_id = (await create_audit(client))["id"]
     response = await client.get(f"{AUDITS}/{audit_id}/history", params={"cursor": forge(audit_id, version)})
     assert (response.status_code, response.json()["errors"][0]["loc"]) == (422, ["query", "cursor"])
@@ -132,14 +132,14 @@ async def test_a_forged_cursor_of_a_history_is_422(client: httpx2.AsyncClient, v
 @pytest.mark.parametrize(
     "occurred_at", ["2026-01-01", "2026-01-01T00:00:00", "0001-01-01T00:00:00+23:59", 1, None, float("inf")]
 )
-async def test_a_forged_cursor_of_a_list_is_422(client: httpx2.AsyncClient, occurred_at: object) -> None:
+async def test_a_forged_cursor_of_a_list_gets_422(client: httpx2.AsyncClient, occurred_at: object) -> None:
     bound_to = AuditQuery().model_dump(mode="json", include={*AuditFilter.model_fields, "order"})
     cursor = forge(bound_to, occurred_at, "01a202e4-1742-76d7-9e81-3d827693f0c3")
     response = await client.get(AUDITS, params={"cursor": cursor})
     assert (response.status_code, response.json()["errors"][0]["loc"]) == (422, ["query", "cursor"])
 
 
-async def test_a_cursor_and_an_offset_that_passes_records_over_are_422(client: httpx2.AsyncClient) -> None:
+async def test_a_cursor_with_a_positive_offset_gets_422(client: httpx2.AsyncClient) -> None:
     for _ in range(2):
         await create_audit(client)
     cursor = (await client.get(AUDITS, params={"limit": 1})).json()["next_cursor"]
@@ -147,7 +147,7 @@ async def test_a_cursor_and_an_offset_that_passes_records_over_are_422(client: h
     assert (response.status_code, response.json()["code"]) == (422, "validation-error")
 
 
-async def test_a_client_that_sends_every_default_can_walk(client: httpx2.AsyncClient) -> None:
+async def test_a_client_that_sends_every_default_can_follow_cursors(client: httpx2.AsyncClient) -> None:
     records = [await create_audit(client) for _ in range(5)]
     record = f"{AUDITS}/{records[0]['id']}"
     for _ in range(4):

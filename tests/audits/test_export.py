@@ -51,7 +51,7 @@ async def export_ndjson(client: httpx2.AsyncClient, **query: Any) -> list[dict[s
     return [json.loads(line) for line in response.text.splitlines()]
 
 
-async def test_ndjson_holds_every_record_as_the_list_shows_it(
+async def test_ndjson_has_every_record_as_the_list_shows_it(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:
     await connection.execute(INSERT_MANY, 700)
@@ -76,17 +76,19 @@ async def test_an_export_takes_the_filters_of_the_list(client: httpx2.AsyncClien
 @pytest.mark.parametrize(
     "query", [{"format": "xml"}, {"limit": 5}, {"action": "*"}, {"count": "none"}, {"summary": "maybe"}]
 )
-async def test_a_query_that_an_export_does_not_take_is_422(client: httpx2.AsyncClient, query: dict[str, Any]) -> None:
+async def test_an_unsupported_query_parameter_of_an_export_gets_422(
+    client: httpx2.AsyncClient, query: dict[str, Any]
+) -> None:
     assert (await client.get(EXPORT, params=query)).status_code == 422
 
 
 @pytest.mark.parametrize(("form", "start", "end"), [("ndjson", b"", b"\n"), ("csv", b"# ", b"\r\n")])
 @pytest.mark.parametrize("records", [0, 1, 700])
-async def test_a_summary_at_the_end_says_how_much_there_is_before_it(
+async def test_the_summary_has_the_number_of_records_and_the_hash_of_the_bytes_before_it(
     client: httpx2.AsyncClient, connection: asyncpg.Connection, form: str, start: bytes, end: bytes, records: int
 ) -> None:
     await connection.execute(INSERT_MANY, records)
-    # Only SQL can write one of these, and it is one record nevertheless.
+    # Only SQL can write such an id. The record with it counts as one, although it takes two lines of CSV.
     await connection.execute("UPDATE audit SET entity_id = E'a\\nb'")
     plain = (await client.get(EXPORT, params={"format": form})).content
     assert (await client.get(EXPORT, params={"format": form, "summary": False})).content == plain
@@ -103,14 +105,14 @@ async def test_a_summary_at_the_end_says_how_much_there_is_before_it(
     ]
 
 
-async def test_a_summary_belongs_to_what_the_filters_let_through(client: httpx2.AsyncClient) -> None:
+async def test_the_summary_counts_only_records_that_match_the_filters(client: httpx2.AsyncClient) -> None:
     for number in range(3):
         await create_audit(client, status="failure" if number else "success")
     *records, summary = await export_ndjson(client, status="failure", order="asc", summary="true")
     assert (len(records), summary["records"]) == (2, 2)
 
 
-async def test_csv_is_read_back_by_a_reader_of_rfc_4180(client: httpx2.AsyncClient) -> None:
+async def test_a_csv_reader_reads_back_every_value(client: httpx2.AsyncClient) -> None:
     awkward = 'comma, "quote" and ; é \u2028'
     record = await create_audit(client, entity_id=awkward, details={"a": 'x,"y"\n'}, correlation_id="c-1")
     response = await client.get(EXPORT, params={"format": "csv"})
@@ -131,14 +133,14 @@ async def test_an_empty_csv_has_its_header(client: httpx2.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("formula", ["=1+1", "+1", "-1", "@SUM(A1)", "=cmd|' /C calc'!A0", "-"])
-async def test_a_cell_that_a_spreadsheet_would_run_is_defused(client: httpx2.AsyncClient, formula: str) -> None:
+async def test_cells_that_a_spreadsheet_would_run_are_escaped(client: httpx2.AsyncClient, formula: str) -> None:
     await create_audit(client, entity_id=formula, actor_id=formula, correlation_id=formula)
     response = await client.get(EXPORT, params={"format": "csv"})
     (row,) = csv.DictReader(io.StringIO(response.text, newline=""))
     assert (row["entity_id"], row["actor_id"], row["correlation_id"]) == (f"'{formula}",) * 3
 
 
-async def test_an_export_is_of_one_moment(database_settings: DatabaseSettings, connection: asyncpg.Connection) -> None:
+async def test_an_export_is_one_snapshot(database_settings: DatabaseSettings, connection: asyncpg.Connection) -> None:
     await connection.execute(INSERT_MANY, 20_000)
     url = database_settings.database_url.get_secret_value()
     async with (
@@ -190,7 +192,7 @@ async def test_an_export_of_large_records_takes_no_more_memory(
     assert most - before < 30_000_000
 
 
-async def test_a_reader_who_leaves_ends_the_export_and_frees_its_connection(busy_server: Server) -> None:
+async def test_a_client_that_disconnects_ends_the_export_and_frees_its_connection(busy_server: Server) -> None:
     async with httpx2.AsyncClient(base_url=busy_server.url) as client:
         for _ in range(4):
             async with client.stream("GET", EXPORT) as response:
@@ -199,19 +201,19 @@ async def test_a_reader_who_leaves_ends_the_export_and_frees_its_connection(busy
         assert (await client.get(AUDITS)).status_code == 200
 
 
-async def test_a_client_of_http_1_0_gets_an_export_without_chunks_until_the_connection_ends(
+async def test_an_http_1_0_client_gets_an_export_without_chunks(
     busy_server: Server,
 ) -> None:
     async with connect(busy_server.url) as connection:
         await connection.send(f"GET {EXPORT} HTTP/1.0\r\n\r\n".encode())
-        # Raises where the end is a reset.
+        # This raises an error if the connection ends with a reset.
         answer = await connection.reader.read()
     fields, _, body = answer.partition(b"\r\n\r\n")
     assert b"transfer-encoding" not in fields.lower()
     assert body.count(b"\n") == len({json.loads(line)["id"] for line in body.splitlines()}) == RECORDS
 
 
-async def test_head_of_an_export_exports_nothing(busy_server: Server) -> None:
+async def test_head_of_an_export_reads_no_records(busy_server: Server) -> None:
     async with httpx2.AsyncClient(base_url=busy_server.url) as client:
         started = time.monotonic()
         for _ in range(5):
@@ -222,7 +224,7 @@ async def test_head_of_an_export_exports_nothing(busy_server: Server) -> None:
         assert (await client.get(EXPORT, params={"entity_id": "1"})).status_code == 200
 
 
-async def test_exports_that_are_not_read_starve_nobody(busy_server: Server) -> None:
+async def test_exports_that_nobody_reads_do_not_block_other_requests(busy_server: Server) -> None:
     async with (
         httpx2.AsyncClient(base_url=busy_server.url) as client,
         client.stream("GET", EXPORT),
@@ -233,7 +235,7 @@ async def test_exports_that_are_not_read_starve_nobody(busy_server: Server) -> N
         assert {(await client.get(AUDITS)).status_code for _ in range(5)} == {200}
 
 
-async def test_what_fails_before_the_first_record_is_a_problem(
+async def test_an_error_before_the_first_record_is_a_problem_document(
     database_settings: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
     settings = database_settings.model_copy(update={"database_lock_timeout": 0.2})
@@ -250,7 +252,7 @@ async def read_into(received: bytearray, chunks: AsyncIterator[bytes]) -> None:
         received += chunk
 
 
-async def test_a_connection_lost_in_the_middle_of_an_export_breaks_it_off_and_is_told_in_one_line(
+async def test_a_database_connection_lost_during_an_export_aborts_it_and_logs_one_line(
     busy_server: Server, cluster: Cluster
 ) -> None:
     connection = await asyncpg.connect(driver_url(settings_for(cluster, "exports")))
@@ -272,9 +274,7 @@ async def test_a_connection_lost_in_the_middle_of_an_export_breaks_it_off_and_is
     assert not [line for line in log if line["level"] == "ERROR" or "exc_info" in line]
 
 
-async def test_a_client_of_http_1_0_gets_an_error_instead_of_the_end_of_an_export_that_is_broken_off(
-    busy_server: Server, cluster: Cluster
-) -> None:
+async def test_an_http_1_0_client_gets_a_reset_when_an_export_is_aborted(busy_server: Server, cluster: Cluster) -> None:
     connection = await asyncpg.connect(driver_url(settings_for(cluster, "exports")))
     async with connect(busy_server.url) as client:
         await client.send(f"GET {EXPORT} HTTP/1.0\r\n\r\n".encode())
@@ -285,7 +285,7 @@ async def test_a_client_of_http_1_0_gets_an_error_instead_of_the_end_of_an_expor
     await connection.close()
 
 
-async def test_a_record_of_another_form_in_the_middle_of_an_export_breaks_it_off_and_is_not_quoted_in_the_log(
+async def test_an_invalid_stored_record_aborts_an_export_and_the_log_does_not_quote_it(
     busy_server: Server, cluster: Cluster
 ) -> None:
     connection = await asyncpg.connect(driver_url(settings_for(cluster, "exports")))

@@ -19,7 +19,7 @@ async def history(client: httpx2.AsyncClient, audit_id: str, **query: Any) -> li
     return items
 
 
-async def test_every_change_is_a_revision_with_the_snapshot_that_it_made(client: httpx2.AsyncClient) -> None:
+async def test_every_change_adds_a_revision_with_its_snapshot(client: httpx2.AsyncClient) -> None:
     created = await create_audit(client, details={"a": 1e308, "b": 0.1, "c": -0.0, "d": 6.677e16})
     url = f"{AUDITS}/{created['id']}"
     headers = {"X-Actor-Id": quote("Zoë \N{GRINNING FACE}"), "X-Change-Reason": "100%25 wrong"}
@@ -42,7 +42,7 @@ async def test_every_change_is_a_revision_with_the_snapshot_that_it_made(client:
     assert deleted["version"] == 4
 
 
-async def test_history_is_readable_page_by_page_by_cursor_and_by_offset(client: httpx2.AsyncClient) -> None:
+async def test_history_has_pages_by_cursor_and_by_offset(client: httpx2.AsyncClient) -> None:
     record = await create_audit(client)
     for _ in range(6):
         await client.patch(f"{AUDITS}/{record['id']}", json={"status": "failure"})
@@ -54,7 +54,7 @@ async def test_history_is_readable_page_by_page_by_cursor_and_by_offset(client: 
     assert (await client.get(f"{AUDITS}/{record['id']}/history", params={"limit": 51})).status_code == 422
 
 
-async def test_a_cursor_of_another_record_is_422(client: httpx2.AsyncClient) -> None:
+async def test_a_cursor_of_another_record_gets_422(client: httpx2.AsyncClient) -> None:
     first, second = await create_audit(client), await create_audit(client)
     await client.patch(f"{AUDITS}/{first['id']}", json={"status": "failure"})
     cursor = (await client.get(f"{AUDITS}/{first['id']}/history", params={"limit": 1})).json()["next_cursor"]
@@ -62,7 +62,7 @@ async def test_a_cursor_of_another_record_is_422(client: httpx2.AsyncClient) -> 
     assert response.status_code == 422
 
 
-async def test_the_history_of_what_never_was_is_404(client: httpx2.AsyncClient) -> None:
+async def test_the_history_of_an_unknown_id_gets_404(client: httpx2.AsyncClient) -> None:
     response = await client.get(f"{AUDITS}/01a202e4-1742-76d7-9e81-3d827693f0c3/history")
     assert (response.status_code, response.json()["code"]) == (404, "audit-not-found")
 
@@ -84,7 +84,7 @@ async def test_the_application_cannot_rewrite_history(
     "statement",
     ["UPDATE audit_revision SET reason = 'x'", "DELETE FROM audit_revision", "TRUNCATE audit_revision"],
 )
-async def test_nor_can_who_fires_no_ordinary_triggers(
+async def test_history_cannot_be_rewritten_with_ordinary_triggers_disabled(
     client: httpx2.AsyncClient, connection: asyncpg.Connection, statement: str
 ) -> None:
     await create_audit(client)
@@ -94,9 +94,7 @@ async def test_nor_can_who_fires_no_ordinary_triggers(
     assert await connection.fetchval("SELECT count(*) FROM audit_revision") == 1
 
 
-async def test_a_change_that_is_refused_leaves_no_revision(
-    client: httpx2.AsyncClient, connection: asyncpg.Connection
-) -> None:
+async def test_a_refused_change_adds_no_revision(client: httpx2.AsyncClient, connection: asyncpg.Connection) -> None:
     record = await create_audit(client)
     url = f"{AUDITS}/{record['id']}"
     assert (await client.patch(url, json={"details": {"a": [1e308] * 250}})).status_code == 422
@@ -105,7 +103,7 @@ async def test_a_change_that_is_refused_leaves_no_revision(
     assert (await client.get(url)).json() == record
 
 
-async def test_the_chain_of_a_record_that_many_change_at_once_is_unbroken(client: httpx2.AsyncClient) -> None:
+async def test_concurrent_changes_keep_the_chain_unbroken(client: httpx2.AsyncClient) -> None:
     record = await create_audit(client)
     url = f"{AUDITS}/{record['id']}"
     await asyncio.gather(*(client.patch(url, json={"details": {"n": n}}) for n in range(20)))
@@ -117,7 +115,7 @@ async def test_the_chain_of_a_record_that_many_change_at_once_is_unbroken(client
 
 @pytest.mark.parametrize("name", ["X-Actor-Id", "X-Change-Reason"])
 @pytest.mark.parametrize("value", ["", "%", "%zz", "%ff", "é", "%00", "%0a", "a" * 513])
-async def test_a_header_that_is_no_percent_encoded_text_is_422(
+async def test_a_malformed_percent_encoded_header_gets_422(
     client: httpx2.AsyncClient, connection: asyncpg.Connection, name: str, value: str
 ) -> None:
     response = await client.post(AUDITS, json=audit_body(), headers={name.encode(): value.encode()})

@@ -1,4 +1,4 @@
-"""A request that is sent again with its key gets its first answer, and is carried out once."""
+"""A repeated request with an idempotency key is carried out once, and gets the first answer."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ async def test_the_same_key_and_payload_replay_the_first_answer(
     assert await count(connection) == before
 
 
-async def test_a_replay_is_the_first_answer_whatever_happened_to_the_record_since(client: httpx2.AsyncClient) -> None:
+async def test_a_replay_is_the_first_answer_even_after_later_changes(client: httpx2.AsyncClient) -> None:
     body = audit_body(details={"a": 1e308, "b": 6.677e16, "c": 0.1, "ä": [None, True]})
     first = await client.post(AUDITS, json=body, headers=KEY)
     await client.patch(first.headers["Location"], json={"status": "failure"})
@@ -57,7 +57,7 @@ async def test_a_replay_is_the_first_answer_whatever_happened_to_the_record_sinc
     assert (second.status_code, second.content, second.headers["ETag"]) == (201, first.content, '"1"')
 
 
-async def test_the_same_json_value_written_otherwise_is_the_same_payload(client: httpx2.AsyncClient) -> None:
+async def test_different_spellings_of_the_same_json_value_are_the_same_payload(client: httpx2.AsyncClient) -> None:
     body = audit_body(details={"a": 1, "b": "é"})
     first = await client.post(AUDITS, json=body, headers=KEY)
     written = json.dumps(dict(reversed(body.items())), indent=2).replace(": 1", ": 1.0")
@@ -66,7 +66,7 @@ async def test_the_same_json_value_written_otherwise_is_the_same_payload(client:
     assert second.json() == first.json()
 
 
-async def test_the_same_key_with_another_payload_is_422_and_does_nothing(
+async def test_the_same_key_with_another_payload_gets_422_and_does_nothing(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:
     await client.post(AUDITS, json=audit_body(), headers=KEY)
@@ -81,7 +81,7 @@ async def test_a_key_belongs_to_its_endpoint(client: httpx2.AsyncClient, connect
     assert await count(connection) == 4
 
 
-async def test_a_request_that_was_refused_does_not_use_up_its_key(
+async def test_a_refused_request_does_not_use_its_key(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:
     assert (await client.post(AUDITS, json={}, headers=KEY)).status_code == 422
@@ -94,7 +94,7 @@ async def test_a_request_that_was_refused_does_not_use_up_its_key(
 
 
 @pytest.mark.parametrize(("path", "body", "rows"), [(AUDITS, audit_body, 1), (BATCH, batch_body, 3)])
-async def test_30_requests_with_one_key_at_once_are_carried_out_once_and_each_gets_its_201(
+async def test_30_concurrent_requests_with_one_key_create_one_record_and_each_gets_201(
     client: httpx2.AsyncClient,
     connection: asyncpg.Connection,
     path: str,
@@ -108,7 +108,7 @@ async def test_30_requests_with_one_key_at_once_are_carried_out_once_and_each_ge
     assert await count(connection) == rows
 
 
-async def test_a_retry_after_the_answer_to_the_commit_was_lost_makes_no_second_record(
+async def test_a_retry_after_a_lost_commit_answer_creates_no_second_record(
     cluster: Cluster, database_settings: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
     database = database_url(database_settings).database
@@ -118,7 +118,7 @@ async def test_a_retry_after_the_answer_to_the_commit_was_lost_makes_no_second_r
             settings = DatabaseSettings(database_url=url, database_pool_size=1)
             async with run_application(settings) as client:
                 for number in range(20):
-                    # The statement is prepared by the first request: what is swallowed is the answer to the insert.
+                    # This request prepares the statement, so that the proxy swallows the next one's answer to INSERT.
                     await client.post(AUDITS, json=audit_body(), headers={"Idempotency-Key": f"warm {number}"})
                     key = {"Idempotency-Key": str(number)}
                     proxy.swallow_next = True
@@ -130,7 +130,7 @@ async def test_a_retry_after_the_answer_to_the_commit_was_lost_makes_no_second_r
     assert await count(connection) == 40
 
 
-async def test_an_expired_key_can_be_used_anew_and_others_that_expired_are_cleared(
+async def test_an_expired_key_can_be_reused_and_other_expired_keys_are_removed(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:
     for number in range(5):
@@ -149,7 +149,7 @@ async def test_an_expired_key_can_be_used_anew_and_others_that_expired_are_clear
     assert await count(connection) == 6
 
 
-async def test_a_key_whose_first_answer_was_destroyed_is_409(
+async def test_a_key_whose_first_revision_is_gone_gets_409(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:
     await client.post(BATCH, json=batch_body(), headers=KEY)
@@ -162,7 +162,7 @@ async def test_a_key_whose_first_answer_was_destroyed_is_409(
 
 
 @pytest.mark.parametrize("key", ["", "a" * 256, "é", "a\tb", "\x7f"])
-async def test_a_key_that_is_no_printable_ascii_is_422(client: httpx2.AsyncClient, key: str) -> None:
+async def test_a_key_that_is_not_printable_ascii_gets_422(client: httpx2.AsyncClient, key: str) -> None:
     response = await client.post(AUDITS, json=audit_body(), headers={b"Idempotency-Key": key.encode()})
     assert response.status_code == 422
     assert response.json()["errors"][0]["loc"] == ["header", "Idempotency-Key"]
@@ -174,7 +174,7 @@ async def test_the_longest_key_is_accepted(client: httpx2.AsyncClient) -> None:
         assert response.status_code == 201
 
 
-async def test_without_a_key_two_requests_make_two_records(
+async def test_two_requests_without_a_key_create_two_records(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:
     await create_audit(client)

@@ -1,4 +1,4 @@
-"""What cannot be recorded is refused with 422 (400 where it is not JSON), and leaves nothing behind."""
+"""Invalid records get 422, malformed JSON gets 400, and nothing is stored."""
 
 import json
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.fixture(scope="module")
 async def client(database_of_module: DatabaseSettings) -> AsyncIterator[httpx2.AsyncClient]:
-    """One for all tests here, which write nothing."""
+    """One client for all tests of this module, since they write nothing."""
     async with run_application(database_of_module) as client:
         await create_audit(client, entity_id="before")
         yield client
@@ -37,7 +37,7 @@ async def connection(database_of_module: DatabaseSettings) -> AsyncIterator[asyn
 
 @pytest.fixture(autouse=True)
 async def nothing_is_written(client: httpx2.AsyncClient, connection: asyncpg.Connection) -> AsyncIterator[None]:
-    """Around every test here: the database is unchanged afterwards, and the list is readable."""
+    """Check after each test of this module that the database is unchanged, and that the list can be read."""
     before = await connection.fetch("SELECT * FROM audit")
     yield
     assert await connection.fetch("SELECT * FROM audit") == before
@@ -45,7 +45,7 @@ async def nothing_is_written(client: httpx2.AsyncClient, connection: asyncpg.Con
 
 
 async def refuse(client: httpx2.AsyncClient, body: dict[str, Any]) -> list[list[str | int]]:
-    """Try `body` as a new record and as a replacement; both must be refused, at the same places."""
+    """Send `body` as a new record and as a replacement. Both must be refused, with errors at the same locations."""
     record = (await client.get(AUDITS)).json()["items"][0]
     created = await client.post(AUDITS, json=body)
     replacement = {"occurred_at": "2026-01-01T00:00:00Z"} | body
@@ -93,11 +93,11 @@ def nested(levels: int) -> dict[str, Any]:
         ("Action", "a"),
     ],
 )
-async def test_a_field_outside_its_limits_is_422_and_named(client: httpx2.AsyncClient, field: str, value: Any) -> None:
+async def test_errors_name_a_field_outside_its_limits(client: httpx2.AsyncClient, field: str, value: Any) -> None:
     assert await refuse(client, audit_body(**{field: value})) == [["body", field]]
 
 
-async def test_the_last_allowed_value_of_each_limit_is_accepted(
+async def test_the_largest_allowed_values_are_accepted(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:
     ahead = (datetime.now(UTC) + timedelta(minutes=4, seconds=30)).isoformat()
@@ -117,18 +117,18 @@ async def test_the_last_allowed_value_of_each_limit_is_accepted(
     await connection.execute("DELETE FROM audit WHERE entity_id <> 'before'")
 
 
-async def test_more_than_5_minutes_ahead_is_422(client: httpx2.AsyncClient) -> None:
+async def test_more_than_5_minutes_ahead_gets_422(client: httpx2.AsyncClient) -> None:
     ahead = (datetime.now(UTC) + timedelta(minutes=5, seconds=30)).isoformat()
     assert await refuse(client, audit_body(occurred_at=ahead)) == [["body", "occurred_at"]]
 
 
-async def test_every_missing_field_is_named(client: httpx2.AsyncClient) -> None:
+async def test_errors_name_every_missing_field(client: httpx2.AsyncClient) -> None:
     expected = [["body", name] for name in ("action", "entity_type", "entity_id", "actor_id")]
     assert await refuse(client, {}) == expected
 
 
 @pytest.mark.parametrize("levels", [33, 199, 300, 100_000])
-async def test_details_deeper_than_32_levels_are_422(client: httpx2.AsyncClient, levels: int) -> None:
+async def test_details_deeper_than_32_levels_get_422(client: httpx2.AsyncClient, levels: int) -> None:
     body = json.dumps(audit_body()).encode()[:-1] + b', "details": ' + b'{"a":' * (levels - 1) + b"{}" + b"}" * levels
     response = await client.post(AUDITS, content=body, headers=JSON)
     assert response.status_code == 422, response.text
@@ -143,7 +143,7 @@ async def test_details_deeper_than_32_levels_are_422(client: httpx2.AsyncClient,
         {"a": [1e308] * 250},
     ],
 )
-async def test_details_larger_than_64_kib_as_postgresql_prints_them_are_422(
+async def test_details_larger_than_64_kib_as_postgresql_prints_them_get_422(
     client: httpx2.AsyncClient, details: dict[str, Any]
 ) -> None:
     assert await refuse(client, audit_body(details=details)) == [["body", "details"]]
@@ -169,7 +169,7 @@ async def test_the_limit_of_details_is_exact(
         ('{"a": -18446744073709551617}', ["body", "details", "a"]),
     ],
 )
-async def test_what_cannot_be_kept_as_it_was_sent_is_422(
+async def test_values_that_cannot_be_stored_exactly_get_422(
     client: httpx2.AsyncClient, text: str, location: list[str | int]
 ) -> None:
     body = json.dumps(audit_body())[:-1] + f', "details": {text}}}'
@@ -185,25 +185,25 @@ async def test_what_cannot_be_kept_as_it_was_sent_is_422(
         b'{"a": "\xff"}', b'{"a": "\xed\xa0\x80"}', b'{"a": "\x00"}', b'{"a": 01}', b"{'a': 1}", b'{"a": 1,}', b"{",
     ],
 )  # fmt: skip
-async def test_what_is_not_json_is_400(client: httpx2.AsyncClient, details: bytes) -> None:
+async def test_malformed_json_gets_400(client: httpx2.AsyncClient, details: bytes) -> None:
     body = json.dumps(audit_body()).encode()[:-1] + b', "details": ' + details + b"}"
     response = await client.post(AUDITS, content=body, headers=JSON)
     assert (response.status_code, response.json()["code"]) == (400, "malformed-json")
 
 
 @pytest.mark.parametrize("body", [b"null", b"[]", b'"text"', b"1", b"true"])
-async def test_a_body_that_is_no_object_is_422(client: httpx2.AsyncClient, body: bytes) -> None:
+async def test_a_body_that_is_no_object_gets_422(client: httpx2.AsyncClient, body: bytes) -> None:
     assert (await client.post(AUDITS, content=body, headers=JSON)).status_code == 422
 
 
 @pytest.mark.parametrize("headers", [JSON, {}])
-async def test_a_missing_body_is_422(client: httpx2.AsyncClient, headers: dict[str, str]) -> None:
+async def test_a_missing_body_gets_422(client: httpx2.AsyncClient, headers: dict[str, str]) -> None:
     response = await client.post(AUDITS, headers=headers)
     assert (response.status_code, response.json()["errors"][0]["loc"]) == (422, ["body"])
 
 
 @pytest.mark.parametrize("content_type", ["application/problem+json", 'Application/JSON; charset="UTF-8"'])
-async def test_every_name_of_json_is_accepted(client: httpx2.AsyncClient, content_type: str) -> None:
+async def test_every_json_media_type_is_accepted(client: httpx2.AsyncClient, content_type: str) -> None:
     response = await client.post(AUDITS, content=b"{}", headers={"Content-Type": content_type})
     assert response.status_code == 422
 
@@ -223,14 +223,12 @@ async def test_every_name_of_json_is_accepted(client: httpx2.AsyncClient, conten
         JSON | {"Content-Encoding": "identity, gzip"},
     ],
 )
-async def test_a_body_that_does_not_call_itself_json_is_415(
-    client: httpx2.AsyncClient, headers: dict[str, str]
-) -> None:
+async def test_other_media_types_get_415(client: httpx2.AsyncClient, headers: dict[str, str]) -> None:
     response = await client.post(AUDITS, content=json.dumps(audit_body()), headers=headers)
     assert (response.status_code, response.json()["code"]) == (415, "unsupported-media-type")
 
 
-async def test_a_body_over_1_mib_is_413_however_it_is_sent(client: httpx2.AsyncClient) -> None:
+async def test_a_body_over_1_mib_gets_413_with_and_without_content_length(client: httpx2.AsyncClient) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(20):
             yield b" " * 64 * 1024
@@ -244,14 +242,16 @@ async def test_a_body_over_1_mib_is_413_however_it_is_sent(client: httpx2.AsyncC
     "changes",
     [{}, {"action": None}, {"details": None}, {"status": None}, {"occurred_at": None}, {"version": 2}, {"unknown": 1}],
 )
-async def test_a_patch_that_is_empty_or_not_allowed_is_422(client: httpx2.AsyncClient, changes: dict[str, Any]) -> None:
+async def test_a_patch_that_is_empty_or_not_allowed_gets_422(
+    client: httpx2.AsyncClient, changes: dict[str, Any]
+) -> None:
     record = (await client.get(AUDITS)).json()["items"][0]
     response = await client.patch(f"{AUDITS}/{record['id']}", json=changes)
     assert response.status_code == 422
     assert [error["loc"] for error in response.json()["errors"]] == [["body", *changes]]
 
 
-async def test_details_that_are_far_too_large_are_refused_without_the_database() -> None:
+async def test_oversized_details_are_refused_without_asking_the_database() -> None:
     details = {"a": [1e300] * 100_000}
     async with run_application(
         DatabaseSettings(database_url=SecretStr("postgresql://nobody@127.0.0.1:1/none"))
@@ -262,7 +262,7 @@ async def test_details_that_are_far_too_large_are_refused_without_the_database()
 
 
 @pytest.mark.parametrize("path", [AUDITS, f"{AUDITS}/batch"])
-async def test_an_object_of_more_fields_than_any_model_has_is_one_error(client: httpx2.AsyncClient, path: str) -> None:
+async def test_an_object_with_too_many_fields_is_one_error(client: httpx2.AsyncClient, path: str) -> None:
     crowded = dict.fromkeys(map(str, range(1_001)), 0)
     response = await client.post(path, json=crowded if path == AUDITS else {"items": [audit_body(), crowded]})
     assert response.status_code == 422

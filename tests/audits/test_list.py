@@ -28,7 +28,7 @@ async def found_ids(client: httpx2.AsyncClient, **query: Any) -> set[str]:
     return {record["entity_id"] for record in (await find(client, **query))["items"]}
 
 
-async def test_a_page_has_20_records_newest_first_unless_asked_otherwise(
+async def test_a_page_has_20_records_newest_first_by_default(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:
     await connection.execute(INSERT_MANY, 60)
@@ -41,7 +41,7 @@ async def test_a_page_has_20_records_newest_first_unless_asked_otherwise(
 
 
 @pytest.mark.parametrize("limit", [0, 51, -1, 2**63, 2**64, "x", "", "1.5"])
-async def test_a_limit_outside_1_to_50_is_422(client: httpx2.AsyncClient, limit: object) -> None:
+async def test_a_limit_outside_1_to_50_gets_422(client: httpx2.AsyncClient, limit: object) -> None:
     response = await client.get(AUDITS, params={"limit": str(limit)})
     assert response.status_code == 422
     assert response.json()["errors"][0]["loc"] == ["query", "limit"]
@@ -52,7 +52,7 @@ async def test_a_limit_of_1_and_of_50_is_allowed(client: httpx2.AsyncClient, lim
     assert (await find(client, limit=limit))["limit"] == limit
 
 
-async def test_a_page_beyond_the_end_is_empty_with_the_true_total(client: httpx2.AsyncClient) -> None:
+async def test_a_page_beyond_the_end_is_empty_and_has_the_total(client: httpx2.AsyncClient) -> None:
     await create_audit(client)
     page = await find(client, offset=10_000)
     assert (page["items"], page["total"], page["total_relation"]) == ([], 1, "eq")
@@ -65,7 +65,7 @@ async def test_equal_times_are_ordered_by_id(client: httpx2.AsyncClient) -> None
     assert ids == sorted(record["id"] for record in created)
 
 
-async def test_a_capped_count_stops_at_its_cap_and_says_so(
+async def test_a_capped_count_stops_at_the_cap_and_total_relation_says_so(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:
     await connection.execute(INSERT_MANY, COUNT_CAP)
@@ -135,7 +135,7 @@ async def records(client: httpx2.AsyncClient) -> None:
         ({"status": "success", "action": "invoicex"}, ""),
     ],
 )
-async def test_filters_are_combined_with_and_and_their_values_with_or(
+async def test_filters_combine_with_and_and_their_values_with_or(
     client: httpx2.AsyncClient, query: dict[str, Any], expected: str
 ) -> None:
     assert await found_ids(client, **query) == set(expected)
@@ -196,7 +196,7 @@ async def test_a_list_may_be_written_with_brackets(client: httpx2.AsyncClient, q
         ("entity_id=%ff", ["query"]),
     ],
 )
-async def test_a_query_that_means_nothing_is_422_and_says_where(
+async def test_an_invalid_query_gets_422_and_names_the_parameter(
     client: httpx2.AsyncClient, query: str, location: list[str | int]
 ) -> None:
     response = await client.get(f"{AUDITS}?{query}")

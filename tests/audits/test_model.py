@@ -1,4 +1,4 @@
-"""The service and a model of it are taken through the same random steps: they never disagree."""
+"""The service and a model of it run the same random sequences of requests, and must agree."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ DEFAULTS: Record = {"actor_type": "user", "status": "success", "details": {}, "c
 
 
 def same(one: Any, other: Any) -> bool:
-    """Numbers are doubles: jsonb makes an integer of 6.677e16, Python compares all the digits of both."""
+    """Compare numbers as doubles: jsonb makes 6.677e16 an integer, and Python would compare all its digits."""
     return bool(as_doubles(one) == as_doubles(other))
 
 
@@ -41,7 +41,7 @@ def as_doubles(value: Any) -> Any:
 
 
 class AuditMachine(RuleBasedStateMachine):
-    """`present` is what the list must show, `history` what each record's revisions must say."""
+    """`present` has the records that the list must show; `history` has the revisions that each record must have."""
 
     ids = Bundle("ids")
     client: httpx2.AsyncClient
@@ -56,7 +56,7 @@ class AuditMachine(RuleBasedStateMachine):
         self.history: dict[str, list[tuple[str, Record]]] = {}
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
-        """The machine runs in a thread of its own, the client in the loop of the test."""
+        """Run `work` in the event loop of the test. The machine itself runs in another thread."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout=30)
 
     def send(self, method: str, path: str, body: Record | None = None) -> httpx2.Response:
@@ -134,9 +134,9 @@ class AuditMachine(RuleBasedStateMachine):
         assert found == expected
 
 
-async def test_the_service_and_its_model_never_disagree(client: httpx2.AsyncClient) -> None:
+async def test_the_service_behaves_as_its_model_in_random_sequences(client: httpx2.AsyncClient) -> None:
     AuditMachine.client, AuditMachine.loop = client, asyncio.get_running_loop()
-    # Without shrinking, which takes minutes over HTTP: the steps that fail are printed as they were taken.
+    # No shrinking, which takes minutes over HTTP: a failing sequence is printed as it was run.
     limits = settings(
         max_examples=40,
         stateful_step_count=20,

@@ -1,4 +1,4 @@
-"""Which index serves which filter: each is found through its own, the newest first, without sorting."""
+"""Each filter uses its index, which also gives the order, so that PostgreSQL need not sort."""
 
 import re
 from typing import Any
@@ -12,7 +12,7 @@ from src.database import limits
 from src.pagination import Count, Order
 from tests.conftest import driver_url
 
-# Each value is rare, so that reading everything in order would take long.
+# Each value is rare, so that reading all records in order would take long.
 SERVED_BY: dict[str, tuple[dict[str, Any], str]] = {
     "nothing": ({}, "audit_occurred_at_id_idx"),
     "occurred_from": ({"occurred_from": "2026-01-01T05:00:00Z"}, "audit_occurred_at_id_idx"),
@@ -48,9 +48,7 @@ EXPLAIN_ALL = (
 )
 
 
-async def test_each_filter_is_served_by_its_index(
-    database_settings: DatabaseSettings, connection: asyncpg.Connection
-) -> None:
+async def test_each_filter_uses_its_index(database_settings: DatabaseSettings, connection: asyncpg.Connection) -> None:
     await connection.execute(SEED)
     await connection.execute("VACUUM ANALYZE audit")
     plans: list[str] = []
@@ -63,7 +61,7 @@ async def test_each_filter_is_served_by_its_index(
         values = listing.page_parameters(AuditQuery.model_validate(query), None)
         page = listing.page_statement(tuple(values), Order.DESC, Count.NONE)
         await application.fetch(page.sql, *page.arguments(values))
-        # A plan is logged when the next statement takes its place.
+        # PostgreSQL logs a plan when the next statement replaces it.
         await application.execute("SELECT 1")
         served[name] = set(re.findall(r"(audit_\w+_idx)", " ".join(plans)))
         plans.clear()

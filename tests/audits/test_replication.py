@@ -1,4 +1,4 @@
-"""A subscriber of logical replication takes what is recorded, and no history that was rewritten at its source."""
+"""A subscriber of logical replication gets new revisions, and refuses history that was rewritten at the source."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ from alembic import command
 from scripts.postgres import Cluster
 from tests.application import run_application
 from tests.audits.factories import AUDITS, create_audit
-from tests.audits.test_verify import PERMIT, find_disagreements
+from tests.audits.test_verify import PERMIT, collect_findings
 from tests.conftest import driver_url, migrate, settings_for
 
 SOURCE, COPY = "replication_source", "replication_copy"
@@ -35,7 +35,7 @@ async def pair(own_cluster: Cluster) -> AsyncIterator[tuple[asyncpg.Connection, 
         connections.append(await asyncpg.connect(driver_url(settings_for(own_cluster, name))))
     source, copy = connections
     await source.execute("CREATE PUBLICATION trail FOR TABLE audit, audit_revision")
-    # Within one cluster a slot has to be there before: CREATE SUBSCRIPTION would wait for itself.
+    # Within one cluster CREATE SUBSCRIPTION would wait for itself if it had to create the slot.
     await source.execute("SELECT pg_create_logical_replication_slot('trail', 'pgoutput')")
     yield source, copy
     await copy.execute("ALTER SUBSCRIPTION trail DISABLE")
@@ -62,7 +62,7 @@ async def wait_until(connection: asyncpg.Connection, condition: str) -> None:
         "TRUNCATE audit_revision",
     ],
 )
-async def test_a_subscriber_takes_what_is_recorded_and_no_rewritten_history(
+async def test_a_subscriber_replicates_the_trail_and_refuses_rewritten_history(
     own_cluster: Cluster, pair: tuple[asyncpg.Connection, asyncpg.Connection], forgery: str
 ) -> None:
     source, copy = pair
@@ -82,4 +82,4 @@ async def test_a_subscriber_takes_what_is_recorded_and_no_rewritten_history(
     assert await source.fetch(TRAIL) != recorded
     await wait_until(copy, REFUSED)
     assert await copy.fetch(TRAIL) == recorded
-    assert await find_disagreements(settings_for(own_cluster, COPY)) == []
+    assert await collect_findings(settings_for(own_cluster, COPY)) == []

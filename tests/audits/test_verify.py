@@ -1,4 +1,4 @@
-"""`make verify` finds whatever was changed past the service."""
+"""`make verify` finds changes that were made without the service."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ from tests.audits.factories import AUDITS, create_audit
 PERMIT = "ALTER TABLE audit_revision DISABLE TRIGGER USER"
 
 
-async def find_disagreements(settings: DatabaseSettings) -> list[tuple[str, str]]:
+async def collect_findings(settings: DatabaseSettings) -> list[tuple[str, str]]:
     engine = create_job_engine(settings)
     async with engine.connect() as connection:
         found = [(str(audit_id), finding) async for audit_id, finding in verify(connection)]
@@ -30,7 +30,7 @@ async def find_disagreements(settings: DatabaseSettings) -> list[tuple[str, str]
 
 @pytest.fixture
 async def record(client: httpx2.AsyncClient) -> str:
-    """The id of a record with four versions, among others: one untouched, one deleted."""
+    """The id of a record with four versions. There are two other records: one unchanged, one deleted."""
     await create_audit(client, details={"a": [1.5, {"ä": None}], "b": 6.677e16, "c": -0.0})
     deleted = await create_audit(client)
     await client.delete(f"{AUDITS}/{deleted['id']}")
@@ -40,9 +40,9 @@ async def record(client: httpx2.AsyncClient) -> str:
     return str(created["id"])
 
 
-async def test_an_untouched_trail_agrees(record: str, database_settings: DatabaseSettings) -> None:
+async def test_an_untouched_trail_has_no_findings(record: str, database_settings: DatabaseSettings) -> None:
     assert record
-    assert await find_disagreements(database_settings) == []
+    assert await collect_findings(database_settings) == []
 
 
 @pytest.mark.parametrize(
@@ -85,42 +85,42 @@ async def test_an_untouched_trail_agrees(record: str, database_settings: Databas
         """UPDATE audit SET details = (repeat('{"a":', 400) || '1' || repeat('}', 400))::jsonb WHERE id = $1""",
     ],
 )
-async def test_whatever_is_changed_past_the_service_is_found_and_only_that(
+async def test_verify_finds_each_record_that_was_changed_without_the_service_and_no_other(
     record: str, database_settings: DatabaseSettings, connection: asyncpg.Connection, statement: str
 ) -> None:
     await connection.execute(PERMIT)
     await connection.execute(statement, record)
-    found = await find_disagreements(database_settings)
+    found = await collect_findings(database_settings)
     assert {audit_id for audit_id, _ in found} == {record}
 
 
 @pytest.mark.parametrize("table", ["audit", "audit_revision"])
-async def test_a_word_that_is_none_of_ours_is_found(
+async def test_verify_finds_an_unknown_enumeration_value(
     record: str, database_settings: DatabaseSettings, connection: asyncpg.Connection, table: str
 ) -> None:
     column, key = ("status", "id") if table == "audit" else ("operation", "audit_id")
     await connection.execute(f"{PERMIT}; ALTER TABLE {table} DROP CONSTRAINT {table}_{column}_check")
     await connection.execute(f"UPDATE {table} SET {column} = 'zap' WHERE {key} = $1", record)
-    assert {audit_id for audit_id, _ in await find_disagreements(database_settings)} == {record}
+    assert {audit_id for audit_id, _ in await collect_findings(database_settings)} == {record}
 
 
 @pytest.mark.parametrize("stored", [2**53, -(2**60), 2**70, 1e23, 0.1, 1.0])
-async def test_a_record_agrees_with_its_snapshot_in_every_digit(
+async def test_a_record_must_agree_with_its_snapshot_in_every_digit(
     client: httpx2.AsyncClient, database_settings: DatabaseSettings, connection: asyncpg.Connection, stored: float
 ) -> None:
     record = await create_audit(client, details={"n": stored})
     await client.patch(f"{AUDITS}/{record['id']}", json={"status": "failure"})
-    assert await find_disagreements(database_settings) == []
+    assert await collect_findings(database_settings) == []
     await connection.execute(
         "UPDATE audit SET details = jsonb_build_object('n', (details->>'n')::numeric + $1::numeric)",
         1 if abs(stored) > 2**52 else Decimal("1e-30"),
     )
     assert (await client.get(f"{AUDITS}/{record['id']}")).json()["details"]["n"] == pytest.approx(stored)
-    assert await find_disagreements(database_settings) == [(record["id"], "the record is not what version 2 says")]
+    assert await collect_findings(database_settings) == [(record["id"], "the record is not what version 2 says")]
 
 
 @pytest.mark.parametrize(("stored", "changed"), [(2**53, 2**53 + 1), (0.1, Decimal("0.1000000000000000001"))])
-async def test_another_number_of_the_same_double_is_found_where_the_record_tells_and_nowhere_else(
+async def test_a_changed_number_with_the_same_double_is_found_only_by_comparison_with_the_record(
     client: httpx2.AsyncClient,
     database_settings: DatabaseSettings,
     connection: asyncpg.Connection,
@@ -134,14 +134,14 @@ async def test_another_number_of_the_same_double_is_found_where_the_record_tells
         "UPDATE audit_revision SET record = jsonb_set(record, '{details,n}', to_jsonb($1::numeric)) WHERE version = $2"
     )
     await connection.execute(change, changed, 1)
-    assert await find_disagreements(database_settings) == []
+    assert await collect_findings(database_settings) == []
     await connection.execute(change, changed, 2)
-    assert await find_disagreements(database_settings) == [(record["id"], "the record is not what version 2 says")]
+    assert await collect_findings(database_settings) == [(record["id"], "the record is not what version 2 says")]
     await connection.execute("UPDATE audit SET details = jsonb_build_object('n', $1::numeric)", changed)
-    assert await find_disagreements(database_settings) == []
+    assert await collect_findings(database_settings) == []
     await client.delete(f"{AUDITS}/{record['id']}")
     await connection.execute(change, stored, 3)
-    assert await find_disagreements(database_settings) == []
+    assert await collect_findings(database_settings) == []
 
 
 @pytest.mark.parametrize(
@@ -155,18 +155,18 @@ async def test_another_number_of_the_same_double_is_found_where_the_record_tells
             (left((record - 'details')::text, -1) || ', "details": {"n": 1e-99999999999999999999}}')::json""",
     ],
 )
-async def test_a_history_that_is_rewritten_by_its_columns_type_which_fires_no_trigger_is_found(
+async def test_verify_finds_history_rewritten_by_alter_column_type(
     record: str, database_settings: DatabaseSettings, connection: asyncpg.Connection, change: str
 ) -> None:
-    before = await find_disagreements(database_settings)
+    before = await collect_findings(database_settings)
     await connection.execute(f"ALTER TABLE audit_revision ALTER COLUMN {change}")
-    found = {audit_id for audit_id, _ in await find_disagreements(database_settings)}
+    found = {audit_id for audit_id, _ in await collect_findings(database_settings)}
     revised = await connection.fetch("SELECT DISTINCT audit_id::text FROM audit_revision")
     assert (before, found) == ([], {row[0] for row in revised})
     assert record in found
 
 
-async def test_a_swapped_order_is_found(
+async def test_verify_finds_swapped_versions(
     record: str, database_settings: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
     await connection.execute(PERMIT)
@@ -174,27 +174,27 @@ async def test_a_swapped_order_is_found(
         await connection.execute(
             "UPDATE audit_revision SET version = $3 WHERE audit_id = $1 AND version = $2", record, old, new
         )
-    assert {audit_id for audit_id, _ in await find_disagreements(database_settings)} == {record}
+    assert {audit_id for audit_id, _ in await collect_findings(database_settings)} == {record}
 
 
-async def test_a_deletion_that_is_hidden_is_found(
+async def test_verify_finds_a_hidden_deletion(
     client: httpx2.AsyncClient, database_settings: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
     record = await create_audit(client)
     await client.delete(f"{AUDITS}/{record['id']}")
     await connection.execute(PERMIT)
     await connection.execute("DELETE FROM audit_revision WHERE operation = 'delete'")
-    assert [audit_id for audit_id, _ in await find_disagreements(database_settings)] == [record["id"]]
+    assert [audit_id for audit_id, _ in await collect_findings(database_settings)] == [record["id"]]
 
 
-async def test_a_record_written_past_the_service_is_found(
+async def test_verify_finds_a_record_written_without_the_service(
     database_settings: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
     audit_id = await connection.fetchval(
         "INSERT INTO audit (id, action, entity_type, entity_id, actor_id)"
         " VALUES (gen_random_uuid(), 'a', 'b', 'c', 'd') RETURNING id::text"
     )
-    assert await find_disagreements(database_settings) == [(audit_id, "the record has no revision")]
+    assert await collect_findings(database_settings) == [(audit_id, "the record has no revision")]
 
 
 def run_verify(settings: DatabaseSettings) -> subprocess.CompletedProcess[str]:
@@ -207,7 +207,7 @@ def run_verify(settings: DatabaseSettings) -> subprocess.CompletedProcess[str]:
     )
 
 
-async def test_the_command_names_each_record_and_exits_with_1(
+async def test_the_command_prints_each_finding_and_exits_with_1(
     record: str, database_settings: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
     result = run_verify(database_settings)
@@ -218,7 +218,7 @@ async def test_the_command_names_each_record_and_exits_with_1(
     assert (result.returncode, result.stdout) == (1, f"{record}: the record is not what version 4 says\n")
 
 
-# Of every size, and with few digits, as people write them.
+# Numbers of every size, and numbers with few digits, as people write them.
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.decimals(-(10**6), 10**6, places=4).map(float)
 JSON = st.recursive(
     st.none()
@@ -232,15 +232,15 @@ JSON = st.recursive(
 
 @settings(max_examples=200)
 @given(JSON)
-def test_the_fast_way_to_canonical_json_writes_what_the_library_writes(value: object) -> None:
-    # What has an exponent is left to the library, with all that is beside it.
+def test_orjson_and_rfc8785_write_the_same_canonical_json(value: object) -> None:
+    # rfc8785 writes a value that contains a number with an exponent, here 1e-7.
     assert canonicalize(value) == canonicalize([value, 1e-7])[1:-6]
 
 
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        # RFC 8785, appendix B, and what PostgreSQL makes of a number.
+        # From RFC 8785, appendix B, and numbers as PostgreSQL returns them.
         (1e21, b"1e+21"),
         (10**21, b"1e+21"),
         (6.677e16, b"66770000000000000"),
@@ -260,5 +260,5 @@ def test_the_fast_way_to_canonical_json_writes_what_the_library_writes(value: ob
         ),
     ],
 )
-def test_canonical_json_is_that_of_rfc_8785(value: object, expected: bytes) -> None:
+def test_canonical_json_follows_rfc_8785(value: object, expected: bytes) -> None:
     assert canonicalize(value) == expected

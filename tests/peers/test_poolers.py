@@ -13,7 +13,7 @@ from scripts.postgres import Cluster
 from src.config import DatabaseSettings, Pooler
 from tests.application import Server, run_server
 from tests.audits.factories import AUDITS, audit_body
-from tests.audits.test_verify import find_disagreements
+from tests.audits.test_verify import collect_findings
 from tests.peers.poolers import pgbouncer, pgpool, standby
 
 pytestmark = pytest.mark.peers
@@ -74,7 +74,7 @@ async def test_every_answer_through_pgbouncer_is_correct(pooled: Server, databas
         assert (await client.get("/health/ready")).status_code == 200
         assert len((await client.get(f"{AUDITS}/export")).text.splitlines()) == RECORDS
         assert (await client.get(AUDITS)).json()["total"] == RECORDS
-    assert await find_disagreements(database_settings) == []
+    assert await collect_findings(database_settings) == []
 
 
 async def test_a_locked_row_is_503_in_time(pooled: Server, connection: asyncpg.Connection) -> None:
@@ -142,7 +142,7 @@ async def test_verify_works_through_pgbouncer(
     async with pgbouncer(cluster, folder, "transaction") as socket:
         url = SecretStr(url_through(socket, database_settings))
         through = database_settings.model_copy(update={"database_url": url, "database_pooler": Pooler.TRANSACTION})
-        assert await find_disagreements(through) == []
+        assert await collect_findings(through) == []
 
 
 async def test_pgpool_with_reads_on_a_standby_is_ready(

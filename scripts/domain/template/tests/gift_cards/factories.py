@@ -10,7 +10,7 @@ GIFT_CARDS = f"{API_PREFIX}/gift-cards"
 
 
 def gift_card_body(**changes: Any) -> dict[str, Any]:
-    """A body that `POST` accepts; only what is required, unless `changes` says more."""
+    """A body that `POST` accepts: the required fields, with `changes`."""
     return {"name": "The first"} | changes
 
 

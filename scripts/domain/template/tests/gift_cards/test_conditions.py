@@ -23,7 +23,7 @@ async def test_every_answer_with_a_record_carries_its_version_as_etag(client: ht
 
 
 @pytest.mark.parametrize(("if_none_match", "status"), [('"1"', 304), ('W/"1"', 304), ("*", 304), ('"2"', 200)])
-async def test_if_none_match_is_304_for_the_version_that_it_names(
+async def test_if_none_match_with_the_current_version_gets_304(
     client: httpx2.AsyncClient, if_none_match: str, status: int
 ) -> None:
     url = f"{GIFT_CARDS}/{(await create_gift_card(client))['id']}"
@@ -36,7 +36,7 @@ async def test_if_none_match_is_304_for_the_version_that_it_names(
     ("if_match", "status"),
     [('"1"', 200), ("*", 200), ('W/"1"', 200), ('"1-gzip"', 200), ('"2"', 412), ('"abc"', 412), ("1", 422)],
 )
-async def test_if_match_decides_whether_a_change_is_made(
+async def test_if_match_allows_only_changes_of_the_named_versions(
     client: httpx2.AsyncClient, method: str, if_match: str, status: int
 ) -> None:
     created = await create_gift_card(client)
@@ -47,21 +47,23 @@ async def test_if_match_decides_whether_a_change_is_made(
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-async def test_what_is_gone_is_404_before_it_is_412(client: httpx2.AsyncClient, method: str) -> None:
+async def test_a_removed_one_gets_404_whatever_if_match_says(client: httpx2.AsyncClient, method: str) -> None:
     url = f"{GIFT_CARDS}/{(await create_gift_card(client))['id']}"
     await client.delete(url)
     assert (await change(client, method, url, '"1"')).status_code == 404
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-async def test_of_two_writers_with_one_version_exactly_one_wins(client: httpx2.AsyncClient, method: str) -> None:
+async def test_exactly_one_of_several_writers_with_the_same_version_wins(
+    client: httpx2.AsyncClient, method: str
+) -> None:
     url = f"{GIFT_CARDS}/{(await create_gift_card(client))['id']}"
     answers = await asyncio.gather(*(change(client, method, url, '"1"') for _ in range(4)))
     loser = 404 if method == "DELETE" else 412
     assert sorted(answer.status_code for answer in answers) == [200, loser, loser, loser]
 
 
-async def test_two_patches_to_different_fields_at_once_both_survive(client: httpx2.AsyncClient) -> None:
+async def test_concurrent_patches_of_different_fields_both_take_effect(client: httpx2.AsyncClient) -> None:
     url = f"{GIFT_CARDS}/{(await create_gift_card(client))['id']}"
     await asyncio.gather(*(client.patch(url, json={field: "new"}) for field in ("name", "description")))
     stored = (await client.get(url)).json()

@@ -13,7 +13,7 @@ from scripts.domain.template.tests.gift_cards.factories import GIFT_CARDS, creat
 MISSING = f"{GIFT_CARDS}/01a202e4-1742-76d7-9e81-3d827693f0c3"
 
 
-async def test_create_answers_201_with_location_and_what_it_created(client: httpx2.AsyncClient) -> None:
+async def test_create_answers_201_with_location_and_the_created_one(client: httpx2.AsyncClient) -> None:
     response = await client.post(GIFT_CARDS, json=gift_card_body(description="Ünïcode/☃"))
     created = response.json()
     assert response.status_code == 201
@@ -53,7 +53,7 @@ async def test_a_later_version_never_has_an_earlier_updated_at(
     assert patched.json()["updated_at"] == "2126-01-01T00:00:00Z"
 
 
-async def test_delete_answers_what_it_deleted_and_afterwards_it_is_gone(
+async def test_delete_answers_with_the_id_and_the_time_and_it_is_gone(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:
     created = await create_gift_card(client)
@@ -65,7 +65,7 @@ async def test_delete_answers_what_it_deleted_and_afterwards_it_is_gone(
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
-async def test_an_unknown_id_is_404_for_every_method(client: httpx2.AsyncClient, method: str) -> None:
+async def test_an_unknown_id_gets_404_for_every_method(client: httpx2.AsyncClient, method: str) -> None:
     body = {"PUT": gift_card_body(), "PATCH": {"name": "x"}}.get(method)
     response = await client.request(method, MISSING, json=body)
     assert (response.status_code, response.json()["code"]) == (404, "gift-card-not-found")
@@ -81,7 +81,7 @@ NOT_VALID: list[dict[str, Any]] = [
 ]
 
 
-async def test_what_is_not_valid_is_422_and_names_the_field(client: httpx2.AsyncClient) -> None:
+async def test_an_invalid_value_gets_422_which_names_the_field(client: httpx2.AsyncClient) -> None:
     url = f"{GIFT_CARDS}/{(await create_gift_card(client))['id']}"
     for changes in NOT_VALID:
         created = await client.post(GIFT_CARDS, json=gift_card_body(**changes))
@@ -92,12 +92,12 @@ async def test_what_is_not_valid_is_422_and_names_the_field(client: httpx2.Async
             assert [error["loc"] for error in response.json()["errors"]] == [["body", *changes]]
 
 
-async def test_an_empty_patch_is_422(client: httpx2.AsyncClient) -> None:
+async def test_an_empty_patch_gets_422(client: httpx2.AsyncClient) -> None:
     response = await client.patch(f"{GIFT_CARDS}/{(await create_gift_card(client))['id']}", json={})
     assert (response.status_code, response.json()["errors"][0]["loc"]) == (422, ["body"])
 
 
-async def test_a_column_that_the_next_release_has_added_is_in_nobodys_way(
+async def test_a_column_of_the_next_release_does_no_harm(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:
     created = await create_gift_card(client)

@@ -1,4 +1,4 @@
-"""Pages, their order, their limits and their cursors."""
+"""Pages: order, limits and cursors."""
 
 import re
 
@@ -7,7 +7,7 @@ import httpx2
 from scripts.domain.template.tests.gift_cards.factories import GIFT_CARDS, create_gift_card
 
 
-async def test_a_page_is_newest_first_with_its_total(client: httpx2.AsyncClient) -> None:
+async def test_a_page_is_newest_first_and_has_the_total(client: httpx2.AsyncClient) -> None:
     created = [await create_gift_card(client, name=str(number)) for number in range(3)]
     page = (await client.get(GIFT_CARDS)).json()
     assert page == {
@@ -15,7 +15,7 @@ async def test_a_page_is_newest_first_with_its_total(client: httpx2.AsyncClient)
     }  # fmt: skip
 
 
-async def test_cursors_and_links_lead_through_all_while_the_list_changes(client: httpx2.AsyncClient) -> None:
+async def test_cursors_and_links_lead_to_every_one_while_others_are_created(client: httpx2.AsyncClient) -> None:
     created = [(await create_gift_card(client))["id"] for _ in range(5)]
     seen: list[str] = []
     url: str | None = f"{GIFT_CARDS}?limit=2"
@@ -29,7 +29,7 @@ async def test_cursors_and_links_lead_through_all_while_the_list_changes(client:
     assert seen == created[::-1]
 
 
-async def test_what_a_list_does_not_take_is_422_and_names_the_parameter(client: httpx2.AsyncClient) -> None:
+async def test_an_invalid_parameter_gets_422_which_names_it(client: httpx2.AsyncClient) -> None:
     for name, value in (("limit", 51), ("offset", -1), ("cursor", "x"), ("count", "all"), ("unknown", 1)):
         response = await client.get(GIFT_CARDS, params={name: value})
         assert response.status_code == 422
