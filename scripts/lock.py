@@ -46,7 +46,7 @@ def main() -> None:
         stale = [name for name in SOURCES if not is_in_step(name, Path(folder))]
     if stale:
         sys.exit(
-            f"requirements/{{{','.join(stale)}}}.txt: disagrees with pyproject.toml, or contains a URL: run make lock"
+            f"requirements/{{{','.join(stale)}}}.txt: not what pyproject.toml says, or holding a URL: run make lock"
         )
     print("requirements are in step with pyproject.toml")
 

@@ -33,7 +33,7 @@ def main() -> None:
         CONTRACT.write_text(render())
         return
     if not CONTRACT.exists() or CONTRACT.read_text() != render():
-        sys.exit("tests/openapi.json differs from what the service serves: run make openapi and review the difference")
+        sys.exit("tests/openapi.json is not what the service serves: run make openapi and review the difference")
     print("tests/openapi.json is in step with the service")
 
 

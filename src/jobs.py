@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 _ADVICE_BY_SQLSTATE = {
     "08": "the connection was lost: check that the server is up, and try again",
     "08P01": "there is a pooler: connect to PostgreSQL itself, or set DATABASE_POOLER=transaction",
-    "25006": "connect to a server that accepts writes",
+    "25006": "connect to a server that takes writes",
     "28": "check the user and the password of DATABASE_URL",
     "3D000": "create the database, or name another in DATABASE_URL",
     "40": "it conflicted with another transaction: try again; instead of a standby, use its primary",

@@ -1,1 +1,1 @@
-"""The tests, laid out as `src` is."""
+"""The tests. Their folders mirror those of `src`."""

@@ -1,4 +1,4 @@
-"""A missing or malformed variable stops the start with one line that names it and shows no secret."""
+"""A missing or invalid variable stops the start with one line, which names it and shows no secret."""
 
 import os
 import re
@@ -55,7 +55,7 @@ GOOD_URL = f"postgresql://app:{SECRET}@127.0.0.1:1/app"
         ({"DATABASE_URL": GOOD_URL, "OPENAI_BASE_URL": SECRET, "OPENAI_API_KEY": SECRET}, "OPENAI_BASE_URL"),
     ],
 )
-def test_a_missing_or_malformed_variable_is_told_in_one_line_that_names_it(
+def test_one_line_names_a_missing_or_invalid_variable(
     environment: dict[str, str], named: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in environment.items():
@@ -90,7 +90,7 @@ def test_a_missing_or_malformed_variable_is_told_in_one_line_that_names_it(
         ({"MAX_IN_FLIGHT": "19"}, "AI_MAX_IN_FLIGHT <= MAX_IN_FLIGHT"),
     ],
 )
-def test_times_that_do_not_fit_together_stop_the_start(
+def test_contradictory_timeouts_stop_the_start(
     environment: dict[str, str], relation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {"DATABASE_URL": GOOD_URL, **environment}.items():
@@ -101,7 +101,7 @@ def test_times_that_do_not_fit_together_stop_the_start(
         assert f"{name} is {value}" in str(stopped.value)
 
 
-def test_times_that_just_fit_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_timeouts_that_just_fit_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     """As binary fractions 0.2 + 0.4 is more than 0.6."""
     times = {"AI_CONNECT_TIMEOUT": "0.2", "AI_READ_TIMEOUT": "0.4", "AI_DEADLINE": "0.6"}
     for name, value in times.items():
@@ -109,14 +109,14 @@ def test_times_that_just_fit_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     assert AISettings().ai_deadline == 0.6
 
 
-def test_times_that_just_do_not_fit_are_refused() -> None:
+def test_timeouts_that_just_do_not_fit_are_refused() -> None:
     """As binary fractions 1.4 + 3.3 + 2.3 is less than 7."""
     times = {"database_pool_timeout": 1.4, "database_connect_timeout": 3.3, "database_command_timeout": 2.3}
     with pytest.raises(ValidationError, match="< REQUEST_TIMEOUT"):
         DatabaseSettings.model_validate({"database_url": GOOD_URL, "request_timeout": 7} | times)
 
 
-def test_it_stops_the_start_and_is_all_that_is_written() -> None:
+def test_an_invalid_variable_ends_the_process_with_that_line_alone() -> None:
     inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     result = subprocess.run(
         [sys.executable, "-m", "src"],
@@ -133,7 +133,7 @@ def test_it_stops_the_start_and_is_all_that_is_written() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
-def test_a_url_is_taken_as_people_write_it(scheme: str) -> None:
+def test_the_usual_spellings_of_a_url_are_accepted(scheme: str) -> None:
     settings = DatabaseSettings(database_url=SecretStr(f"{scheme}://u:p%40ss@host:5433/db?sslmode=require"))
     url = database_url(settings)
     assert (url.drivername, url.password, url.host, url.port, url.database) == (
@@ -142,8 +142,8 @@ def test_a_url_is_taken_as_people_write_it(scheme: str) -> None:
     assert url.query == {"ssl": "require"}
 
 
-def test_a_socket_may_lie_in_a_folder_of_any_name() -> None:
-    """A part of a host name ends at 63 characters, a folder's does not."""
+def test_a_socket_folder_may_have_any_name() -> None:
+    """A label of a host name has at most 63 characters, but the name of a folder may have more."""
     url = f"postgresql://app@/app?host=/tmp/{'x' * 80}"
     assert database_url(DatabaseSettings(database_url=SecretStr(url))).query["host"] == f"/tmp/{'x' * 80}"
 
@@ -168,7 +168,7 @@ def test_env_example_lists_every_variable_with_its_default(
     assert kind() == defaults
 
 
-def test_a_dotenv_file_that_is_no_utf_8_stops_the_start_in_one_line(
+def test_a_dotenv_file_that_is_not_utf_8_stops_the_start_with_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / ".env").write_bytes(b"ENVIRONMENT=\xe9")

@@ -1,4 +1,4 @@
-"""A domain is a folder and a few lines elsewhere. Each failure names the file, the rule and the fix."""
+"""The rules for domains: their files, and the lines that register them. Each failure names file, rule and fix."""
 
 import ast
 import re
@@ -24,7 +24,7 @@ from src.database import AutocommitConnection, TransactionConnection
 from src.models import metadata
 
 SRC, TESTS = PROJECT_ROOT / "src", PROJECT_ROOT / "tests"
-# Not a domain, but what all of them speak HTTP with.
+# This package is no domain: it has the code for HTTP that all domains use.
 WEB = "web"
 DOMAINS = sorted(folder.name for folder in SRC.iterdir() if (folder / "__init__.py").exists() and folder.name != WEB)
 FILES = [str(path.relative_to(PROJECT_ROOT)) for name in DOMAINS for path in sorted((SRC / name).rglob("*.py"))]
@@ -35,23 +35,23 @@ LAYERS = next(
     for contract in tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     if contract["id"] == "layers"
 )
-# What is tested beside the domains has folders too.
+# Folders of tests that belong to no domain.
 OTHER_TESTS = {"benchmarks", "chaos", "peers", "scripts", WEB}
 
-# Of a connection or an engine, SQLAlchemy's or asyncpg's; as SQL; and what makes a connection for one of its own.
+# Methods of SQLAlchemy and asyncpg that begin or end a transaction, the same as SQL, and functions that open one.
 TRANSACTION_METHODS = {"begin", "begin_nested", "begin_twophase", "transaction"}
 TRANSACTION_SQL = re.compile(r"\s*(BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT)\b", re.IGNORECASE)
 SQL_FUNCTIONS = {"text", "exec_driver_sql"}
 TRANSACTION_WORDS = {"BEGIN", "COMMIT", "ROLLBACK"}
 TRANSACTION_OPENERS = {"transaction", "create_async_engine"}
-# Of every connection that a request can have: whatever takes a statement.
+# Methods that run a statement, of every connection that a request can have.
 STATEMENT_METHODS = {
     name
     for connection in (AsyncConnection, AutocommitConnection, TransactionConnection)
     for name, method in getmembers(connection, isfunction)
     if "statement" in signature(method).parameters
 }
-# All but the types of a connection and an engine; tables; and what makes SQL ready to run.
+# Imports that make SQL: all of SQLAlchemy but the types of connections and engines, the tables, and `Statement`.
 SQL_IMPORT = re.compile(
     r"(sqlalchemy|asyncpg)\b.*(?<!\.AsyncConnection)(?<!\.AsyncEngine)|src\..*\bmodels\b.*|src\.statement\.\w+"
 )
@@ -75,7 +75,7 @@ def test_every_router_is_mounted(domain: str) -> None:
 
 
 def lax_values(schema: Any, where: str) -> Iterator[str]:
-    """Where a core schema of Pydantic takes a number or a boolean that JSON has as a string."""
+    """The places in a core schema of Pydantic where it would accept a string as a number or a boolean."""
     match schema:
         case {"type": "int" | "float" | "bool"} if not schema.get("strict"):
             yield where
@@ -90,7 +90,7 @@ def lax_values(schema: Any, where: str) -> Iterator[str]:
             yield from chain.from_iterable(lax_values(value, where) for value in schema)
 
 
-def test_numbers_and_booleans_in_bodies_are_taken_as_they_are() -> None:
+def test_bodies_do_not_accept_strings_as_numbers_or_booleans() -> None:
     fields = {route.body_field for router in main.ROUTERS for route in router.routes if isinstance(route, APIRoute)}
     bodies = [field.field_info.annotation for field in fields if field]
     schemas = [TypeAdapter(body).core_schema for body in bodies if body]
@@ -105,7 +105,7 @@ def test_every_table_is_known_to_alembic(domain: str) -> None:
     assert module in vars(models).values(), (
         f"src/{domain}/models.py: Alembic does not see its tables; import it in src/models.py"
     )
-    # A mapped class has one too.
+    # A mapped class has a table too.
     tables = [getattr(value, "__table__", value) for value in vars(module).values()]
     unseen = [table.name for table in tables if isinstance(table, Table) and table.metadata is not metadata]
     assert not unseen, (
@@ -186,10 +186,10 @@ def test_all_sql_is_in_services(path: str) -> None:
     )
 
 
-# What is left of a domain that was removed.
+# These find the rest of a domain that was removed.
 
 
-def test_tests_are_of_something_that_is_there() -> None:
+def test_every_test_folder_belongs_to_a_domain() -> None:
     for folder in TESTS.iterdir():
         if list(folder.glob("test_*.py")):
             assert folder.name in (OTHER_TESTS | set(DOMAINS)), (
@@ -197,7 +197,7 @@ def test_tests_are_of_something_that_is_there() -> None:
             )
 
 
-def test_every_layer_is_there() -> None:
+def test_every_layer_has_a_module() -> None:
     for name in " | ".join(LAYERS).split(" | "):
         assert (SRC / name).exists() or (SRC / f"{name}.py").exists(), (
             f"pyproject.toml: there is no src/{name}; take {name} out of the layers"
@@ -213,7 +213,7 @@ async def test_every_table_has_a_model(connection: asyncpg.Connection) -> None:
     )
 
 
-async def test_every_check_of_a_table_is_migrated(connection: asyncpg.Connection) -> None:
+async def test_every_check_constraint_is_in_a_migration(connection: asyncpg.Connection) -> None:
     rows = await connection.fetch("SELECT conname, conrelid::regclass::text FROM pg_constraint WHERE contype = 'c'")
     migrated = {row["conname"] for row in rows if row["conrelid"] in metadata.tables}
     declared = {

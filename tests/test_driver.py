@@ -1,4 +1,4 @@
-"""What a connection asks of PostgreSQL is in force, and what it leaves there is nobody else's."""
+"""The limits of a connection are in force, and its prepared statements do not collide with others."""
 
 import re
 from collections.abc import AsyncIterator
@@ -47,22 +47,22 @@ async def pool_of(settings: DatabaseSettings) -> AsyncIterator[ConnectionPool]:
 
 
 async def statements_of(pool: ConnectionPool) -> set[str]:
-    """The names of what the pool has prepared in both ways, on its only connection."""
+    """The names of the statements that the pool prepares on its only connection, by SQLAlchemy and by `fetch`."""
     await AutocommitConnection(pool).fetch(PREPARED)
     async with transaction(pool) as connection:
         return set((await connection.execute(text("SELECT name FROM pg_prepared_statements"))).scalars())
 
 
-async def test_a_statement_has_a_name_that_no_other_connection_in_the_world_gives(
+async def test_statement_names_are_unique_across_connections_and_processes(
     database_settings: DatabaseSettings,
 ) -> None:
     async with pool_of(database_settings) as one, pool_of(database_settings) as another:
         names = [await statements_of(pool) for pool in (one, another)]
     assert min(map(len, names)) >= 2
     assert not names[0] & names[1]
-    # asyncpg counts in each process from 1: what tells these from those of another process is 122 random bits.
+    # asyncpg numbers statements from 1 in each process; 122 random bits distinguish those of different processes.
     assert all(re.search("[0-9a-f]{32}", name) for name in names[0] | names[1])
-    # PostgreSQL cuts a longer name, and two could be one then.
+    # PostgreSQL truncates longer names, so that two could become equal.
     assert max(map(len, names[0] | names[1])) < 64
 
 
@@ -76,7 +76,7 @@ async def test_behind_a_pooler_nothing_is_prepared(pooled: DatabaseSettings) -> 
         assert await statements_of(pool) <= {""}
 
 
-async def test_behind_a_pooler_the_limits_are_in_force_in_each_transaction_and_nowhere_else(
+async def test_behind_a_pooler_each_transaction_sets_the_limits_for_itself_alone(
     pooled: DatabaseSettings,
 ) -> None:
     async with pool_of(pooled) as pool:
@@ -88,7 +88,7 @@ async def test_behind_a_pooler_the_limits_are_in_force_in_each_transaction_and_n
             assert [await driver.fetchval("SELECT current_setting($1)", name) for name in TIMEOUTS] == ["0", "0", "0"]
 
 
-async def test_behind_a_pooler_a_refused_statement_leaves_its_connection_usable(pooled: DatabaseSettings) -> None:
+async def test_behind_a_pooler_a_connection_stays_usable_after_a_refused_statement(pooled: DatabaseSettings) -> None:
     async with pool_of(pooled) as pool:
         connection = AutocommitConnection(pool)
         with pytest.raises(DBAPIError):
@@ -96,7 +96,7 @@ async def test_behind_a_pooler_a_refused_statement_leaves_its_connection_usable(
         assert list(*await connection.fetch(IN_FORCE)) == WANTED
 
 
-async def test_behind_a_pooler_a_transaction_that_begins_without_its_limits_closes_its_connection(
+async def test_behind_a_pooler_a_connection_is_closed_when_a_transaction_begins_without_its_limits(
     pooled: DatabaseSettings,
 ) -> None:
     url = pooled.database_url.get_secret_value().replace("+asyncpg", "")
@@ -108,7 +108,7 @@ async def test_behind_a_pooler_a_transaction_that_begins_without_its_limits_clos
         assert ours.is_closed()
 
 
-async def test_behind_a_pooler_the_wait_for_postgresql_and_the_statement_have_one_end(
+async def test_behind_a_pooler_one_time_limit_covers_begin_and_the_statement(
     pooled: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
     url = pooled.database_url.get_secret_value().replace("+asyncpg", "")
@@ -120,7 +120,7 @@ async def test_behind_a_pooler_the_wait_for_postgresql_and_the_statement_have_on
     assert ours.is_closed()
 
 
-async def test_behind_a_pooler_exports_have_their_own_patience(pooled: DatabaseSettings) -> None:
+async def test_behind_a_pooler_exports_have_their_own_limits(pooled: DatabaseSettings) -> None:
     pool = create_stream_pool(pooled)
     async with pool.connect() as connection:
         assert list((await connection.execute(text(IN_FORCE.sql))).one()) == [*WANTED[:2], "30s"]
@@ -146,7 +146,7 @@ async def behind(proxy: ParameterProxy, settings: DatabaseSettings) -> AsyncIter
 
 
 @pytest.mark.parametrize("drops", [TIMEOUTS, ("plan_cache_mode",)])
-async def test_a_connection_without_its_limits_is_not_used_and_ready_names_them(
+async def test_a_connection_that_lost_its_limits_is_not_used_and_ready_names_them(
     cluster: Cluster,
     database_settings: DatabaseSettings,
     tmp_path: Path,
@@ -163,7 +163,7 @@ async def test_a_connection_without_its_limits_is_not_used_and_ready_names_them(
         assert (response.status_code, response.json()["code"]) == (503, "database-unavailable")
 
 
-async def test_a_pooler_that_refuses_the_limits_is_named_by_ready_and_at_the_start(
+async def test_ready_and_the_log_report_a_pooler_that_refuses_the_limits(
     cluster: Cluster, database_settings: DatabaseSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with behind(ParameterProxy(cluster, tmp_path, refuses="lock_timeout"), database_settings) as client:
@@ -175,7 +175,7 @@ async def test_a_pooler_that_refuses_the_limits_is_named_by_ready_and_at_the_sta
 
 
 @pytest.mark.parametrize("proxy", [{"drops": TIMEOUTS}, {"refuses": "lock_timeout"}])
-async def test_with_the_setting_all_of_it_works_behind_such_a_pooler(
+async def test_with_the_pooler_setting_the_service_works_behind_such_a_pooler(
     cluster: Cluster, pooled: DatabaseSettings, tmp_path: Path, proxy: dict[str, str]
 ) -> None:
     async with behind(ParameterProxy(cluster, tmp_path, **proxy), pooled) as client:

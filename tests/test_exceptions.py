@@ -1,4 +1,4 @@
-"""The trees of errors in the docstrings are those of the code."""
+"""The trees of errors in the docstrings match the code."""
 
 import re
 from inspect import getmembers, isclass
@@ -12,7 +12,7 @@ from src.exceptions import AppError
 
 
 @pytest.mark.parametrize(("module", "root"), [(exceptions, AppError), (ai_exceptions, ai_exceptions.AIError)])
-def test_the_drawn_tree_has_every_error_with_its_status(module: ModuleType, root: type[AppError]) -> None:
+def test_the_tree_in_the_docstring_has_every_error_with_its_status(module: ModuleType, root: type[AppError]) -> None:
     path = f"{module.__name__.replace('.', '/')}.py"
     errors: dict[str, type[AppError]] = {
         name: kind

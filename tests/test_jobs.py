@@ -1,4 +1,4 @@
-"""Migrations and `make verify` take as long as they need, and say in one line what stops them."""
+"""Migrations and `make verify` have no limits of time, and report errors in one line."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ SECRET = "s3cr3t"
 
 
 def run(command: tuple[str, ...], url: str, **environment: str) -> tuple[int, list[str]]:
-    """Its status and what it has written to stderr."""
+    """Run the command. Returns its status and the lines of stderr."""
     variables = os.environ | {"DATABASE_URL": url} | environment
     done = subprocess.run((sys.executable, *command), cwd=PROJECT_ROOT, env=variables, capture_output=True, text=True)
     return done.returncode, done.stderr.splitlines()
@@ -34,7 +34,7 @@ def run(command: tuple[str, ...], url: str, **environment: str) -> tuple[int, li
 
 @pytest.fixture
 async def hurried_url(database_settings: DatabaseSettings, connection: asyncpg.Connection) -> AsyncIterator[str]:
-    """Of a role that may do everything, and has next to no time for it."""
+    """The URL of a superuser whose role sets very short limits."""
     await connection.execute("CREATE ROLE hurried LOGIN SUPERUSER")
     limits = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"]
     if connection.get_server_version() >= (17,):
@@ -52,7 +52,7 @@ LOCK_RECORDS = "LOCK TABLE audit IN ACCESS EXCLUSIVE MODE"
 @pytest.mark.parametrize(
     ("command", "lock", "pooler"), [(MIGRATE, LOCK_MIGRATIONS, "none"), (VERIFY, LOCK_RECORDS, "transaction")]
 )
-async def test_the_limits_of_a_role_do_not_hold_for_them(
+async def test_the_limits_of_a_role_do_not_hold_for_jobs(
     hurried_url: str, connection: asyncpg.Connection, command: tuple[str, ...], lock: str, pooler: str
 ) -> None:
     async with connection.transaction():
@@ -65,7 +65,7 @@ async def test_the_limits_of_a_role_do_not_hold_for_them(
 
 
 @BOTH
-def test_a_database_that_is_away_is_told_in_one_line(job: str, command: tuple[str, ...]) -> None:
+def test_one_line_reports_an_unreachable_database(job: str, command: tuple[str, ...]) -> None:
     status, lines = run(command, f"postgresql://app:{SECRET}@127.0.0.1:1/app")
     assert (status, len(lines)) == (1, 1)
     assert lines[0].startswith(f"{job}: the database cannot be reached")
@@ -75,7 +75,7 @@ def test_a_database_that_is_away_is_told_in_one_line(job: str, command: tuple[st
 @pytest.mark.parametrize(
     ("job", "command", "lock"), [("migrations", MIGRATE, LOCK_MIGRATIONS), ("verify", VERIFY, LOCK_RECORDS)]
 )
-async def test_a_connection_that_is_lost_is_told_in_one_line(
+async def test_one_line_reports_a_lost_connection(
     database_settings: DatabaseSettings, connection: asyncpg.Connection, job: str, command: tuple[str, ...], lock: str
 ) -> None:
     async with connection.transaction():
@@ -93,14 +93,14 @@ async def test_a_connection_that_is_lost_is_told_in_one_line(
     assert "check that the server is up" in lines[0]
 
 
-def test_a_url_that_cannot_be_followed_is_told_in_one_line(database_settings: DatabaseSettings) -> None:
+def test_one_line_reports_a_url_that_asyncpg_cannot_follow(database_settings: DatabaseSettings) -> None:
     url = database_settings.database_url.get_secret_value()
     status, lines = run(VERIFY, f"{url}&target_session_attrs=read-only")
     assert (status, len(lines)) == (1, 1), lines
     assert "check DATABASE_URL" in lines[0]
 
 
-async def test_a_revision_of_another_release_is_told_in_one_line(
+async def test_one_line_reports_a_revision_of_another_release(
     database_settings: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
     await connection.execute("UPDATE alembic_version SET version_num = 'of_tomorrow'")
@@ -109,8 +109,8 @@ async def test_a_revision_of_another_release_is_told_in_one_line(
     assert lines[0].startswith("migrations: the database is at revision of_tomorrow, which this release does not know")
 
 
-async def told_of(url: str, *statements: str) -> str:
-    """The line in which a job ends that connects and runs these."""
+async def final_line_of(url: str, *statements: str) -> str:
+    """The line with which a job ends that connects and runs the statements."""
 
     async def work() -> None:
         engine = create_job_engine(DatabaseSettings(database_url=SecretStr(url)))
@@ -124,21 +124,21 @@ async def told_of(url: str, *statements: str) -> str:
     return str(ended.value)
 
 
-async def test_what_an_operator_can_change_is_told_in_one_line_with_what_to_do(
+async def test_one_line_says_what_an_operator_has_to_do(
     cluster: Cluster, database_settings: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
     url = database_settings.database_url.get_secret_value()
     await connection.execute("CREATE ROLE stranger LOGIN")
-    told = [
-        await told_of("postgresql://app@/app?host=/nowhere"),
-        await told_of(cluster.url("nothing")),
-        await told_of(cluster.url().replace("app@", "nobody@")),
-        await told_of(url.replace("app@", "stranger@"), "SELECT * FROM audit"),
-        await told_of(url, "SELECT * FROM nothing"),
-        await told_of(url, "SET transaction_read_only = on", "DELETE FROM audit"),
+    lines = [
+        await final_line_of("postgresql://app@/app?host=/nowhere"),
+        await final_line_of(cluster.url("nothing")),
+        await final_line_of(cluster.url().replace("app@", "nobody@")),
+        await final_line_of(url.replace("app@", "stranger@"), "SELECT * FROM audit"),
+        await final_line_of(url, "SELECT * FROM nothing"),
+        await final_line_of(url, "SET transaction_read_only = on", "DELETE FROM audit"),
     ]
     await connection.execute("DROP ROLE stranger")
-    away, *others = [line.partition(": ")[2] for line in told]
+    away, *others = [line.partition(": ")[2] for line in lines]
     assert away.startswith(f"the database cannot be reached ([Errno 2] {os.strerror(2)}): check that DATABASE_URL")
     assert others == [
         'database "nothing" does not exist: create the database, or name another in DATABASE_URL',
@@ -149,7 +149,7 @@ async def test_what_an_operator_can_change_is_told_in_one_line_with_what_to_do(
     ]
 
 
-async def test_a_fault_of_ours_keeps_its_traceback(database_settings: DatabaseSettings) -> None:
+async def test_a_bug_keeps_its_traceback(database_settings: DatabaseSettings) -> None:
     engine = create_job_engine(database_settings)
     with pytest.raises(DBAPIError), exit_with_one_line("job"):
         async with engine.connect() as connection:

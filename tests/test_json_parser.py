@@ -1,4 +1,4 @@
-"""The strict parser takes every JSON value that a double and PostgreSQL can hold, and nothing else."""
+"""The strict parser accepts every JSON value that doubles and PostgreSQL can store, and nothing else."""
 
 import json
 from typing import Any
@@ -17,12 +17,12 @@ VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(T
 
 
 @given(VALUES, st.booleans())
-def test_every_value_comes_back_as_it_was_sent(value: Any, ensure_ascii: bool) -> None:
+def test_every_value_is_parsed_exactly(value: Any, ensure_ascii: bool) -> None:
     assert json_parser.parse(json.dumps(value, ensure_ascii=ensure_ascii).encode()) == value
 
 
 @given(st.binary() | st.text().map(lambda text: text.encode(errors="surrogatepass")))
-def test_any_bytes_are_a_value_or_a_refusal(text: bytes) -> None:
+def test_any_bytes_give_a_value_or_a_refusal(text: bytes) -> None:
     try:
         json_parser.parse(text)
     except (MalformedJSON, ValidationFailed):
@@ -31,7 +31,7 @@ def test_any_bytes_are_a_value_or_a_refusal(text: bytes) -> None:
 
 
 @given(VALUES, st.sampled_from([float("nan"), float("inf"), float("-inf")]))
-def test_what_no_double_holds_is_malformed(value: Any, number: float) -> None:
+def test_nan_and_infinities_are_malformed(value: Any, number: float) -> None:
     with pytest.raises(MalformedJSON):
         json_parser.parse(json.dumps([value, {"a": number}]).encode())
 
@@ -40,7 +40,7 @@ def test_what_no_double_holds_is_malformed(value: Any, number: float) -> None:
     "number",
     ["1e309", "1E+400", "-1e400", "1" + "0" * 309 + ".5", "12345678901234567890123e300", "1" + "0" * 300 + "e99"],
 )
-def test_a_number_beyond_a_double_is_malformed(number: str) -> None:
+def test_a_number_too_large_for_a_double_is_malformed(number: str) -> None:
     with pytest.raises(AppError) as raised:
         json_parser.parse(f'{{"a": [{number}]}}'.encode())
     assert raised.value.status == 400
@@ -63,7 +63,7 @@ def test_an_integer_that_a_double_would_round_is_refused(number: int) -> None:
         ('[0, {"details": {"x": [{"y": 1, "y": 2}]}}]', [1, "details", "x", 0, "y"]),
     ],
 )
-def test_a_name_that_comes_twice_is_refused_and_named(text: str, location: list[str | int]) -> None:
+def test_the_error_names_a_repeated_name(text: str, location: list[str | int]) -> None:
     with pytest.raises(ValidationFailed) as raised:
         json_parser.parse(text)
     (error,) = raised.value.extensions["errors"]
@@ -71,7 +71,7 @@ def test_a_name_that_comes_twice_is_refused_and_named(text: str, location: list[
 
 
 @pytest.mark.parametrize("text", ['{"a": {"a": 1}, "b": [{"a": 1}, {"a": 2}]}', r'{"a" : "\":", "\":": "\" :"}'])
-def test_a_name_may_come_again_in_another_object(text: str) -> None:
+def test_two_objects_may_have_the_same_name(text: str) -> None:
     assert json_parser.parse(text) == json.loads(text)
 
 
@@ -82,13 +82,13 @@ def test_the_list_of_errors_is_bounded() -> None:
 
 
 @pytest.mark.parametrize("text", [b"[" + b"{}," * 150_000 + b"{}]", b"[" + b"0," * 300_000 + b"0]", b'{"a":' * 300_001])
-def test_more_values_than_can_be_afforded_are_refused(text: bytes) -> None:
+def test_too_many_values_are_refused(text: bytes) -> None:
     with pytest.raises(ValidationFailed) as refused:
         json_parser.parse(text)
     assert refused.value.extensions["errors"][0]["type"] == "too_many"
 
 
-def test_as_many_values_as_a_large_batch_has_are_taken() -> None:
+def test_the_values_of_a_large_batch_are_accepted() -> None:
     batch = [dict.fromkeys(map(str, range(100)), 0)] * 1_000
     assert json_parser.parse(json.dumps(batch).encode()) == batch
 
@@ -98,11 +98,11 @@ def test_as_many_values_as_a_large_batch_has_are_taken() -> None:
     [
         ("[" + "9007199254740993," * 1_000 + "0]", 300_000),
         ('{"b":0,"b":1}', 1_000),
-        # Each of a thousand errors lies 150 names deep.
+        # A thousand errors, each within 150 objects.
         (f'{{"{"d" * 128}":' * 150 + "[" + "9007199254740993," * 1_000 + "0]" + "}" * 150, 3_000_000),
     ],
 )
-def test_where_an_error_is_is_told_briefly(inside: str, at_most: int) -> None:
+def test_the_location_of_an_error_is_truncated(inside: str, at_most: int) -> None:
     with pytest.raises(ValidationFailed) as refused:
         json_parser.parse(f'{{"{"n" * 400_000}": {inside}}}')
     assert len(json.dumps(refused.value.extensions["errors"])) < at_most

@@ -1,4 +1,4 @@
-"""What a log line is written as."""
+"""The form and the length of log lines."""
 
 import json
 import logging
@@ -36,7 +36,7 @@ def write(value: Any) -> str:
 
 
 def write_within(max_line_bytes: int, **fields: Any) -> dict[str, Any]:
-    """What reads back; the handler adds a line break."""
+    """Log the fields, and parse the line. The handler adds a line break to it."""
     record = logging.makeLogRecord({"msg": "m"} | fields)
     assert RequestContextFilter().filter(record)
     line = formatter(max_line_bytes).format(record) + "\n"
@@ -49,7 +49,7 @@ def write_within(max_line_bytes: int, **fields: Any) -> dict[str, Any]:
 
 
 @given(VALUES | st.dictionaries(ANY_TEXT, VALUES))
-def test_whatever_is_logged_is_one_line_of_ascii_that_reads_back(value: Any) -> None:
+def test_any_value_is_logged_as_one_line_of_ascii_that_reads_back(value: Any) -> None:
     assert json.loads(write(value))["value"] == value
 
 
@@ -66,7 +66,7 @@ def test_whatever_is_logged_is_one_line_of_ascii_that_reads_back(value: Any) -> 
         ([2**64, (float("-inf"),)], [2**64, [None]]),
     ],
 )
-def test_what_json_does_not_know_is_written_as_what_it_does(value: Any, written: Any) -> None:
+def test_values_that_json_does_not_support_are_converted(value: Any, written: Any) -> None:
     assert json.loads(write(value))["value"] == written
 
 
@@ -80,7 +80,7 @@ def fail_deeply(depth: int) -> None:
 
 
 @pytest.mark.parametrize("max_line_bytes", [1024, 8000, 20_000])
-def test_a_traceback_is_cut_in_its_middle_and_says_how_much_is_left_out(max_line_bytes: int) -> None:
+def test_a_long_traceback_loses_its_middle_and_says_how_much(max_line_bytes: int) -> None:
     with pytest.raises(RuntimeError) as raised:
         fail_deeply(200)
     info = (raised.type, raised.value, raised.tb)
@@ -95,12 +95,12 @@ def test_a_traceback_is_cut_in_its_middle_and_says_how_much_is_left_out(max_line
     assert start.startswith("Traceback (most recent call last):")
     assert "RuntimeError: step 200" in end or max_line_bytes == 1024
     assert (written["message"], written["request_id"]) == ("m", "r-1")
-    # What there is room for is used.
+    # The line uses the room that there is.
     assert len(json.dumps(written, separators=(",", ":"))) > max_line_bytes - 20
 
 
 @pytest.mark.parametrize("character", ["a", "\x01", "\x7f", "ü", "\U0001f600", '"', "\ud800", "\n"])
-def test_what_is_written_counts_and_not_what_it_stands_for(character: str) -> None:
+def test_escaped_bytes_count_towards_the_limit(character: str) -> None:
     for name in ("path", "msg"):
         written = write_within(8000, **{name: character * 8000}, status=404)
         text = written["message" if name == "msg" else name]
@@ -111,7 +111,7 @@ def test_what_is_written_counts_and_not_what_it_stands_for(character: str) -> No
         assert written["status"] == 404
 
 
-def test_what_fits_is_left_alone() -> None:
+def test_a_line_that_fits_is_unchanged() -> None:
     fields = {"msg": "m", "created": 1.0}
     room = 1024 - len("\n") - len(FORMATTER.format(logging.makeLogRecord(fields | {"path": ""})))
     for length, is_whole in ((room, True), (room + 1, False)):
@@ -120,14 +120,14 @@ def test_what_fits_is_left_alone() -> None:
         assert len(line) <= 1023
 
 
-def test_of_two_long_values_both_are_cut_and_the_short_ones_stay() -> None:
+def test_two_long_values_are_both_truncated_and_short_ones_stay() -> None:
     written = write_within(2000, path="a" * 5000, other={"b": ["c" * 5000]}, status=404)
     assert (written["status"], written["path"][:9], written["other"][:9]) == (404, "a" * 9, '{"b":["cc')
     assert 500 < len(written["path"]) < 1000
     assert 500 < len(written["other"]) < 1000
 
 
-def test_of_more_fields_than_fit_the_fixed_ones_stay() -> None:
+def test_the_fixed_fields_stay_when_there_are_too_many_fields() -> None:
     written = write_within(1024, **{f"field_{number}": "v" for number in range(500)}, request_id="r" * 128)
     assert written.keys() == FIXED | {"fields_left_out"}
     assert (written["fields_left_out"], written["request_id"]) == (500, "r" * 128)
@@ -137,6 +137,6 @@ def test_of_more_fields_than_fit_the_fixed_ones_stay() -> None:
 @given(
     st.dictionaries(st.text(min_size=1).map("x{}".format), VALUES | st.lists(VALUES)), ANY_TEXT, st.integers(1, 9000)
 )
-def test_whatever_is_logged_no_line_is_longer(fields: dict[str, Any], text: str, times: int) -> None:
+def test_no_line_exceeds_the_limit(fields: dict[str, Any], text: str, times: int) -> None:
     write_within(1024, **fields, path=text * times)
     write_within(8000, **fields, path=text * times)

@@ -1,4 +1,4 @@
-"""Migrations go up, down and up again, lose nothing, and can run twice at once."""
+"""Migrations can be upgraded, downgraded and upgraded again without loss, and can run twice at the same time."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ TABLES = """
     SELECT schemaname || '.' || tablename FROM pg_tables
     WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
 """
-# tgenabled is A for what is enabled always, so that replication fires it too.
+# tgenabled is A for a trigger that is always enabled, so that replication fires it too.
 GUARDS = "SELECT tgname, tgenabled FROM pg_trigger WHERE tgrelid = 'audit_revision'::regclass ORDER BY tgname"
 INSERT = """
     INSERT INTO audit (id, action, entity_type, entity_id, actor_id, details)
@@ -34,7 +34,7 @@ INSERT = """
 
 @pytest.fixture
 async def empty_database(cluster: Cluster, administrator: asyncpg.Connection) -> AsyncIterator[DatabaseSettings]:
-    """A database that no migration has seen."""
+    """A database without any migration."""
     await administrator.execute("CREATE DATABASE unmigrated")
     yield settings_for(cluster, "unmigrated")
     await administrator.execute("DROP DATABASE unmigrated WITH (FORCE)")
@@ -64,7 +64,7 @@ async def test_down_to_base_and_up_again_keeps_every_row(
     assert await connection.fetchval("SELECT to_regnamespace('rolled_back')") is None
 
 
-async def test_history_and_keys_survive_a_rollback_and_agree_afterwards(
+async def test_history_and_keys_survive_a_rollback_and_verify_afterwards(
     database_settings: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
     async with run_application(database_settings) as client:
@@ -93,7 +93,7 @@ async def test_up_and_down_without_rows_leaves_nothing_but_alembics_own_table(
     await connection.close()
 
 
-async def test_every_revision_can_be_taken_back_and_brought_in_again(empty_database: DatabaseSettings) -> None:
+async def test_every_revision_can_be_downgraded_and_upgraded_again(empty_database: DatabaseSettings) -> None:
     await migrate(empty_database, command.upgrade, "head")
     for _ in load_revisions().known:
         await migrate(empty_database, command.downgrade, "-1")
@@ -102,7 +102,7 @@ async def test_every_revision_can_be_taken_back_and_brought_in_again(empty_datab
     await migrate(empty_database, command.check)
 
 
-async def test_of_migrations_at_once_each_waits_for_the_one_before(empty_database: DatabaseSettings) -> None:
+async def test_concurrent_migrations_wait_for_each_other(empty_database: DatabaseSettings) -> None:
     connection = await asyncpg.connect(driver_url(empty_database))
     await connection.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
     runs = [
@@ -121,7 +121,7 @@ async def test_of_migrations_at_once_each_waits_for_the_one_before(empty_databas
     await connection.close()
 
 
-async def test_the_models_are_what_the_migrations_make_beside_somebody_elses_tables(
+async def test_models_and_migrations_agree_beside_foreign_tables(
     database_settings: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
     await connection.execute("CREATE TABLE somebody_elses (id int PRIMARY KEY)")
@@ -129,7 +129,7 @@ async def test_the_models_are_what_the_migrations_make_beside_somebody_elses_tab
     assert {f"public.{name}" for name in metadata.tables} <= await tables(connection)
 
 
-def test_a_new_revision_is_compared_with_a_database_that_has_all_the_others() -> None:
+def test_make_migration_first_applies_all_other_revisions() -> None:
     command = ["make", "--dry-run", "--old-file=setup", "migration", "m=add invoice"]
     shown = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True).stdout
     assert [line.partition("alembic ")[2] for line in shown.splitlines() if "alembic " in line] == [
@@ -138,7 +138,7 @@ def test_a_new_revision_is_compared_with_a_database_that_has_all_the_others() ->
     ]
 
 
-async def test_taking_back_what_is_not_there_is_one_clear_line(empty_database: DatabaseSettings) -> None:
+async def test_a_rollback_without_a_revision_is_one_clear_line(empty_database: DatabaseSettings) -> None:
     result = await asyncio.to_thread(
         subprocess.run,
         [*ALEMBIC, "downgrade", "-1"],
@@ -151,7 +151,7 @@ async def test_taking_back_what_is_not_there_is_one_clear_line(empty_database: D
     assert result.stderr == "migrations: no revision is applied here, so there is none to take back\n"
 
 
-def test_generating_sql_without_a_database_is_refused_with_a_reason() -> None:
+def test_offline_mode_is_refused_with_a_reason() -> None:
     result = subprocess.run(
         [*ALEMBIC, "upgrade", "head", "--sql"],
         cwd=PROJECT_ROOT,

@@ -1,4 +1,4 @@
-"""What leaves by OpenTelemetry, and that no collector holds up a stop."""
+"""What the service exports by OpenTelemetry, and that no collector delays a stop."""
 
 import time
 from typing import Any
@@ -29,7 +29,7 @@ def lines_of_telemetry(server: Server) -> list[Any]:
     ("of_traces", "of_metrics", "workers"),
     [("hangs", "trickles", 2), ("is unavailable", "is down", 1)],
 )
-async def test_no_collector_that_fails_holds_up_a_stop_and_what_is_lost_is_one_line(
+async def test_a_failing_collector_does_not_delay_a_stop_and_the_loss_is_one_line(
     of_traces: Manner, of_metrics: Manner, workers: int
 ) -> None:
     async with collector(of_traces) as first, collector(of_metrics) as second:
@@ -47,13 +47,13 @@ async def test_no_collector_that_fails_holds_up_a_stop_and_what_is_lost_is_one_l
             assert time.monotonic() - started < 6
         assert first.received
         assert bool(second.received) is (of_metrics != "is down")
-    # Of a worker that nobody has asked for anything there is nothing to lose.
+    # A worker without a request has no traces that it could lose.
     (line,) = lines_of_telemetry(server)
     assert (line["logger"], line["level"]) == ("src.telemetry", "WARNING")
     assert "lost at the end" in line["message"]
 
 
-async def test_what_is_left_at_a_stop_is_sent_and_traces_hold_what_was_asked_and_not_what_was_said(
+async def test_a_stop_sends_the_rest_and_traces_contain_no_bodies(
     database_settings: DatabaseSettings,
 ) -> None:
     url = database_settings.database_url.get_secret_value()
@@ -106,7 +106,7 @@ async def test_what_is_left_at_a_stop_is_sent_and_traces_hold_what_was_asked_and
         ("traceidratio", 0, "01", [False, False]),
     ],
 )
-async def test_the_caller_decides_whether_a_request_is_traced_unless_the_ratio_alone_does(
+async def test_the_caller_decides_whether_a_request_is_sampled_unless_only_the_ratio_does(
     sampler: str, ratio: int, flags: str, expected: list[bool]
 ) -> None:
     async with collector() as collecting:
@@ -142,7 +142,7 @@ async def test_the_caller_decides_whether_a_request_is_traced_unless_the_ratio_a
         (f"{AUDITS}/health", "", False),
     ],
 )
-def test_health_is_not_traced_whatever_prefix_a_proxy_has_given_it(path: str, root_path: str, expected: bool) -> None:
+def test_health_is_not_traced_with_any_root_path(path: str, root_path: str, expected: bool) -> None:
     assert is_health(root_path, {"path": path}) is expected
 
 
@@ -156,7 +156,7 @@ def test_health_is_not_traced_whatever_prefix_a_proxy_has_given_it(path: str, ro
         ("OTEL_METRIC_EXPORT_INTERVAL", "0", "interval value 0.0 is invalid and needs to be larger than zero."),
     ],
 )
-def test_what_the_image_cannot_do_is_one_line_and_the_service_serves(
+def test_an_unsupported_exporter_is_one_line_and_the_service_serves(
     variable: str, value: str, message: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name, each in {**ON, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", variable: value}.items():
@@ -176,7 +176,7 @@ def test_what_the_image_cannot_do_is_one_line_and_the_service_serves(
         {**ON, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_SDK_DISABLED": "true"},
     ],
 )
-def test_nothing_is_started_that_was_not_asked_for(
+def test_no_provider_is_started_unless_asked_for(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name, each in environment.items():

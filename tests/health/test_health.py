@@ -1,4 +1,4 @@
-"""Live says that the process serves, ready whether the service can; each in time, whatever the database does."""
+"""`/health/live` answers while the process runs, `/health/ready` says whether it can serve; both answer in time."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ from tests.outages import frozen
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/ready"])
-async def test_health_is_200_with_every_check(client: httpx2.AsyncClient, path: str) -> None:
+async def test_health_answers_200_with_every_check(client: httpx2.AsyncClient, path: str) -> None:
     response = await client.get(path)
     body = response.json()
     head = load_revisions().head
@@ -38,12 +38,12 @@ async def test_health_is_200_with_every_check(client: httpx2.AsyncClient, path: 
     assert body["checks"]["ai"] == {"status": "not_configured"}
 
 
-async def test_a_configured_ai_is_reported(database_settings: DatabaseSettings) -> None:
+async def test_health_reports_a_configured_ai(database_settings: DatabaseSettings) -> None:
     async with run_application(database_settings, AISettings(openai_api_key="key")) as client:
         assert (await client.get("/health")).json()["checks"]["ai"] == {"status": "configured"}
 
 
-async def test_a_stopped_database_is_503_within_a_second_live_stays_200_and_it_recovers(
+async def test_health_answers_503_within_a_second_while_the_database_is_stopped_and_recovers(
     mortal_client: httpx2.AsyncClient, own_cluster: Cluster
 ) -> None:
     healthy = await mortal_client.get("/health")
@@ -68,12 +68,12 @@ async def test_a_stopped_database_is_503_within_a_second_live_stays_200_and_it_r
     assert (await mortal_client.get(AUDITS)).status_code == 200
 
 
-async def test_a_crowd_of_probes_is_no_outage(client: httpx2.AsyncClient) -> None:
+async def test_many_concurrent_probes_all_get_200(client: httpx2.AsyncClient) -> None:
     answers = await asyncio.gather(*(client.get("/health/ready") for _ in range(100)))
     assert {answer.status_code for answer in answers} == {200}
 
 
-async def test_a_frozen_database_is_503_within_a_second(
+async def test_health_answers_503_within_a_second_while_the_database_is_frozen(
     mortal_client: httpx2.AsyncClient, own_cluster: Cluster
 ) -> None:
     assert (await mortal_client.get("/health/ready")).status_code == 200
@@ -112,7 +112,7 @@ async def assert_something_is_missing(client: httpx2.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("table", ["audit", "audit_revision", "audit_idempotency_key"])
-async def test_a_missing_table_is_not_ready_and_is_no_lost_connection(
+async def test_a_missing_table_makes_the_service_not_ready_and_says_so(
     client: httpx2.AsyncClient, connection: asyncpg.Connection, table: str
 ) -> None:
     await connection.execute(f"ALTER TABLE {table} RENAME TO elsewhere")
@@ -122,7 +122,7 @@ async def test_a_missing_table_is_not_ready_and_is_no_lost_connection(
     assert response.json()["detail"].startswith("The database lacks a table, a column or a right")
 
 
-async def test_a_missing_right_is_not_ready(
+async def test_a_missing_right_makes_the_service_not_ready(
     database_settings: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
     await connection.execute("CREATE ROLE deprived LOGIN")
@@ -138,7 +138,7 @@ async def test_a_missing_right_is_not_ready(
     await connection.execute("DROP OWNED BY deprived; DROP ROLE deprived")
 
 
-async def test_a_locked_table_is_no_reason_not_to_be_ready(
+async def test_the_service_stays_ready_while_a_table_is_locked(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:
     async with connection.transaction():
@@ -155,7 +155,7 @@ async def test_the_server_starts_while_the_database_is_away(own_cluster: Cluster
         assert (await client.get("/health/ready")).status_code == 200
 
 
-async def test_a_missing_schema_is_not_ready(own_cluster: Cluster) -> None:
+async def test_the_service_is_not_ready_without_a_schema(own_cluster: Cluster) -> None:
     own_cluster.start()
     async with run_application(settings_for(own_cluster, "postgres")) as client:
         response = await client.get("/health/ready")
@@ -167,7 +167,7 @@ async def test_a_missing_schema_is_not_ready(own_cluster: Cluster) -> None:
         assert (response.status_code, response.json()["code"]) == (503, "database-unavailable")
 
 
-async def test_a_schema_that_is_behind_is_not_ready(
+async def test_the_service_is_not_ready_with_an_older_schema(
     database_settings: DatabaseSettings, client: httpx2.AsyncClient
 ) -> None:
     await migrate(database_settings, command.downgrade, "-1")
@@ -176,7 +176,9 @@ async def test_a_schema_that_is_behind_is_not_ready(
     assert (await client.get("/health/ready")).status_code == 200
 
 
-async def test_a_schema_of_a_newer_release_is_ready(client: httpx2.AsyncClient, connection: asyncpg.Connection) -> None:
+async def test_the_service_is_ready_with_a_newer_schema(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection
+) -> None:
     await connection.execute("UPDATE alembic_version SET version_num = 'of_tomorrow'")
     response = await client.get("/health/ready")
     assert response.status_code == 200

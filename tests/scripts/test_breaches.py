@@ -1,4 +1,4 @@
-"""Every contract in pyproject.toml and every rule of the architecture, broken once: the failure names it."""
+"""Each contract in pyproject.toml and each rule of the architecture is broken once, and the failure names it."""
 
 import re
 from fnmatch import fnmatch
@@ -14,7 +14,7 @@ from tests.scripts.conftest import ARCHITECTURE, run
 
 
 class Breach(NamedTuple):
-    """`old` becomes `new` in a file, or `new` is added to it; then a line says so, its `*` being anything."""
+    """Replaces `old` by `new` in a file, or appends `new`. A line of the output must match the pattern `said`."""
 
     path: str
     old: str
@@ -61,7 +61,7 @@ CONTRACTS = {
 }
 
 RULES = [
-    # Of a domain, its files and its registrations.
+    # Rules for a domain, its files and its registrations.
     Breach(
         "src/empty/__init__.py",
         "",
@@ -168,7 +168,7 @@ RULES = [
         "from src.statement import Statement",
         f"*{DEPENDENCIES}:*: from src.statement import Statement",
     ),
-    # Of an endpoint and its description.
+    # Rules for an endpoint and its description.
     Breach(
         ROUTER,
         "",
@@ -180,7 +180,7 @@ RULES = [
     ),
     Breach(
         ROUTER,
-        '    """Afterwards it is 404."""\n',
+        '    """Afterwards it answers 404."""\n',
         "",
         f"*{ROUTER}:*: delete_spare_part (DELETE {PART}) has no description; write its docstring",
     ),
@@ -192,13 +192,13 @@ RULES = [
     ),
     Breach(
         SCHEMAS,
-        "model_config = example(_RECORD)",
+        "model_config = example(_EXAMPLE_RECORD)",
         "",
         f"*{ROUTER}:*: patch_spare_part (PATCH {PART}) shows no example; give the model of its answer one*",
     ),
     Breach(
         SCHEMAS,
-        "model_config = example(_WRITTEN)",
+        "model_config = example(_EXAMPLE_BODY)",
         "",
         f"*{ROUTER}:*: create_spare_part (POST {PARTS}) shows no example; give the model of its body one*",
     ),
@@ -283,7 +283,7 @@ def test_a_breach_of_each_contract_is_named(breached: Path) -> None:
     assert re.findall(r"^(.+) BROKEN", output, re.MULTILINE) == [*CONTRACTS]
 
 
-def test_a_breach_of_each_rule_names_the_file_the_rule_and_the_mend(breached: Path) -> None:
+def test_a_breach_of_each_rule_names_the_file_the_rule_and_the_fix(breached: Path) -> None:
     for breach in RULES:
         commit(breach, breached)
     tested = run(breached, "pytest", "--tb=short", *ARCHITECTURE)

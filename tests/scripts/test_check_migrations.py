@@ -17,7 +17,7 @@ def upgrade() -> None:
 
 
 def check(project: Path, *revisions: str) -> str:
-    """The last line of what it says in a project that has these revisions too."""
+    """The last line that it prints for a project with these additional revisions."""
     for name in revisions:
         (project / "alembic" / "versions" / f"{name}.py").write_text(REVISION.format(name, load_revisions().head))
     checked = run(project, "python", "-m", "scripts.check_migrations")
@@ -25,10 +25,10 @@ def check(project: Path, *revisions: str) -> str:
     return checked.stderr.splitlines()[-1]
 
 
-def test_two_last_revisions_are_named(project: Path) -> None:
+def test_the_error_names_two_head_revisions(project: Path) -> None:
     said = "alembic/versions: nothing follows spare_one.py and spare_two.py: make one the down_revision of the other"
     assert check(project, "spare_one", "spare_two") == said
 
 
-def test_a_migration_that_fails_is_not_taken_for_one_that_is_missing(project: Path) -> None:
+def test_a_failing_migration_is_not_reported_as_missing(project: Path) -> None:
     assert check(project, "spare_one").startswith("a migration cannot be applied: fix what is said above")

@@ -1,4 +1,4 @@
-"""`make domain`: what it writes works as it is, and what it refuses leaves no trace."""
+"""`make domain` writes a domain that works; if it refuses, it writes nothing."""
 
 import os
 import re
@@ -15,13 +15,13 @@ from scripts.domain.render import render
 from src.config import PROJECT_ROOT
 from tests.scripts.conftest import ARCHITECTURE, run
 
-# No domain that is added one day is to be in these tests' way: their names are spare.
-# As long as a name can be, and of several words: every line must still fit, and every spelling be right.
+# These names all begin with "spare", so that no real domain has one of them.
+# A name of several words with the greatest length: every line must still fit, and every spelling must be correct.
 LONGEST = Names("spare_purchase_confirmations", "spare_purchase_confirmation")
 
 
 def contents(project: Path) -> dict[str, bytes]:
-    """Of every file but caches."""
+    """The content of every file except caches."""
     files = (path for path in project.rglob("*") if path.is_file())
     by_path = {path.relative_to(project): path.read_bytes() for path in files}
     return {str(path): by_path[path] for path in by_path if not path.name.endswith(".pyc") and path.parts[0][0] != "."}
@@ -67,7 +67,7 @@ def test_the_plural_names_the_folder_and_the_path_and_the_singular_the_table(plu
         assert "scripts.domain" not in text
 
 
-def test_a_singular_can_be_named() -> None:
+def test_a_singular_can_be_given() -> None:
     assert Names.choose("orders", "customer_order").singular == "customer_order"
     assert Names.choose("billing", "bill").singular == "bill"
 
@@ -114,7 +114,7 @@ def test_a_singular_can_be_named() -> None:
         ("spare_classes", "pg_class", "pg_class is for a table of PostgreSQL or Alembic"),
     ],
 )
-def test_a_name_that_cannot_be_is_one_clear_line(plural: str, singular: str, reason: str) -> None:
+def test_an_impossible_name_is_one_clear_line(plural: str, singular: str, reason: str) -> None:
     with pytest.raises(SystemExit) as refused:
         render(Names.choose(plural, singular), PROJECT_ROOT)
     message = str(refused.value)
@@ -124,7 +124,7 @@ def test_a_name_that_cannot_be_is_one_clear_line(plural: str, singular: str, rea
 
 
 def make_domain(project: Path, *arguments: str, **environment: str) -> str:
-    """What `make domain` says of a name that cannot be. The environment that runs the tests is set up already."""
+    """Run `make domain` with an impossible name. Returns what it prints. The environment is already set up."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     command = ("make", "-f", PROJECT_ROOT / "Makefile", "-o", "setup", f"BIN={Path(sys.executable).parent}", "domain")
     made = subprocess.run(
@@ -135,19 +135,19 @@ def make_domain(project: Path, *arguments: str, **environment: str) -> str:
 
 
 @pytest.mark.parametrize("value", ["a b'c\"d", "a\nb", "$(shell touch x)", "$$(touch x)", "`touch x`", "; touch x"])
-def test_a_name_is_refused_in_one_line_and_never_carried_out(project: Path, value: str) -> None:
+def test_a_shell_command_as_name_is_refused_in_one_line_and_not_run(project: Path, value: str) -> None:
     said = f"domain: {value!r} is no name for it: lower-case words joined by underscores are, e.g. purchase_orders"
     assert make_domain(project, f"name={value}") == said
     assert not (project / "x").exists()
 
 
-def test_a_singular_is_not_carried_out_either(project: Path) -> None:
+def test_a_shell_command_as_singular_is_not_run(project: Path) -> None:
     said = make_domain(project, "name=spare_parts", "singular=$(shell touch x)")
     assert said.startswith("domain: '$(shell touch x)' is no name for it")
     assert not (project / "x").exists()
 
 
-def test_a_name_in_the_environment_is_not_meant(project: Path) -> None:
+def test_a_name_in_the_environment_is_ignored(project: Path) -> None:
     usage = "domain: usage: make domain name=invoices [singular=invoice]"
     assert make_domain(project, name="spare_parts", singular="spare_part") == usage
     assert make_domain(project, "-e", name="spare_parts") == usage
@@ -159,7 +159,7 @@ async def test_every_reserved_word_of_postgresql_is_known(administrator: asyncpg
     assert {row["word"] for row in words} <= SQL_WORDS
 
 
-def test_what_cannot_be_written_whole_is_not_written_at_all(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_no_file(tmp_path: Path) -> None:
     (tmp_path / "old.py").write_text("as it was")
     before = contents(tmp_path)
     files = {Path("old.py"): "changed", Path("new/one.py"): "1", Path("old.py/two.py"): "2", Path("three.py"): "3"}
@@ -169,7 +169,7 @@ def test_what_cannot_be_written_whole_is_not_written_at_all(tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["old.py"]
 
 
-def test_a_project_in_which_a_line_has_no_place_is_refused(project: Path) -> None:
+def test_a_project_without_a_place_for_a_line_is_refused(project: Path) -> None:
     path = project / "src" / "main.py"
     path.write_text(path.read_text().replace("ROUTERS = ", "ALL = "))
     with pytest.raises(SystemExit, match=r"^domain: src/main.py: no place for ', spare_parts_router'"):
@@ -185,7 +185,7 @@ def test_a_project_in_which_a_line_has_no_place_is_refused(project: Path) -> Non
         ("tests/openapi.json", "{}", r"tests/openapi\.json is not what the service serves: run make openapi .*"),
     ],
 )
-def test_a_project_that_is_wrong_before_is_one_clear_line_and_left_alone(
+def test_a_broken_project_is_one_clear_line_and_stays_unchanged(
     project: Path, monkeypatch: pytest.MonkeyPatch, path: str, added: str, reason: str
 ) -> None:
     with (project / path).open("a") as file:

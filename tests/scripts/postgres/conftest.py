@@ -1,4 +1,4 @@
-"""Clusters for the tests of the embedded PostgreSQL, and what these ask of them."""
+"""Clusters for the tests of the embedded PostgreSQL, and helpers to query them."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ only_as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to ru
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """pytest's own temporary folders are closed to the user that the server runs as when root runs the tests."""
+    """A temporary folder that the server's user can enter. It cannot enter pytest's own if root runs the tests."""
     path = Path(tempfile.mkdtemp(prefix="postgres-test-", dir=MEMORY)).resolve()
     path.chmod(0o755)
     yield path

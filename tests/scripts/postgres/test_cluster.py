@@ -1,4 +1,4 @@
-"""A cluster: its data is kept, its settings are safe, and what is wrong with its place is said."""
+"""A cluster keeps its data, has safe settings, and reports problems with its folder."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ def test_data_survives_a_restart(root: Path) -> None:
 
 
 @pytest.mark.parametrize("durable", ["on", "off"])
-def test_only_a_private_socket_leads_in_and_only_a_cluster_for_tests_may_lose_data(root: Path, durable: str) -> None:
+def test_the_server_has_only_a_private_socket_and_only_test_clusters_may_lose_data(root: Path, durable: str) -> None:
     expected = {"listen_addresses": "", "max_connections": "100", "TimeZone": "UTC", "data_checksums": "on"}
     expected |= dict.fromkeys(("fsync", "synchronous_commit", "full_page_writes", "autovacuum"), durable)
     with postgres(root, durable=durable == "on") as cluster:
@@ -65,7 +65,7 @@ def test_a_stale_process_id_does_not_keep_the_server_from_starting(root: Path, r
 
 
 @pytest.mark.parametrize("name", ["long" * 30, "a, b: 'c' %"])
-def test_a_path_that_is_no_socket_address_gets_a_private_one_elsewhere(folder: Path, root: Path, name: str) -> None:
+def test_a_path_unfit_for_a_socket_gets_a_private_socket_folder(folder: Path, root: Path, name: str) -> None:
     renamed = root.rename(folder / name)
     with postgres(renamed, durable=False) as cluster:
         assert query(cluster, "SELECT value FROM kept") == 42
@@ -95,7 +95,7 @@ def test_a_failed_start_shows_the_end_of_the_log(root: Path) -> None:
         Cluster(root).start()
 
 
-def test_missing_programs_are_one_clear_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_clear_line_reports_missing_programs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PG_BIN", str(folder))
     with pytest.raises(SystemExit, match=r"no PostgreSQL found: install .*, or set PG_BIN or DATABASE_URL"):
         Cluster(folder / "root")

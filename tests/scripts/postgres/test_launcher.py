@@ -1,4 +1,4 @@
-"""`python -m scripts.postgres`: one server for all who need it, none when nobody does; signals reach the command."""
+"""`python -m scripts.postgres`: its users share one server, the last one stops it, and signals reach the command."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ from tests.scripts.postgres.conftest import eventually, only_as_root, query
 only_with_proc = pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc to find a process")
 
 HOLD = ("sh", "-c", "echo ready; read line")
-# Tells each signal, and at SIGTERM that the database still answers.
+# Prints each signal, and at SIGTERM whether the database still answers.
 WITNESS = """
 import os, signal, subprocess, sys
 signals = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
@@ -37,7 +37,7 @@ raise SystemExit(3)
 
 
 class Project:
-    """A folder with the launcher in it, so that no test comes near the developer's own data."""
+    """A folder with a copy of the launcher, so that no test touches the developer's own data."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -66,7 +66,7 @@ class Project:
             text=True,
             start_new_session=True,
         ) as process:
-            # Ends what hangs, so that the test fails by what it reads then.
+            # Kill a command that hangs, so that the test fails on its output.
             timer = threading.Timer(20, os.killpg, (process.pid, signal.SIGKILL))
             timer.start()
             try:
@@ -91,7 +91,7 @@ def witness() -> tuple[str, ...]:
     return (sys.executable, "-c", WITNESS, str(launcher.find_binaries() / "psql"))
 
 
-def test_six_starters_at_once_share_one_server_which_stops_after_the_last(project: Project) -> None:
+def test_six_concurrent_users_share_one_server_which_stops_after_the_last(project: Project) -> None:
     show = ("sh", "-c", f"head -n 1 {project.root}/data/postmaster.pid; read line")
     with contextlib.ExitStack() as stack:
         users = [stack.enter_context(project.launch(*show)) for _ in range(6)]
@@ -103,7 +103,7 @@ def test_six_starters_at_once_share_one_server_which_stops_after_the_last(projec
     assert not project.cluster.processes_left()
 
 
-def test_a_command_that_ends_by_itself_passes_its_status_and_output_on(project: Project) -> None:
+def test_the_launcher_passes_on_status_and_output_of_its_command(project: Project) -> None:
     (project.folder / ".env").write_text("DATABASE_URL=\n")
     with project.launch("sh", "-c", "echo out; exit 7", DATABASE_URL=" ") as process:
         output, progress = process.communicate()
@@ -161,7 +161,7 @@ def test_a_signal_during_the_start_leaves_no_server(project: Project) -> None:
     assert not project.cluster.processes_left()
 
 
-def test_kill_9_of_the_launcher_ends_the_command_in_peace_and_then_the_server(project: Project) -> None:
+def test_kill_9_of_the_launcher_terminates_the_command_and_then_the_server(project: Project) -> None:
     with project.launch(*witness()) as process:
         assert line(process) == "ready"
         process.kill()
@@ -175,7 +175,7 @@ def test_the_next_user_replaces_a_keeper_that_was_killed(project: Project) -> No
     def keepers() -> list[int]:
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended by now
                 if f"--keep\0{project.root}\0" in (entry / "cmdline").read_text(errors="replace"):
                     found.append(int(entry.name))
         return found
@@ -203,7 +203,7 @@ def test_an_interrupted_initdb_leaves_nothing_half_made(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["environment", ".env"])
-def test_with_a_database_url_nothing_is_started_and_it_is_not_shown(folder: Path, place: str) -> None:
+def test_with_a_database_url_no_server_is_started_and_the_url_is_not_shown(folder: Path, place: str) -> None:
     project = Project(folder)
     url = "postgresql://somebody:secret@somewhere/else"
     if place == ".env":

@@ -1,4 +1,7 @@
-"""The endpoints of the gift cards domain. Each reads the request, calls the service once and writes the response."""
+"""The endpoints of the gift cards domain.
+
+Each reads the request, calls the service once and writes the response.
+"""
 
 from typing import Annotated
 

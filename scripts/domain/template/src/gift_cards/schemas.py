@@ -13,18 +13,25 @@ from src.schemas import TEXT_PATTERN, CustomModel, PatchModel, example
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH, pattern=TEXT_PATTERN)]
 Description = Annotated[str, StringConstraints(min_length=1, max_length=MAX_DESCRIPTION_LENGTH, pattern=TEXT_PATTERN)]
 
-_WRITTEN = {"name": "The first", "description": "More about it."}
-_RECORD = _WRITTEN | {
+_EXAMPLE_BODY = {"name": "The first", "description": "More about it."}
+_EXAMPLE_RECORD = _EXAMPLE_BODY | {
     "id": "019c1400-7c3d-7e4f-8a5b-6c7d8e9f0a1b",
     "created_at": "2026-01-31T12:00:00.250000Z",
     "updated_at": "2026-01-31T12:00:00.250000Z",
     "version": 1,
 }
-_PAGE = {"items": [_RECORD], "limit": 20, "offset": 0, "total": 1, "total_relation": "eq", "next_cursor": None}
+_EXAMPLE_PAGE = {
+    "items": [_EXAMPLE_RECORD],
+    "limit": 20,
+    "offset": 0,
+    "total": 1,
+    "total_relation": "eq",
+    "next_cursor": None,
+}
 
 
 class GiftCardCreate(CustomModel):
-    model_config = example(_WRITTEN)
+    model_config = example(_EXAMPLE_BODY)
 
     name: Name = Field(description="What people call it.")
     description: Description | None = Field(None, description="Anything else.")
@@ -42,7 +49,7 @@ class GiftCardPatch(PatchModel):
 class GiftCard(CustomModel):
     """The current version."""
 
-    model_config = example(_RECORD)
+    model_config = example(_EXAMPLE_RECORD)
 
     id: UUID
     name: str
@@ -53,7 +60,7 @@ class GiftCard(CustomModel):
 
 
 class GiftCardDeleted(CustomModel):
-    model_config = example({"id": _RECORD["id"], "deleted_at": "2026-02-01T08:00:00Z"})
+    model_config = example({"id": _EXAMPLE_RECORD["id"], "deleted_at": "2026-02-01T08:00:00Z"})
 
     id: UUID
     deleted_at: datetime
@@ -64,4 +71,4 @@ class GiftCardQuery(PageQuery):
 
 
 class GiftCardPage(Page[GiftCard]):
-    model_config = example(_PAGE)
+    model_config = example(_EXAMPLE_PAGE)

@@ -102,7 +102,10 @@ async def remove(connection: TransactionConnection, gift_card_id: UUID, if_match
 
 
 async def _lock(connection: TransactionConnection, gift_card_id: UUID, if_match: IfMatch | None) -> GiftCard:
-    """Read one and lock it until the transaction ends. Raises `GiftCardNotFound`, `VersionMismatch`."""
+    """Read one, and lock it until the transaction ends.
+
+    Raises `GiftCardNotFound`, `VersionMismatch`.
+    """
     found = await connection.execute(select(gift_card).where(gift_card.c.id == gift_card_id).with_for_update())
     row = found.mappings().one_or_none()
     if row is None:
