@@ -1,12 +1,14 @@
 """History: every change is one revision, and none can be rewritten."""
 
 import asyncio
+import hashlib
 from typing import Any
 from urllib.parse import quote
 
 import asyncpg
 import httpx2
 import pytest
+import rfc8785
 
 from tests.audits.factories import AUDITS, audit_body, create_audit
 from tests.audits.test_cursor import walk
@@ -40,6 +42,21 @@ async def test_every_change_adds_a_revision_with_its_snapshot(client: httpx2.Asy
     assert len(set(hashes)) == 4
     assert all(len(digest) == 64 for digest in hashes)
     assert deleted["version"] == 4
+
+
+async def test_a_hash_is_computed_as_the_operating_guide_defines_it(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    created = await create_audit(client, details={"b": 1.5, "a": "é"})
+    await client.patch(f"{AUDITS}/{created['id']}", json={"status": "failure"}, headers={"X-Actor-Id": "u-4"})
+    rows = await connection.fetch("SELECT salt FROM audit_revision ORDER BY version DESC")
+    salts: list[bytes] = [row["salt"] for row in rows]
+    assert [len(salt) for salt in salts] == [16, 16]
+    assert salts[0] != salts[1]
+    for revision, salt in zip(await history(client, created["id"]), salts, strict=True):
+        members = {name: value for name, value in revision.items() if name != "hash"}
+        hashed = rfc8785.dumps(members | {"salt": salt.hex(), "audit_id": created["id"]})
+        assert hashlib.sha256(hashed).hexdigest() == revision["hash"]
 
 
 async def test_history_has_pages_by_cursor_and_by_offset(client: httpx2.AsyncClient) -> None:

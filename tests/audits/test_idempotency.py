@@ -57,6 +57,14 @@ async def test_a_replay_is_the_first_answer_even_after_later_changes(client: htt
     assert (second.status_code, second.content, second.headers["ETag"]) == (201, first.content, '"1"')
 
 
+async def test_a_replay_of_a_batch_is_the_first_answer_even_after_later_changes(client: httpx2.AsyncClient) -> None:
+    first = await client.post(BATCH, json=batch_body(), headers=KEY)
+    for item in first.json()["items"][:2]:
+        await client.patch(f"{AUDITS}/{item['id']}", json={"status": "failure"})
+    second = await client.post(BATCH, json=batch_body(), headers=KEY)
+    assert (second.status_code, second.content) == (201, first.content)
+
+
 async def test_different_spellings_of_the_same_json_value_are_the_same_payload(client: httpx2.AsyncClient) -> None:
     body = audit_body(details={"a": 1, "b": "é"})
     first = await client.post(AUDITS, json=body, headers=KEY)
