@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from pythonjsonlogger.core import RESERVED_ATTRS
+from typing_extensions import override
 
 from src.config import LOG_MAX_LINE_BYTES
 from src.log_lines import to_line
@@ -17,6 +18,7 @@ trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
 class RequestContextFilter(logging.Filter):
     """Adds the ids of the current request to each record, unless the record has a request id itself."""
 
+    @override
     def filter(self, record: logging.LogRecord) -> bool:
         record.request_id = getattr(record, "request_id", None) or request_id.get()
         record.trace_id = trace_id.get()
