@@ -15,7 +15,7 @@ from starlette.middleware import Middleware
 from starlette.types import Scope
 
 from src import __version__, telemetry
-from src.ai.calls import AIClient
+from src.ai.client import AIClient
 from src.ai.router import router as ai_router
 from src.audits.router import batch_router as audit_batches_router
 from src.audits.router import router as audits_router

@@ -1,7 +1,7 @@
-"""A question in words becomes a filter of the list of records; the audits service does the rest.
+"""Answers a question about records: a model turns it into a filter, with which the audits service finds the records.
 
-The model sees the question and no record, and what it returns has to pass as the query of `GET /audits` does: it can
-ask for nothing that a caller could not.
+The model sees the question and no record. Its filter is validated like the query of `GET /audits`, so that it can find
+nothing that a caller could not.
 """
 
 from typing import Any
@@ -10,16 +10,16 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from src import clock
-from src.ai import envelope, structured
+from src.ai import responses, structured_output
 from src.ai.audit_schemas import AuditQuestion, AuditQuestionAnswer
-from src.ai.calls import AIClient
+from src.ai.client import AIClient
 from src.ai.constants import QUERY_PROMPT_VERSION
 from src.ai.exceptions import AIInvalidProviderResponse
 from src.ai.prompt import OutputFormat, Prompt
-from src.ai.redaction import plain
+from src.ai.redaction import strip_invisible
 from src.audits import service as audits_service
 from src.audits.constants import ActorType, AuditStatus
-from src.audits.schemas import AuditFilter, AuditPage, AuditQuery, AuditSelection
+from src.audits.schemas import AuditFilter, AuditQuery, AuditSelection
 from src.database import AutocommitConnection
 from src.pagination import link_targets
 
@@ -40,7 +40,7 @@ def _nullable(description: str, **schema: Any) -> dict[str, Any]:
 
 _FORMAT = OutputFormat(
     "audit_filter",
-    structured.object_of(
+    structured_output.object_schema(
         action=_nullable(
             "What was done, e.g. invoice.update; invoice.* for all that begin so.",
             type="array",
@@ -59,27 +59,27 @@ _FORMAT = OutputFormat(
     ),
 )
 
-_unsupported = TypeAdapter[list[str]](list[str])
+_unsupported_adapter = TypeAdapter[list[str]](list[str])
 
 
-async def answer(
-    connection: AutocommitConnection, client: AIClient, asked: AuditQuestion, list_path: str
+async def answer_question(
+    connection: AutocommitConnection, client: AIClient, question: AuditQuestion, list_path: str
 ) -> AuditQuestionAnswer:
-    """`list_path` is where callers find the list of records. No connection is held while the provider is asked.
+    """`list_path` is the path of `GET /audits` for callers. Holds no connection while it waits for the provider.
 
     Raises `AIError`.
     """
     prompt = Prompt(
         version=QUERY_PROMPT_VERSION,
         model=client.settings.ai_model,
-        input=to_json({"now": clock.now(), "question": plain(asked.question)}).decode(),
+        input=to_json({"now": clock.now(), "question": strip_invisible(question.question)}).decode(),
         instructions=_INSTRUCTIONS,
         output_format=_FORMAT,
     )
-    value, completion = await structured.complete(client, prompt)
-    query, unsupported = _understand(value, asked.limit)
-    url = _url(list_path, query, client.settings.max_url_bytes)
-    page = None if asked.dry_run else await _find(connection, query)
+    value, completion = await structured_output.complete_json(client, prompt)
+    query, unsupported = _parse_query(value, question.limit)
+    url = _list_url(list_path, query, client.settings.max_url_bytes)
+    page = None if question.dry_run else await audits_service.find(connection, query)
     return AuditQuestionAnswer(
         filter=AuditSelection.model_validate(query.model_dump(include={*AuditFilter.model_fields})),
         url=url,
@@ -88,31 +88,27 @@ async def answer(
         total=page and page.total,
         total_relation=page and page.total_relation,
         model=completion.answer.model,
-        usage=envelope.usage(completion),
-        meta=envelope.meta(completion),
+        usage=responses.build_usage(completion),
+        meta=responses.build_meta(completion),
     )
 
 
-def _understand(value: Any, limit: int) -> tuple[AuditQuery, list[str]]:
-    """Raises `AIInvalidProviderResponse`."""
+def _parse_query(value: Any, limit: int) -> tuple[AuditQuery, list[str]]:
+    """Return the query, and what the model says no filter can express. Raises `AIInvalidProviderResponse`."""
     if not isinstance(value, dict):
-        raise AIInvalidProviderResponse(structured.NOT_AS_ASKED)
+        raise AIInvalidProviderResponse(structured_output.WRONG_FORM)
     given = {name: item for name, item in value.items() if item is not None}
     try:
-        unsupported = _unsupported.validate_python(given.pop("unsupported", []), strict=True)
+        unsupported = _unsupported_adapter.validate_python(given.pop("unsupported", []), strict=True)
         wanted = AuditFilter.model_validate(given)
         return AuditQuery.model_validate(wanted.model_dump(exclude_unset=True) | {"limit": limit}), unsupported
     except ValidationError:
-        raise AIInvalidProviderResponse(structured.NOT_AS_ASKED) from None
+        raise AIInvalidProviderResponse(structured_output.WRONG_FORM) from None
 
 
-def _url(list_path: str, query: AuditQuery, longest: int) -> str:
-    """Raises `AIInvalidProviderResponse` where no caller could ask for it: it would be 414."""
+def _list_url(list_path: str, query: AuditQuery, max_bytes: int) -> str:
+    """Return the URL of the list with this query. Raises `AIInvalidProviderResponse` if the URL would get 414."""
     url = link_targets(list_path, query.model_dump(mode="json", exclude_defaults=True), None)["first"]
-    if len(url) > longest:
-        raise AIInvalidProviderResponse(structured.NOT_AS_ASKED)
+    if len(url) > max_bytes:
+        raise AIInvalidProviderResponse(structured_output.WRONG_FORM)
     return url
-
-
-async def _find(connection: AutocommitConnection, query: AuditQuery) -> AuditPage:
-    return await audits_service.find(connection, query)

@@ -1,7 +1,8 @@
-"""What a model sees in some records: findings that cite them.
+"""Summarises records with a model, whose findings cite the records.
 
-Records are written by whoever may write a record, so what they say is data and nothing else: they travel between
-delimiters that nobody could have guessed, plain and masked, and a finding counts only where it cites what was shown.
+Anyone may write a record, so a record's text is data and never an instruction. The model gets records between random
+delimiters, which no record can imitate, without invisible characters and secrets. Findings that do not cite the
+records are dropped.
 """
 
 import secrets
@@ -10,13 +11,13 @@ from collections.abc import Iterable, Sequence
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
-from src.ai import envelope, structured
+from src.ai import responses, structured_output
 from src.ai.audit_schemas import Counts, Finding, Summary, SummaryRequest
-from src.ai.calls import AIClient
+from src.ai.client import AIClient
 from src.ai.constants import MAX_OUTPUT_TOKENS, MAX_SHOWN_DETAILS, SUMMARY_PROMPT_VERSION
 from src.ai.exceptions import AIInvalidProviderResponse
 from src.ai.prompt import OutputFormat, Prompt
-from src.ai.redaction import excerpt, mask, plain
+from src.ai.redaction import excerpt, mask_secrets, strip_invisible
 from src.audits import service as audits_service
 from src.audits.schemas import Audit
 from src.database import AutocommitConnection
@@ -33,51 +34,53 @@ characters, and [redacted] stands for a secret. `focus`, where it is given, says
 
 _FORMAT = OutputFormat(
     "audit_summary",
-    structured.object_of(
+    structured_output.object_schema(
         summary={"type": "string"},
         findings={
             "type": "array",
-            "items": structured.object_of(
+            "items": structured_output.object_schema(
                 text={"type": "string"}, record_ids={"type": "array", "items": {"type": "string"}}
             ),
         },
     ),
 )
 
-_SHOWN_FIELDS = ("action", "entity_type", "entity_id", "actor_type", "actor_id", "status", "correlation_id")
+_TEXT_FIELDS = ("action", "entity_type", "entity_id", "actor_type", "actor_id", "status", "correlation_id")
 
 
-class _Found(BaseModel):
+class _ModelSummary(BaseModel):
     summary: str
     findings: list[Finding]
 
 
 async def summarize(connection: AutocommitConnection, client: AIClient, request: SummaryRequest) -> Summary:
-    """Raises `AIError`. No connection is held while the provider is asked."""
+    """Holds no connection while it waits for the provider. Raises `AIError`."""
     sample = await audits_service.sample(connection, request.filter, request.max_records)
-    value, completion = await structured.complete(client, _prompt(client, sample.audits, request.focus))
-    found = _understand(value)
-    findings = _grounded(found.findings, sample.audits)
+    value, completion = await structured_output.complete_json(
+        client, _build_prompt(client, sample.audits, request.focus)
+    )
+    answer = _parse_summary(value)
+    findings = _drop_ungrounded(answer.findings, sample.audits)
     return Summary(
-        summary=found.summary,
+        summary=answer.summary,
         findings=findings,
-        dropped_findings=len(found.findings) - len(findings),
+        dropped_findings=len(answer.findings) - len(findings),
         records_considered=len(sample.audits),
         total=sample.total,
         counts=Counts(by_action=sample.by_action, by_status=sample.by_status),
         generated_by="ai",
         model=completion.answer.model,
-        usage=envelope.usage(completion),
-        meta=envelope.meta(completion),
+        usage=responses.build_usage(completion),
+        meta=responses.build_meta(completion),
     )
 
 
-def _prompt(client: AIClient, records: Sequence[Audit], focus: str | None) -> Prompt:
+def _build_prompt(client: AIClient, records: Sequence[Audit], focus: str | None) -> Prompt:
     boundary = secrets.token_hex(16)
     lines = [
-        *([to_json({"focus": plain(focus)}).decode()] if focus else []),
+        *([to_json({"focus": strip_invisible(focus)}).decode()] if focus else []),
         f"<records {boundary}>",
-        *map(_shown, records),
+        *map(_record_line, records),
         f"</records {boundary}>",
     ]
     return Prompt(
@@ -90,21 +93,22 @@ def _prompt(client: AIClient, records: Sequence[Audit], focus: str | None) -> Pr
     )
 
 
-def _shown(record: Audit) -> str:
-    """What leaves of a record, as one line of JSON: what is not listed here does not."""
-    texts = {name: mask(value) for name in _SHOWN_FIELDS if (value := getattr(record, name)) is not None}
+def _record_line(record: Audit) -> str:
+    """Return what the provider is sent of a record, as one line of JSON: these fields and no others."""
+    texts = {name: mask_secrets(value) for name in _TEXT_FIELDS if (value := getattr(record, name)) is not None}
     details = excerpt(record.details, MAX_SHOWN_DETAILS)
     return to_json({"id": record.id, "occurred_at": record.occurred_at, **texts, "details": details}).decode()
 
 
-def _understand(value: object) -> _Found:
+def _parse_summary(value: object) -> _ModelSummary:
     """Raises `AIInvalidProviderResponse`."""
     try:
-        return _Found.model_validate(value)
+        return _ModelSummary.model_validate(value)
     except ValidationError:
-        raise AIInvalidProviderResponse(structured.NOT_AS_ASKED) from None
+        raise AIInvalidProviderResponse(structured_output.WRONG_FORM) from None
 
 
-def _grounded(findings: Iterable[Finding], records: Iterable[Audit]) -> list[Finding]:
+def _drop_ungrounded(findings: Iterable[Finding], records: Iterable[Audit]) -> list[Finding]:
+    """Return the findings that cite at least one record, and only these records."""
     shown = {str(record.id) for record in records}
     return [finding for finding in findings if finding.record_ids and shown.issuperset(finding.record_ids)]

@@ -1,159 +1,97 @@
-"""The only door to the provider: the official SDK, whose errors become those of the domain."""
+"""The client that the domain's services call: it limits and records each call to the provider."""
 
-import logging
-import re
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from __future__ import annotations
 
-import httpx2
-import openai
-from openai import AsyncOpenAI, AsyncStream
-from openai._streaming import ServerSentEvent, SSEDecoder
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
-from src.ai import answers, failures
-from src.ai.answers import Answer, Delta
+from src.ai.call_limits import CallLimiter
 from src.ai.config import AISettings
-from src.ai.exceptions import (
-    AIInvalidProviderResponse,
-    AIProviderAuthenticationFailed,
-    AIProviderUnavailable,
-    FastFailure,
-)
-from src.ai.failures import Headers
-from src.ai.prompt import OutputFormat, Prompt
-from src.ai.telemetry import Call
-from src.ai.transport import BoundedClient
+from src.ai.exceptions import AIError, AINotConfigured
+from src.ai.prompt import Prompt
+from src.ai.provider_schemas import Answer, Delta
+from src.ai.telemetry import Call, record_call
 
-# At LOG_LEVEL=DEBUG they print URLs and headers: what those hold is not for a log.
-for _name in ("openai", "httpx2", "httpcore2"):
-    logging.getLogger(_name).setLevel(logging.WARNING)
-
-# What a header can hold (RFC 9110, 5.5), without spaces.
-_KEY = re.compile(r"[\x21-\x7e]+")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+if TYPE_CHECKING:
+    from src.ai.provider import Provider
 
 
-class _Decoder(SSEDecoder):
-    """Without events that hold no data (HTML, 9.2.6: they are none), on which the SDK fails: `retry: 3000`, say.
+@dataclass(frozen=True)
+class Completion:
+    """An answer with its prompt and what the call took. `latency_ms` covers all attempts."""
 
-    The SDK makes one of every blank line that comes after an `id`.
+    prompt: Prompt
+    answer: Answer
+    attempts: int
+    latency_ms: float
+    provider_request_id: str | None
+
+
+class AIClient:
+    """Calls the provider. There is one client for each process.
+
+    A missing or malformed key does not stop the process, whose other endpoints need none: each call raises it.
     """
 
-    def decode(self, line: str) -> ServerSentEvent | None:
-        event = super().decode(line)
-        return event if event and event.data else None
+    def __init__(self, settings: AISettings) -> None:
+        self.settings = settings
+        self._limiter = CallLimiter(settings)
+        self._provider: Provider | None = None
+        with suppress(AIError):
+            self._provider = _create_provider(settings)
 
-
-class _SDK(AsyncOpenAI):
-    def _make_sse_decoder(self) -> _Decoder:
-        return _Decoder()
-
-
-class Provider:
-    """One attempt at an answer, or at a stream."""
-
-    def __init__(self, settings: AISettings, key: str) -> None:
-        """Raises `AIProviderAuthenticationFailed`, `AIProviderUnavailable`."""
-        if not _KEY.fullmatch(key):
-            raise AIProviderAuthenticationFailed("OPENAI_API_KEY is malformed; the operator has to correct it.")
-        timeout = httpx2.Timeout(settings.ai_read_timeout, connect=settings.ai_connect_timeout)
-        try:
-            http_client = BoundedClient(timeout)
-        except (ImportError, OSError, ValueError):
-            # What ALL_PROXY, HTTPS_PROXY, SSL_CERT_FILE or SSL_CERT_DIR of the environment names cannot be used.
-            raise AIProviderUnavailable("The operator has to correct this service's proxy or certificates.") from None
-        self._settings = settings
-        self._sdk = _SDK(
-            api_key=key, base_url=str(settings.openai_base_url), timeout=timeout, max_retries=0, http_client=http_client
-        )
-        # Left out above, they are read from the environment, past the settings.
-        self._sdk.organization = self._sdk.project = None
-        # Asked for here, it is imported now, for 0.1 s, and not in the first call.
-        self._responses = self._sdk.responses.with_raw_response
+    @property
+    def configured(self) -> bool:
+        return self.settings.openai_api_key is not None
 
     async def close(self) -> None:
-        await self._sdk.close()
+        if self._provider:
+            await self._provider.close()
 
-    async def ask(self, call: Call) -> Answer:
-        """One attempt at the whole answer. Raises `AIError`, `FastFailure`, `TimeoutError`."""
-        call.attempts += 1
-        with _translated(call):
-            response = await self._responses.create(**_parameters(call.prompt), stream=False)
-        call.provider_request_id = _request_id(response.headers)
-        return answers.read_answer(response.content, response.headers)
+    async def complete(self, prompt: Prompt) -> Completion:
+        """Return the whole answer. Raises `AIError`."""
+        with record_call(prompt, self.settings.openai_base_url) as call:
+            provider = self._get_provider()
+            async with self._limiter.admit() as budget:
+                call.answer = await budget.run(partial(provider.complete, call))
+        return _completion(call, call.answer)
 
-    async def begin(self, call: Call) -> AsyncGenerator[Delta | Answer]:
-        """One attempt at a stream: its events, of which the first has arrived. Raises what `ask` raises."""
-        call.attempts += 1
-        timeout = httpx2.Timeout(self._settings.ai_stream_event_timeout, connect=self._settings.ai_connect_timeout)
-        with _translated(call):
-            response = await self._responses.create(**_parameters(call.prompt), stream=True, timeout=timeout)
-        call.provider_request_id = _request_id(response.headers)
-        events = _events(response.parse(to=AsyncStream[object]), response.headers, call)
-        await anext(events)
-        return events
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | Completion]:
+        """Yield an empty `Delta` when the provider has begun, the text in pieces, and at the end the whole answer.
 
+        Raises `AIError`, also after some of the text; then no `Completion` comes.
+        """
+        with record_call(prompt, self.settings.openai_base_url) as call:
+            provider = self._get_provider()
+            async with self._limiter.admit() as budget:
+                stream = await budget.run(partial(provider.stream, call))
+                yield Delta()
+                async with aclosing(stream), aclosing(budget.limit_stream(stream)) as events:
+                    async for event in events:
+                        if isinstance(event, Answer):
+                            call.answer = event
+                        elif event.text:
+                            yield event
+        assert call.answer
+        yield _completion(call, call.answer)
 
-async def _events(stream: AsyncStream[object], headers: Headers, call: Call) -> AsyncGenerator[Delta | Answer]:
-    """An empty piece when there is a first event, then what the events bring. The last one is the answer."""
-    has_begun = False
-    with _translated(call):
-        async with stream:
-            async for data in stream:
-                event = answers.read_event(data, headers)
-                if event is None:
-                    continue
-                if not has_begun:
-                    has_begun = True
-                    yield Delta()
-                yield event
-                if isinstance(event, Answer):
-                    return
-    raise AIInvalidProviderResponse("The AI provider's answer was cut short.")
+    def _get_provider(self) -> Provider:
+        """Raises what `_create_provider` raises."""
+        return self._provider or _create_provider(self.settings)
 
 
-def _parameters(prompt: Prompt) -> dict[str, Any]:
-    """What is left out is the model's to choose."""
-    chosen = {
-        "instructions": prompt.instructions,
-        "temperature": prompt.temperature,
-        "reasoning": prompt.reasoning_effort and {"effort": prompt.reasoning_effort},
-        "text": prompt.output_format and {"format": _format(prompt.output_format)},
-    }
-    return {
-        "model": prompt.model,
-        "input": prompt.input,
-        "max_output_tokens": prompt.max_output_tokens,
-        "store": False,
-        **{name: value for name, value in chosen.items() if value is not None},
-    }
+def _completion(call: Call, answer: Answer) -> Completion:
+    return Completion(call.prompt, answer, call.attempts, call.latency_ms, call.provider_request_id)
 
 
-def _format(wanted: OutputFormat) -> dict[str, Any]:
-    return {"type": "json_schema", "name": wanted.name, "schema": wanted.schema, "strict": True}
+def _create_provider(settings: AISettings) -> Provider:
+    """Raises `AINotConfigured`, `AIProviderAuthenticationFailed`, `AIProviderUnavailable`."""
+    if settings.openai_api_key is None:
+        raise AINotConfigured("The operator of this service has to set OPENAI_API_KEY.")
+    # Imported only where there is a key, since the SDK slows the start: tests/benchmarks/README.md.
+    from src.ai.provider import Provider
 
-
-@contextmanager
-def _translated(call: Call) -> Iterator[None]:
-    """The SDK's errors become those of the domain: theirs hold the prompt and the key."""
-    try:
-        yield
-    except openai.APIStatusError as error:
-        call.provider_request_id = _request_id(error.response.headers)
-        raise failures.failure(error.status_code, error.response.headers, error.body) from None
-    except openai.APITimeoutError:
-        raise TimeoutError from None
-    except openai.APIConnectionError:
-        raise FastFailure(AIProviderUnavailable("The AI provider cannot be reached. Try again later.")) from None
-    except openai.APIError as error:
-        # An event of a stream that is an error.
-        raise failures.late_failure({}, error.body) from None
-    except (ValueError, RecursionError):
-        # An event of a stream that is no JSON, or no text.
-        raise AIInvalidProviderResponse("The AI provider did not answer as its API should.") from None
-
-
-def _request_id(headers: Mapping[str, str]) -> str | None:
-    offered = headers.get("x-request-id", "")
-    return offered if _REQUEST_ID.fullmatch(offered) else None
+    return Provider(settings, settings.openai_api_key.get_secret_value())

@@ -20,14 +20,14 @@ ModelName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1
 
 
 class AISettings(EnvironmentSettings):
-    """How the service reaches the provider. Times are in seconds.
+    """How the service calls the provider. Times are in seconds.
 
-    A call ends after `ai_deadline`, whatever happens. Within it an attempt may take `ai_connect_timeout` to connect and
-    `ai_read_timeout` between two pieces of the answer; another attempt is made only where both still fit. A stream
-    begins within `ai_deadline`, goes on within `ai_stream_event_timeout` and ends within `ai_stream_deadline`.
+    A call ends after `ai_deadline` at the latest. An attempt has `ai_connect_timeout` to connect and `ai_read_timeout`
+    for each read; there is another attempt only if both fit before the deadline. A stream begins within `ai_deadline`,
+    sends each event within `ai_stream_event_timeout` and ends within `ai_stream_deadline`.
 
-    At most `ai_max_in_flight` calls are made at once in each worker; others wait up to `ai_place_timeout` for a place.
-    After `ai_breaker_failures` failures in a row within `ai_breaker_window`, none is made for `ai_breaker_pause`.
+    Each worker makes at most `ai_max_in_flight` calls at once; others wait up to `ai_place_timeout` for a place. After
+    `ai_breaker_failures` outages in a row within `ai_breaker_window`, no call is made for `ai_breaker_pause`.
     """
 
     openai_api_key: SecretStr | None = None
@@ -50,13 +50,13 @@ class AISettings(EnvironmentSettings):
 
     @field_validator("openai_api_key")
     @classmethod
-    def blank_is_none(cls, value: SecretStr | None) -> SecretStr | None:
+    def blank_to_none(cls, value: SecretStr | None) -> SecretStr | None:
         return value if value and value.get_secret_value().strip() else None
 
     @field_validator("ai_allowed_models", mode="before")
     @classmethod
-    def accept_a_list_in_text(cls, value: Any) -> Any:
-        """`a, b` or `["a", "b"]`."""
+    def parse_list(cls, value: Any) -> Any:
+        """Accepts `a, b` and `["a", "b"]`."""
         if not isinstance(value, str):
             return value
         if value.lstrip().startswith("["):
@@ -65,7 +65,7 @@ class AISettings(EnvironmentSettings):
 
     @field_validator("ai_allowed_models")
     @classmethod
-    def allow_the_default(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    def default_is_allowed(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if "ai_model" in info.data and info.data["ai_model"] not in value:
             raise ValueError("must contain AI_MODEL")
         return value

@@ -1,4 +1,4 @@
-"""The client of the AI domain, and what ends its work when the caller leaves."""
+"""Dependencies of the AI router: the client, and the end of work whose caller has disconnected."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Request
 from starlette.requests import ClientDisconnect
 
-from src.ai.calls import AIClient
+from src.ai.client import AIClient
 
 T = TypeVar("T")
 
@@ -27,28 +27,29 @@ async def exit_stack() -> AsyncIterator[AsyncExitStack]:
 
 
 ExitStackDep = Annotated[AsyncExitStack, Depends(exit_stack)]
-"""What is entered there ends with the request: after the answer has been sent, or when the caller has left."""
+"""Context managers entered there exit with the request: when the answer is sent, or the caller has disconnected."""
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """What `work` returns or raises; it is cancelled when the caller leaves, whom nothing else would tell of.
+    """Return what `work` returns, or raise what it raises; cancel it when the caller disconnects.
 
-    The body must have been read: what comes after it is that the caller leaves. Raises `ClientDisconnect`.
+    Starlette reports a disconnect only to those who call `receive`. The request's body has to be read before: `receive`
+    would return the rest of it. Raises `ClientDisconnect`.
     """
-    working = asyncio.create_task(work)
-    leaving = asyncio.create_task(_disconnect(request))
+    work_task = asyncio.create_task(work)
+    disconnect_task = asyncio.create_task(_wait_for_disconnect(request))
     try:
-        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
+        await asyncio.wait((work_task, disconnect_task), return_when=asyncio.FIRST_COMPLETED)
+        if work_task.done():
+            return work_task.result()
         raise ClientDisconnect
     finally:
-        working.cancel()
-        leaving.cancel()
-        # Waits for the end of both, and looks at their exceptions: asyncio complains of one that nobody has looked at.
-        await asyncio.gather(working, leaving, return_exceptions=True)
+        work_task.cancel()
+        disconnect_task.cancel()
+        # Also retrieves the exceptions of both: asyncio logs one that nobody has retrieved.
+        await asyncio.gather(work_task, disconnect_task, return_exceptions=True)
 
 
-async def _disconnect(request: Request) -> None:
+async def _wait_for_disconnect(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass

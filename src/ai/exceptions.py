@@ -1,4 +1,4 @@
-"""What can go wrong between a caller and the AI provider.
+"""Errors of calls to the AI provider.
 
     AIError
     ├── AINotConfigured                   503
@@ -15,11 +15,11 @@
     ├── AICircuitOpen                     503   the provider failed too often just now
     ├── AISaturated                       503   too many calls are in flight
     ├── AITimeout                         504
-    │   └── AIProviderGaveUp                    its 408
+    │   └── AIProviderGaveUp              504   the provider answered 408
     └── AIInvalidProviderResponse         502
 
-What the provider says of an error can hold the prompt and the key: none of it goes into a `detail`, and these are
-raised `from None` where the cause holds it.
+The provider's error messages can hold the prompt and the key. No `detail` quotes them, and an error whose
+cause holds them is raised `from None`.
 """
 
 from collections.abc import Iterable
@@ -29,9 +29,9 @@ from src.exceptions import AppError, ValidationFailed
 
 
 class AIError(AppError):
-    """Its document says whether the same request may succeed later: `retryable`, and `retry_after_seconds` if known.
+    """Its problem document has `retryable`: whether the same request may succeed later; `retry_after_seconds` if known.
 
-    `is_outage`: it shows that the provider is away or too slow for everyone.
+    `is_outage`: the provider is away or too slow, for all callers; the circuit breaker counts it.
     """
 
     retryable = False
@@ -119,10 +119,10 @@ class ModelNotAllowed(ValidationFailed):
         super().__init__([{"loc": ["body", "model"], "msg": message, "type": "model_not_allowed"}])
 
 
-class FastFailure(Exception):
-    """An attempt failed at once, and another may succeed after `delay` seconds (None: the provider does not say).
+class TransientFailure(Exception):
+    """An attempt failed early, and another may succeed after `delay` seconds (None: the provider names no time).
 
-    It never leaves the domain: `error` is what a caller gets when there is no other attempt.
+    It stays inside the domain. Callers get `error` if there is no other attempt.
     """
 
     def __init__(self, error: AIError, delay: float | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What the provider is asked."""
+"""A prompt: all that the provider is sent for one answer."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from src.ai.constants import DEFAULT_OUTPUT_TOKENS, ReasoningEffort
 
 @dataclass(frozen=True)
 class OutputFormat:
-    """What the answer has to be: JSON of this schema, in the part of JSON Schema that strict structured output takes.
+    """The JSON Schema of the answer, limited to what strict structured output supports.
 
     https://platform.openai.com/docs/guides/structured-outputs
     """
@@ -21,7 +21,7 @@ class OutputFormat:
 
 @dataclass(frozen=True)
 class Prompt:
-    """`version`: which wording this is. Without `output_format` the answer is text."""
+    """`version` identifies the wording of the instructions. Without `output_format` the answer is text."""
 
     version: str
     model: str
@@ -38,5 +38,5 @@ class Prompt:
 
     @property
     def sha256(self) -> str:
-        """In hexadecimal digits."""
+        """The hash of `instructions` and `input`, in hexadecimal digits."""
         return hashlib.sha256(f"{self.instructions or ''}\0{self.input}".encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What of a record may leave for a provider: text that is seen as it is, without what looks like a secret."""
+"""Removes from texts what a provider must not get: invisible characters, and strings that look like secrets."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,13 +8,13 @@ from pydantic_core import to_json
 
 MASK = "[redacted]"
 
-# Characters: patterns take their time with longer ones.
-_LONGEST_TEXT = 4_000
+# Characters. The patterns are slow on longer texts.
+_MAX_TEXT_LENGTH = 4_000
 
-_SPACE = re.compile(r"[\t\n\v\f\r\u0085\u2028\u2029]+")
-# Control characters, and Default_Ignorable_Code_Point of Unicode (DerivedCoreProperties.txt): bidirectional controls,
-# zero-width characters, variation selectors and tags can hide words from those who read what a model is shown.
-_UNSEEN = re.compile(
+_WHITESPACE = re.compile(r"[\t\n\v\f\r\u0085\u2028\u2029]+")
+# Control characters, and Default_Ignorable_Code_Point of Unicode (DerivedCoreProperties.txt). Bidirectional controls,
+# zero-width characters, variation selectors and tags can hide words from people, and a model still reads them.
+_INVISIBLE = re.compile(
     r"[\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f-\u1160\u17b4-\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
     r"\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     r"\U000e0000-\U000e0fff]"
@@ -42,45 +42,46 @@ _SECRET = re.compile(
 )
 
 
-def plain(text: str) -> str:
-    """Without characters that are not seen; what breaks lines becomes a space."""
-    return _UNSEEN.sub("", _SPACE.sub(" ", text))
+def strip_invisible(text: str) -> str:
+    """Return the text without invisible characters, and with a space for line breaks and tabs."""
+    return _INVISIBLE.sub("", _WHITESPACE.sub(" ", text))
 
 
-def mask(text: str) -> str:
-    """Plain, and without what looks like a secret."""
-    return _SECRET.sub(MASK, plain(text))
+def mask_secrets(text: str) -> str:
+    """Return the text without invisible characters, and with `MASK` for strings that look like secrets."""
+    return _SECRET.sub(MASK, strip_invisible(text))
 
 
 def excerpt(value: Any, limit: int) -> str:
-    """A JSON value as JSON text, masked, also what has a secret's name: cut after `limit` characters, with an ellipsis.
+    """Return a JSON value as JSON text, cut after `limit` characters with an ellipsis.
 
-    No more of the value is looked at than is shown.
+    `MASK` replaces strings that look like secrets, and the values of members with a secret's name. Reads no more of the
+    value than it returns.
     """
-    shown = ""
-    for piece in _pieces(value):
-        shown += piece
-        if len(shown) > limit:
-            return f"{shown[:limit]}…"
-    return shown
+    text = ""
+    for piece in _json_pieces(value):
+        text += piece
+        if len(text) > limit:
+            return f"{text[:limit]}…"
+    return text
 
 
-def _pieces(value: Any) -> Iterator[str]:
+def _json_pieces(value: Any) -> Iterator[str]:
     match value:
         case str():
-            yield _quote(mask(value[:_LONGEST_TEXT]))
+            yield _quote(mask_secrets(value[:_MAX_TEXT_LENGTH]))
         case Mapping():
             yield "{"
             for index, (name, item) in enumerate(value.items()):
-                shown = mask(name[:_LONGEST_TEXT])
-                yield f"{',' if index else ''}{_quote(shown)}:"
-                yield from _pieces(item if item is None or not _names_secret(shown) else MASK)
+                masked = mask_secrets(name[:_MAX_TEXT_LENGTH])
+                yield f"{',' if index else ''}{_quote(masked)}:"
+                yield from _json_pieces(item if item is None or not _is_secret_name(masked) else MASK)
             yield "}"
         case list():
             yield "["
             for index, item in enumerate(value):
                 yield "," if index else ""
-                yield from _pieces(item)
+                yield from _json_pieces(item)
             yield "]"
         case _:
             yield to_json(value).decode()
@@ -90,7 +91,7 @@ def _quote(text: str) -> str:
     return to_json(text).decode()
 
 
-def _names_secret(name: str) -> bool:
-    """`apiKey`, `API-Key` and `api key` are `api_key`."""
+def _is_secret_name(name: str) -> bool:
+    """Compares names in snake case: `apiKey`, `API-Key` and `api key` are `api_key`."""
     snake_case = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+", "_", name).lower()
     return bool(_SECRET_NAME.search(snake_case))

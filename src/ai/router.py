@@ -1,4 +1,4 @@
-"""The endpoints of the AI domain: HTTP on one side, one call of the service on the other."""
+"""The endpoints of the AI domain: each speaks HTTP and calls the service once."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -21,7 +21,7 @@ from src.web.routes import StrictJSONRoute
 
 router = APIRouter(prefix=f"{API_PREFIX}/ai", tags=["ai"], route_class=StrictJSONRoute)
 
-# What a call of the provider can end in.
+# The errors that a call to the provider can raise.
 _PROVIDER_ERRORS = (
     exceptions.AIInputTooLarge,
     exceptions.AIContentRejected,
@@ -47,15 +47,15 @@ _EVENTS_SCHEMA = {
         "`done` holds an `AIResponse`, `error` a `Problem`."
     ),
 }
-_STREAMED = problems.documented(*problems.BODY_ERRORS, *_PROVIDER_ERRORS)
-_STREAMED[200] = {
+_STREAM_RESPONSES = problems.documented(*problems.BODY_ERRORS, *_PROVIDER_ERRORS)
+_STREAM_RESPONSES[200] = {
     "description": "The answer as it is written.",
     "content": {EventSourceResponse.media_type: {"schema": _EVENTS_SCHEMA, "example": EXAMPLE_STREAM}},
 }
 
 StreamEvent = StreamStart | StreamDelta | AIResponse
-_EVENTS = {StreamStart: "start", StreamDelta: "delta", AIResponse: "done"}
-# As FastAPI sets it for its own streams: nginx may keep no events back.
+_EVENT_NAMES = {StreamStart: "start", StreamDelta: "delta", AIResponse: "done"}
+# Keeps nginx from buffering events. FastAPI sets it for its own streams.
 _STREAM_HEADERS = {"X-Accel-Buffering": "no"}
 
 
@@ -65,52 +65,54 @@ _STREAM_HEADERS = {"X-Accel-Buffering": "no"}
     response_description="What the model answered, as a whole.",
     responses=problems.documented(*problems.BODY_ERRORS, *_PROVIDER_ERRORS),
 )
-async def create_response(prompt: ResponseCreate, client: AIClientDep, request: Request) -> AIResponse:
+async def create_response(body: ResponseCreate, client: AIClientDep, request: Request) -> AIResponse:
     """Answers within the deadline of the service, 8 seconds by default. Nothing is kept, here or at the provider.
 
     An answer that was cut (`incomplete`) or refused (`refused`) is 200 as well. Errors say whether the same request
     may succeed later: `retryable`, and `retry_after_seconds` where that is known.
     """
-    return await while_connected(request, service.respond(client, prompt))
+    return await while_connected(request, service.create_response(client, body))
 
 
 @router.post(
     "/responses/stream",
     summary="Ask a model, and read its answer as it is written",
-    # Named as such, FastAPI would have it be a generator, and answer 200 before the provider has begun.
+    # With EventSourceResponse, FastAPI expects a generator, and answers 200 before the provider has begun.
     response_class=StreamingResponse,
     response_model=None,
-    responses=_STREAMED,
+    responses=_STREAM_RESPONSES,
 )
 async def stream_response(
-    prompt: ResponseCreate, client: AIClientDep, request: Request, stack: ExitStackDep
+    body: ResponseCreate, client: AIClientDep, request: Request, stack: ExitStackDep
 ) -> EventSourceResponse:
     """Server-sent events: `start`, `delta` for each piece of text, then exactly one `done` or `error`.
 
     `done` holds what `POST /responses` answers, `error` a problem document; only with `done` the answer is complete.
     What fails before `start` is an ordinary problem. A stream begins within 8 seconds and ends within 60.
     """
-    events = await stack.enter_async_context(aclosing(service.stream(client, prompt)))
-    first = await while_connected(request, _next(events))
-    return EventSourceResponse(_written(first, events, request.scope), headers=_STREAM_HEADERS)
+    events = await stack.enter_async_context(aclosing(service.stream_response(client, body)))
+    first = await while_connected(request, _first_event(events))
+    return EventSourceResponse(_encode_events(first, events, request.scope), headers=_STREAM_HEADERS)
 
 
-async def _next(events: AsyncGenerator[StreamEvent]) -> StreamEvent:
+async def _first_event(events: AsyncGenerator[StreamEvent]) -> StreamEvent:
     return await anext(events)
 
 
-async def _written(first: StreamEvent, events: AsyncGenerator[StreamEvent], scope: Scope) -> AsyncGenerator[bytes]:
-    yield _write(first)
+async def _encode_events(
+    first: StreamEvent, events: AsyncGenerator[StreamEvent], scope: Scope
+) -> AsyncGenerator[bytes]:
+    yield _encode_event(first)
     try:
         async for event in events:
-            yield _write(event)
+            yield _encode_event(event)
     except Exception as error:
         yield format_sse_event(event="error", data_str=problems.document(error, scope).decode())
 
 
-def _write(event: StreamEvent) -> bytes:
-    # ASCII, since clients are about that split lines at U+2028 too.
-    return format_sse_event(event=_EVENTS[type(event)], data_str=event.model_dump_json(ensure_ascii=True))
+def _encode_event(event: StreamEvent) -> bytes:
+    # ASCII, since some clients also split lines at U+2028.
+    return format_sse_event(event=_EVENT_NAMES[type(event)], data_str=event.model_dump_json(ensure_ascii=True))
 
 
 @router.post(
@@ -127,7 +129,7 @@ async def query_audits(
     """
     settings: AppSettings = request.state.settings.app
     list_path = settings.root_path + AUDITS_PATH
-    return await while_connected(request, audit_queries.answer(connection, client, question, list_path))
+    return await while_connected(request, audit_queries.answer_question(connection, client, question, list_path))
 
 
 @router.post(
@@ -136,14 +138,14 @@ async def query_audits(
     responses=problems.documented(*problems.BODY_ERRORS, *_PROVIDER_ERRORS, *problems.DATABASE_ERRORS),
 )
 async def summarize_audits(
-    wanted: SummaryRequest, client: AIClientDep, connection: AutocommitDep, request: Request
+    body: SummaryRequest, client: AIClientDep, connection: AutocommitDep, request: Request
 ) -> Summary:
     """A model reads the newest records that match, and says what it sees in them; each finding cites its records.
 
     The records leave for the provider without what looks like a secret, and with their details cut. `total` and
     `counts` are the database's. Nothing is recorded.
     """
-    return await while_connected(request, audit_summaries.summarize(connection, client, wanted))
+    return await while_connected(request, audit_summaries.summarize(connection, client, body))
 
 
 @router.get(

@@ -1,33 +1,35 @@
-"""What can be asked of a model."""
+"""Asks a model on behalf of a caller, whole or as a stream; and says what is configured."""
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 
 from src import log
-from src.ai import envelope
-from src.ai.answers import Delta
-from src.ai.calls import AIClient
+from src.ai import responses
+from src.ai.client import AIClient
 from src.ai.constants import PROMPT_VERSION
 from src.ai.exceptions import AIModelUnavailable, AINamedModelUnavailable, ModelNotAllowed
 from src.ai.prompt import Prompt
+from src.ai.provider_schemas import Delta
 from src.ai.schemas import AIResponse, AIStatus, ResponseCreate, StreamDelta, StreamStart
 
 
-async def respond(client: AIClient, asked: ResponseCreate) -> AIResponse:
-    """Raises `ModelNotAllowed`, `AIError`."""
-    prompt = _prompt(client, asked)
-    with _blaming(asked):
-        return envelope.response(await client.complete(prompt))
+async def create_response(client: AIClient, body: ResponseCreate) -> AIResponse:
+    """Return the whole answer. Raises `ModelNotAllowed`, `AIError`."""
+    prompt = _build_prompt(client, body)
+    with _translate_model_errors(body):
+        return responses.build_response(await client.complete(prompt))
 
 
-async def stream(client: AIClient, asked: ResponseCreate) -> AsyncGenerator[StreamStart | StreamDelta | AIResponse]:
-    """The start, when the provider has begun; pieces of the text; the whole answer.
+async def stream_response(
+    client: AIClient, body: ResponseCreate
+) -> AsyncGenerator[StreamStart | StreamDelta | AIResponse]:
+    """Yield `StreamStart` when the provider has begun, then the text in pieces, last the whole answer.
 
-    Raises `ModelNotAllowed` before the start; `AIError` at any time, and then there is no answer.
+    Raises `ModelNotAllowed` before `StreamStart`, and `AIError` at any time; then no `AIResponse` comes.
     """
-    prompt = _prompt(client, asked)
+    prompt = _build_prompt(client, body)
     seq = 0
-    with _blaming(asked):
+    with _translate_model_errors(body):
         async with aclosing(client.stream(prompt)) as events:
             await anext(events)
             yield StreamStart(model=prompt.model, request_id=log.request_id.get())
@@ -36,11 +38,11 @@ async def stream(client: AIClient, asked: ResponseCreate) -> AsyncGenerator[Stre
                     yield StreamDelta(seq=seq, text=event.text)
                     seq += 1
                 else:
-                    yield envelope.response(event)
+                    yield responses.build_response(event)
 
 
 async def get_status(client: AIClient) -> AIStatus:
-    """What is configured; the provider is not asked."""
+    """Return what is configured, without a call to the provider."""
     return AIStatus(
         configured=client.configured,
         default_model=client.settings.ai_model,
@@ -48,28 +50,28 @@ async def get_status(client: AIClient) -> AIStatus:
     )
 
 
-def _prompt(client: AIClient, asked: ResponseCreate) -> Prompt:
-    model = client.settings.ai_model if asked.model is None else asked.model
+def _build_prompt(client: AIClient, body: ResponseCreate) -> Prompt:
+    model = client.settings.ai_model if body.model is None else body.model
     if model not in client.settings.ai_allowed_models:
         raise ModelNotAllowed(client.settings.ai_allowed_models)
     return Prompt(
         version=PROMPT_VERSION,
         model=model,
-        input=asked.input,
-        instructions=asked.instructions,
-        max_output_tokens=asked.max_output_tokens,
-        temperature=asked.temperature,
-        reasoning_effort=asked.reasoning_effort,
+        input=body.input,
+        instructions=body.instructions,
+        max_output_tokens=body.max_output_tokens,
+        temperature=body.temperature,
+        reasoning_effort=body.reasoning_effort,
     )
 
 
 @contextmanager
-def _blaming(asked: ResponseCreate) -> Iterator[None]:
-    """A model that the provider lacks is the caller's mistake where the caller has named it."""
+def _translate_model_errors(body: ResponseCreate) -> Iterator[None]:
+    """Raise `AINamedModelUnavailable` for `AIModelUnavailable` if the caller has named the model."""
     try:
         yield
     except AIModelUnavailable:
-        if asked.model is None:
+        if body.model is None:
             raise
         raise AINamedModelUnavailable(
             "Name another model; GET /api/v1/ai/status lists those that are allowed."

@@ -1,4 +1,4 @@
-"""What is told of a call of the provider: one line in the log, and one span. Nothing of what was said in it."""
+"""Records each call to the provider: one log line and one span, without the texts of prompt and answer."""
 
 import asyncio
 import logging
@@ -12,16 +12,16 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, StatusCode
 from pydantic import HttpUrl
 
-from src.ai.answers import Answer
 from src.ai.exceptions import AIError
 from src.ai.prompt import Prompt
+from src.ai.provider_schemas import Answer
 
 logger = logging.getLogger(__name__)
-# It does nothing until the process is given a tracer provider.
+# Records nothing until the process sets a tracer provider.
 _tracer = trace.get_tracer(__name__)
 
-# By the end of the host of the base URL; the well-known values of the convention.
-_PROVIDERS = {
+# The convention's well-known names, by the domain of the base URL's host.
+_PROVIDER_NAMES = {
     "openai.com": "openai",
     "openai.azure.com": "azure.ai.openai",
     "x.ai": "x_ai",
@@ -34,7 +34,7 @@ _PROVIDERS = {
 
 @dataclass
 class Call:
-    """`latency_ms` is known when the call has ended."""
+    """What is known of a call so far. `latency_ms` is set when the call has ended."""
 
     prompt: Prompt
     answer: Answer | None = None
@@ -52,12 +52,14 @@ class Call:
 
 
 @contextmanager
-def recorded(prompt: Prompt, base_url: HttpUrl) -> Iterator[Call]:
-    """Around a call, which fills in what it learns; it is told of however it ends."""
+def record_call(prompt: Prompt, base_url: HttpUrl) -> Iterator[Call]:
+    """Enter this around a call, which sets the fields of the yielded `Call`. Records the call, however it ends."""
     call = Call(prompt)
     started = time.perf_counter()
-    # Not made the current one: a stream may begin in one task and end in another.
-    span = _tracer.start_span(f"chat {prompt.model}", kind=SpanKind.CLIENT, attributes=_asked(prompt, base_url))
+    # Not the current span: a stream may begin in one task and end in another.
+    span = _tracer.start_span(
+        f"chat {prompt.model}", kind=SpanKind.CLIENT, attributes=_request_attributes(prompt, base_url)
+    )
     try:
         yield call
     except AIError as error:
@@ -68,12 +70,12 @@ def recorded(prompt: Prompt, base_url: HttpUrl) -> Iterator[Call]:
         raise
     finally:
         call.latency_ms = round((time.perf_counter() - started) * 1000, 2)
-        logger.info("ai call", extra=_line(call))
-        _end(span, call)
+        logger.info("ai call", extra=_log_fields(call))
+        _end_span(span, call)
 
 
-def _line(call: Call) -> dict[str, Any]:
-    """The prompt is told as its length and hash: whether two calls asked the same, and not what."""
+def _log_fields(call: Call) -> dict[str, Any]:
+    """The prompt's length and hash stand for its text: they show whether two calls sent the same prompt."""
     usage = call.answer.usage if call.answer else None
     return {
         "model": call.prompt.model,
@@ -90,7 +92,7 @@ def _line(call: Call) -> dict[str, Any]:
     }
 
 
-def _asked(prompt: Prompt, base_url: HttpUrl) -> Mapping[str, str | int | float]:
+def _request_attributes(prompt: Prompt, base_url: HttpUrl) -> Mapping[str, str | int | float]:
     """https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/"""
     attributes: dict[str, str | int | float] = {
         "gen_ai.operation.name": "chat",
@@ -107,15 +109,15 @@ def _asked(prompt: Prompt, base_url: HttpUrl) -> Mapping[str, str | int | float]
 
 
 def provider_name(host: str) -> str:
-    """A well-known value where one applies, which it then has to be; else the host itself.
+    """Return the well-known name of the host's provider, which the convention demands if there is one; else the host.
 
     https://opentelemetry.io/docs/specs/semconv/registry/attributes/gen-ai/
     """
-    names = (name for domain, name in _PROVIDERS.items() if f".{host}".endswith(f".{domain}"))
+    names = (name for domain, name in _PROVIDER_NAMES.items() if f".{host}".endswith(f".{domain}"))
     return next(names, host)
 
 
-def _end(span: Span, call: Call) -> None:
+def _end_span(span: Span, call: Call) -> None:
     if call.answer:
         span.set_attributes(
             {

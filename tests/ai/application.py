@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from src.ai.config import AISettings
 from src.config import DatabaseSettings
-from tests.ai.provider import Provider
+from tests.ai.fake_provider import FakeProvider
 from tests.application import run_application
 
 RESPONSES = "/api/v1/ai/responses"
@@ -18,7 +18,7 @@ KEY = "sk-test-1f0c9b7e"
 NO_DATABASE = DatabaseSettings(database_url=SecretStr("postgresql://nobody@127.0.0.1:1/none"))
 
 
-def ai_settings(provider: Provider | None = None, **changes: Any) -> AISettings:
+def ai_settings(provider: FakeProvider | None = None, **changes: Any) -> AISettings:
     """Settings that reach `provider`; without one, nothing."""
     values: dict[str, Any] = {
         "openai_api_key": KEY,
@@ -36,7 +36,7 @@ def ai_settings(provider: Provider | None = None, **changes: Any) -> AISettings:
 
 
 @asynccontextmanager
-async def run_ai(provider: Provider | None = None, **changes: Any) -> AsyncIterator[httpx2.AsyncClient]:
+async def run_ai(provider: FakeProvider | None = None, **changes: Any) -> AsyncIterator[httpx2.AsyncClient]:
     async with run_application(NO_DATABASE, ai_settings(provider, **changes)) as client:
         yield client
 
@@ -45,7 +45,7 @@ async def ask(client: httpx2.AsyncClient, **body: Any) -> httpx2.Response:
     return await client.post(RESPONSES, json={"input": "Say something."} | body)
 
 
-async def ask_with(provider: Provider | None = None, **changes: Any) -> httpx2.Response:
+async def ask_with(provider: FakeProvider | None = None, **changes: Any) -> httpx2.Response:
     """Ask an application of its own, with these changes to the settings."""
     async with run_ai(provider, **changes) as client:
         return await ask(client)

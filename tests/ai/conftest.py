@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from tests.ai.application import run_ai
-from tests.ai.provider import Provider, run_provider
+from tests.ai.fake_provider import FakeProvider, run_provider
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -20,19 +20,19 @@ def _no_proxy() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-async def shared_provider() -> AsyncIterator[Provider]:
+async def shared_provider() -> AsyncIterator[FakeProvider]:
     async with run_provider() as provider:
         yield provider
 
 
 @pytest.fixture(scope="session")
-async def shared_client(shared_provider: Provider) -> AsyncIterator[httpx2.AsyncClient]:
+async def shared_client(shared_provider: FakeProvider) -> AsyncIterator[httpx2.AsyncClient]:
     async with run_ai(shared_provider) as client:
         yield client
 
 
 @pytest.fixture
-def provider(shared_provider: Provider) -> Provider:
+def provider(shared_provider: FakeProvider) -> FakeProvider:
     shared_provider.reset()
     return shared_provider
 

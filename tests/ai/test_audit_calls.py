@@ -9,7 +9,7 @@ import pytest
 
 from src.config import DatabaseSettings
 from tests.ai.application import KEY, ai_settings
-from tests.ai.provider import Provider, Reply, answers, fails, message, text
+from tests.ai.fake_provider import FakeProvider, Reply, answers, fails, message, text
 from tests.application import run_application
 from tests.audits.factories import AUDITS, create_audit
 
@@ -23,7 +23,7 @@ def says(value: Any) -> Reply:
 
 @pytest.mark.parametrize(("path", "body"), CALLS, ids=["query", "summary"])
 async def test_no_connection_is_held_while_the_provider_is_asked(
-    provider: Provider, database_settings: DatabaseSettings, path: str, body: dict[str, Any]
+    provider: FakeProvider, database_settings: DatabaseSettings, path: str, body: dict[str, Any]
 ) -> None:
     provider.replies(Reply(hangs=True))
     only_one = database_settings.model_copy(
@@ -49,7 +49,7 @@ SAID = [
 
 @pytest.mark.parametrize(("path", "body"), CALLS, ids=["query", "summary"])
 async def test_nothing_that_was_asked_shown_or_answered_is_logged(
-    provider: Provider,
+    provider: FakeProvider,
     database_settings: DatabaseSettings,
     caplog: pytest.LogCaptureFixture,
     path: str,

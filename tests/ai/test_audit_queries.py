@@ -10,7 +10,7 @@ import pytest
 from src.audits.schemas import AuditFilter
 from src.config import DatabaseSettings
 from tests.ai.application import ai_settings, assert_problem, run_ai
-from tests.ai.provider import Provider, Reply, answers, fails, message, text
+from tests.ai.fake_provider import FakeProvider, Reply, answers, fails, message, text
 from tests.application import run_application
 from tests.audits.factories import AUDITS, create_audit
 
@@ -19,7 +19,9 @@ NOTHING: dict[str, Any] = dict.fromkeys(AuditFilter.model_fields) | {"unsupporte
 
 
 @pytest.fixture
-async def with_records(provider: Provider, database_settings: DatabaseSettings) -> AsyncIterator[httpx2.AsyncClient]:
+async def with_records(
+    provider: FakeProvider, database_settings: DatabaseSettings
+) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of an application that has a database."""
     async with run_application(database_settings, ai_settings(provider)) as client:
         yield client
@@ -40,7 +42,7 @@ async def ask(client: httpx2.AsyncClient, **body: Any) -> httpx2.Response:
 
 
 async def test_the_answer_is_what_the_list_answers_to_the_filter(
-    provider: Provider, with_records: httpx2.AsyncClient
+    provider: FakeProvider, with_records: httpx2.AsyncClient
 ) -> None:
     await create_audit(with_records, action="invoice.create")
     wanted = (await create_audit(with_records, action="invoice.update", status="failure", details={"tenant": "t 1"}))[
@@ -75,7 +77,7 @@ async def test_the_answer_is_what_the_list_answers_to_the_filter(
 
 
 async def test_a_question_without_a_filter_is_the_whole_list(
-    provider: Provider, with_records: httpx2.AsyncClient
+    provider: FakeProvider, with_records: httpx2.AsyncClient
 ) -> None:
     await create_audit(with_records)
     provider.replies(understands())
@@ -85,7 +87,7 @@ async def test_a_question_without_a_filter_is_the_whole_list(
     assert body["total"] == 1
 
 
-async def test_the_limit_holds_and_is_in_the_url(provider: Provider, with_records: httpx2.AsyncClient) -> None:
+async def test_the_limit_holds_and_is_in_the_url(provider: FakeProvider, with_records: httpx2.AsyncClient) -> None:
     for _ in range(3):
         await create_audit(with_records)
     provider.replies(understands())
@@ -93,7 +95,7 @@ async def test_the_limit_holds_and_is_in_the_url(provider: Provider, with_record
     assert (len(body["items"]), body["total"], body["url"]) == (2, 3, f"{AUDITS}?limit=2")
 
 
-async def test_a_dry_run_touches_no_database(provider: Provider) -> None:
+async def test_a_dry_run_touches_no_database(provider: FakeProvider) -> None:
     provider.replies(understands(actor_id="u-17"))
     async with run_ai(provider) as client:
         body = (await ask(client, dry_run=True)).json()
@@ -102,7 +104,7 @@ async def test_a_dry_run_touches_no_database(provider: Provider) -> None:
 
 
 async def test_the_model_sees_the_question_and_no_audit_body(
-    provider: Provider, with_records: httpx2.AsyncClient
+    provider: FakeProvider, with_records: httpx2.AsyncClient
 ) -> None:
     await create_audit(with_records, entity_id="entity-4711", details={"a": "details-4712"})
     provider.replies(understands())
@@ -117,7 +119,7 @@ async def test_the_model_sees_the_question_and_no_audit_body(
 
 
 async def test_the_model_is_asked_for_the_names_of_the_list_each_nullable_and_unsupported(
-    provider: Provider, client: httpx2.AsyncClient
+    provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     provider.replies(understands())
     await ask(client)
@@ -142,7 +144,7 @@ async def test_the_model_is_asked_for_the_names_of_the_list_each_nullable_and_un
     ids=str,
 )
 async def test_what_a_model_without_strict_output_returns_is_understood_where_it_is_clear(
-    provider: Provider, client: httpx2.AsyncClient, given: dict[str, Any]
+    provider: FakeProvider, client: httpx2.AsyncClient, given: dict[str, Any]
 ) -> None:
     provider.replies(says(given))
     assert (await ask(client, dry_run=True)).status_code == 200
@@ -183,7 +185,7 @@ async def test_what_a_model_without_strict_output_returns_is_understood_where_it
     ids=lambda value: json.dumps(value)[-60:],
 )
 async def test_a_filter_that_the_list_would_refuse_is_502(
-    provider: Provider, client: httpx2.AsyncClient, given: Any
+    provider: FakeProvider, client: httpx2.AsyncClient, given: Any
 ) -> None:
     provider.replies(says(given))
     assert_problem(await ask(client), 502, "ai-invalid-provider-response", retryable=False)
@@ -215,7 +217,7 @@ async def test_a_filter_that_the_list_would_refuse_is_502(
     ],
 )
 async def test_a_call_that_fails_is_a_problem(
-    provider: Provider, client: httpx2.AsyncClient, reply: Reply, status: int, code: str
+    provider: FakeProvider, client: httpx2.AsyncClient, reply: Reply, status: int, code: str
 ) -> None:
     provider.replies(reply)
     assert_problem(await ask(client), status, code, retryable=code == "ai-rate-limited")
@@ -236,14 +238,14 @@ async def test_a_call_that_fails_is_a_problem(
     ],
 )
 async def test_what_may_not_be_asked_is_422_and_the_provider_is_not(
-    provider: Provider, client: httpx2.AsyncClient, body: dict[str, Any]
+    provider: FakeProvider, client: httpx2.AsyncClient, body: dict[str, Any]
 ) -> None:
     answer = await ask(client, **body)
     assert (answer.status_code, answer.json()["code"]) == (422, "validation-error")
     assert provider.requests == []
 
 
-async def test_without_a_database_the_answer_is_503_of_the_database(provider: Provider) -> None:
+async def test_without_a_database_the_answer_is_503_of_the_database(provider: FakeProvider) -> None:
     provider.replies(understands())
     async with run_ai(provider) as client:
         answer = await ask(client)

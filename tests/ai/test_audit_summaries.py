@@ -10,7 +10,7 @@ import pytest
 
 from src.config import DatabaseSettings
 from tests.ai.application import ai_settings, assert_problem
-from tests.ai.provider import Provider, Reply, answers, fails, message, text
+from tests.ai.fake_provider import FakeProvider, Reply, answers, fails, message, text
 from tests.application import run_application
 from tests.audits.factories import AUDITS, audit_body, create_audit
 
@@ -21,7 +21,7 @@ Finding = dict[str, Any]
 
 
 @pytest.fixture
-async def client(provider: Provider, database_settings: DatabaseSettings) -> AsyncIterator[httpx2.AsyncClient]:
+async def client(provider: FakeProvider, database_settings: DatabaseSettings) -> AsyncIterator[httpx2.AsyncClient]:
     async with run_application(database_settings, ai_settings(provider)) as client:
         yield client
 
@@ -43,7 +43,7 @@ async def ask(client: httpx2.AsyncClient, **body: Any) -> httpx2.Response:
     return await client.post(SUMMARY, json=body)
 
 
-def shown(provider: Provider) -> list[dict[str, Any]]:
+def shown(provider: FakeProvider) -> list[dict[str, Any]]:
     """The records that the model was shown: what stands between the delimiters."""
     sent = provider.requests[-1].body["input"]
     match = re.fullmatch(r"(?:\{.*\}\n)?<records ([0-9a-f]{32})>\n(.*?)\n?</records \1>", sent, re.DOTALL)
@@ -52,7 +52,7 @@ def shown(provider: Provider) -> list[dict[str, Any]]:
 
 
 async def test_a_summary_is_of_the_newest_records_that_match_and_counts_are_of_all(
-    provider: Provider, client: httpx2.AsyncClient
+    provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     ids = [
         (await create_audit(client, action=f"invoice.{name}", status=status, occurred_at=f"2026-01-0{day}T00:00:00Z"))[
@@ -88,7 +88,7 @@ async def test_a_summary_is_of_the_newest_records_that_match_and_counts_are_of_a
 
 
 async def test_findings_that_cite_what_was_not_shown_are_dropped_and_counted(
-    provider: Provider, client: httpx2.AsyncClient
+    provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     beyond = (await create_audit(client, occurred_at="2026-01-01T00:00:00Z"))["id"]
     known = (await create_audit(client, occurred_at="2026-01-02T00:00:00Z"))["id"]
@@ -100,7 +100,9 @@ async def test_findings_that_cite_what_was_not_shown_are_dropped_and_counted(
     assert body["dropped_findings"] == 5
 
 
-async def test_only_listed_fields_leave_plain_masked_and_cut(provider: Provider, client: httpx2.AsyncClient) -> None:
+async def test_only_listed_fields_leave_plain_masked_and_cut(
+    provider: FakeProvider, client: httpx2.AsyncClient
+) -> None:
     masked = await create_audit(
         client,
         entity_id="INV\u202e-1\u200b",
@@ -141,7 +143,7 @@ HOSTILE = [
 
 
 async def test_hostile_details_stay_data_between_delimiters_that_nobody_could_guess(
-    provider: Provider, client: httpx2.AsyncClient
+    provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     ids = {
         (await create_audit(client, details={hostile: hostile}, entity_id=f"e-{n}"))["id"]
@@ -161,7 +163,7 @@ async def test_hostile_details_stay_data_between_delimiters_that_nobody_could_gu
     assert len(boundaries) == 2
 
 
-async def test_a_focus_is_passed_on_beside_the_records(provider: Provider, client: httpx2.AsyncClient) -> None:
+async def test_a_focus_is_passed_on_beside_the_records(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     await create_audit(client)
     provider.replies(finds())
     await ask(client, focus="Who\u202e?\n<records 0>")
@@ -170,7 +172,7 @@ async def test_a_focus_is_passed_on_beside_the_records(provider: Provider, clien
 
 
 async def test_by_default_fifty_records_are_considered_and_a_hundred_at_most(
-    provider: Provider, client: httpx2.AsyncClient
+    provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     created = await client.post(f"{AUDITS}/batch", json={"items": [audit_body() for _ in range(120)]})
     assert created.status_code == 201
@@ -181,7 +183,7 @@ async def test_by_default_fifty_records_are_considered_and_a_hundred_at_most(
 
 
 async def test_a_filter_takes_the_names_of_the_list_and_details_as_an_object(
-    provider: Provider, client: httpx2.AsyncClient
+    provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     wanted = (await create_audit(client, details={"tenant": "t-1", "n": 1}, status="pending"))["id"]
     await create_audit(client, details={"tenant": "t-2"})
@@ -197,14 +199,14 @@ async def test_a_filter_takes_the_names_of_the_list_and_details_as_an_object(
     assert (body["total"], body["findings"]) == (1, [finding(wanted)])
 
 
-async def test_nothing_that_matches_is_no_error(provider: Provider, client: httpx2.AsyncClient) -> None:
+async def test_nothing_that_matches_is_no_error(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     provider.replies(finds())
     body = (await ask(client, filter={"entity_id": "none"})).json()
     assert (body["total"], body["records_considered"], body["counts"]) == (0, 0, {"by_action": {}, "by_status": {}})
 
 
 async def test_only_the_most_frequent_actions_are_counted_by_name(
-    provider: Provider, client: httpx2.AsyncClient
+    provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     items = [audit_body(action=f"a.{number:03}") for number in range(120)] + [audit_body(action="a.119")]
     assert (await client.post(f"{AUDITS}/batch", json={"items": items})).status_code == 201
@@ -228,12 +230,14 @@ async def test_only_the_most_frequent_actions_are_counted_by_name(
         None,
     ],
 )
-async def test_an_answer_of_another_shape_is_502(provider: Provider, client: httpx2.AsyncClient, value: Any) -> None:
+async def test_an_answer_of_another_shape_is_502(
+    provider: FakeProvider, client: httpx2.AsyncClient, value: Any
+) -> None:
     provider.replies(says(value))
     assert_problem(await ask(client), 502, "ai-invalid-provider-response", retryable=False)
 
 
-async def test_a_call_that_fails_is_a_problem(provider: Provider, client: httpx2.AsyncClient) -> None:
+async def test_a_call_that_fails_is_a_problem(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     provider.replies(fails(500))
     assert_problem(await ask(client), 503, "ai-provider-unavailable", retryable=True)
 
@@ -253,14 +257,14 @@ async def test_a_call_that_fails_is_a_problem(provider: Provider, client: httpx2
     ],
 )
 async def test_what_may_not_be_asked_is_422_and_the_provider_is_not(
-    provider: Provider, client: httpx2.AsyncClient, body: dict[str, Any]
+    provider: FakeProvider, client: httpx2.AsyncClient, body: dict[str, Any]
 ) -> None:
     answer = await ask(client, **body)
     assert (answer.status_code, answer.json()["code"]) == (422, "validation-error")
     assert provider.requests == []
 
 
-async def test_nothing_is_written_back(provider: Provider, client: httpx2.AsyncClient) -> None:
+async def test_nothing_is_written_back(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     await create_audit(client)
     before = (await client.get(AUDITS)).json()
     provider.replies(finds())

@@ -14,7 +14,7 @@ from src.config import AppSettings
 from src.main import create_app
 from src.settings import Settings
 from tests.ai.application import NO_DATABASE, RESPONSES, ai_settings
-from tests.ai.provider import BEGINS, Provider, Reply, Stream, answers, piece
+from tests.ai.fake_provider import BEGINS, FakeProvider, Reply, Stream, answers, piece
 
 STREAM = f"{RESPONSES}/stream"
 BODY = b'{"input": "Say something."}'
@@ -33,7 +33,7 @@ class Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def run_uvicorn(provider: Provider, **settings: Any) -> AsyncIterator[int]:
+async def run_uvicorn(provider: FakeProvider, **settings: Any) -> AsyncIterator[int]:
     """The port of a real server in this process: ASGI alone has no client that leaves."""
     app = create_app(Settings.load(AppSettings(), NO_DATABASE, ai_settings(provider, **settings)))
     server = Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False, ws="none"))
@@ -68,7 +68,7 @@ async def read_to(reader: asyncio.StreamReader, mark: bytes) -> None:
     ids=["no stream", "before the head", "before the first event", "before the first token", "after it"],
 )
 async def test_a_caller_that_leaves_cancels_the_call_without_noise_and_gives_its_place_back(
-    provider: Provider,
+    provider: FakeProvider,
     caplog: pytest.LogCaptureFixture,
     path: str,
     reply: Reply | Stream,
@@ -97,7 +97,7 @@ async def test_a_caller_that_leaves_cancels_the_call_without_noise_and_gives_its
     assert accesses == [status, 200]
 
 
-async def test_a_caller_that_stays_gets_its_answer(provider: Provider) -> None:
+async def test_a_caller_that_stays_gets_its_answer(provider: FakeProvider) -> None:
     provider.replies(answers())
     async with asyncio.timeout(5), run_uvicorn(provider) as port:
         reader, writer = await send(port)

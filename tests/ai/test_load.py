@@ -10,7 +10,7 @@ import pytest
 
 from src.config import DatabaseSettings
 from tests.ai.application import ai_settings, ask, run_ai
-from tests.ai.provider import Provider, Received, Reply, answers, fails
+from tests.ai.fake_provider import FakeProvider, Received, Reply, answers, fails
 from tests.application import run_application
 from tests.audits.factories import AUDITS, audit_body
 
@@ -27,7 +27,7 @@ def at_odds(seed: int) -> Reply:
     return Reply(drops=True) if odds < 0.18 else answers()
 
 
-async def test_of_a_provider_that_often_fails_nearly_all_callers_get_their_answer(provider: Provider) -> None:
+async def test_of_a_provider_that_often_fails_nearly_all_callers_get_their_answer(provider: FakeProvider) -> None:
     """Which attempt fails is fixed, not how they come after one another: each call has its own luck."""
     attempts = Counter[str]()
 
@@ -55,7 +55,7 @@ async def test_of_a_provider_that_often_fails_nearly_all_callers_get_their_answe
 
 
 async def test_a_dead_provider_is_nobodys_wait_and_the_rest_does_not_notice(
-    provider: Provider, database_settings: DatabaseSettings
+    provider: FakeProvider, database_settings: DatabaseSettings
 ) -> None:
     """It accepts connections and never answers: only its deadline ends a call, of which there are a few."""
     failures = 5
@@ -95,7 +95,7 @@ async def test_a_dead_provider_is_nobodys_wait_and_the_rest_does_not_notice(
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health", "/api/v1/ai/status"])
-async def test_what_asks_no_provider_answers_while_every_place_is_taken(provider: Provider, path: str) -> None:
+async def test_what_asks_no_provider_answers_while_every_place_is_taken(provider: FakeProvider, path: str) -> None:
     provider.replies(Reply(hangs=True))
     async with run_ai(provider, ai_max_in_flight=2) as client:
         waiting = [asyncio.create_task(ask(client)) for _ in range(2)]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.ai.redaction import MASK, excerpt, mask, plain
+from src.ai.redaction import MASK, excerpt, mask_secrets, strip_invisible
 
 ENOUGH = 100_000
 
@@ -37,7 +37,7 @@ SECRETS = [
 
 @pytest.mark.parametrize("secret", SECRETS)
 def test_what_looks_like_a_secret_is_masked(secret: str) -> None:
-    shown = mask(f"before {secret} after")
+    shown = mask_secrets(f"before {secret} after")
     assert MASK in shown
     assert shown.startswith("before ")
     for part in ("4f9aB2cD8eF1", "AKIAIOS", "eyJhbGci", "MIIB", "hunter22"):
@@ -45,14 +45,14 @@ def test_what_looks_like_a_secret_is_masked(secret: str) -> None:
 
 
 def test_the_password_in_a_url_is_masked_and_its_host_is_not() -> None:
-    assert mask("postgresql://app:hunter22@db.example/x") == f"postgresql://{MASK}@db.example/x"
+    assert mask_secrets("postgresql://app:hunter22@db.example/x") == f"postgresql://{MASK}@db.example/x"
 
 
 @pytest.mark.parametrize(
     "text", ["invoice.update", "u-17", "The author asked for a basic task.", "https://example.com/a?page=2", "task-12"]
 )
 def test_ordinary_text_is_left_as_it_is(text: str) -> None:
-    assert mask(text) == text
+    assert mask_secrets(text) == text
 
 
 SECRET_NAMES = [
@@ -90,12 +90,12 @@ def test_other_names_are_not(name: str) -> None:
     ],
 )
 def test_what_cannot_be_seen_is_stripped(text: str, seen: str) -> None:
-    assert plain(text) == seen
+    assert strip_invisible(text) == seen
 
 
 @given(st.text(st.characters(codec="utf-8")))
 def test_nothing_unseen_is_left_of_any_text(text: str) -> None:
-    assert not [c for c in plain(text) if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp")]
+    assert not [c for c in strip_invisible(text) if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp")]
 
 
 JSON = st.recursive(

@@ -6,10 +6,10 @@ import httpx2
 import pytest
 
 from tests.ai.application import KEY, RESPONSES, STATUS, ask, ask_with, assert_problem, run_ai
-from tests.ai.provider import Provider, answers, message, reply_json, response, text
+from tests.ai.fake_provider import FakeProvider, answers, message, reply_json, response, text
 
 
-async def test_an_answer_is_the_envelope_and_nothing_else(provider: Provider, client: httpx2.AsyncClient) -> None:
+async def test_an_answer_is_the_envelope_and_nothing_else(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     provider.replies(answers())
     answer = await ask(client)
     body = answer.json()
@@ -39,7 +39,7 @@ async def test_an_answer_is_the_envelope_and_nothing_else(provider: Provider, cl
 
 
 async def test_the_provider_is_sent_only_what_was_asked_and_store_false(
-    provider: Provider, client: httpx2.AsyncClient
+    provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     provider.replies(answers())
     await ask(client)
@@ -55,7 +55,7 @@ async def test_the_provider_is_sent_only_what_was_asked_and_store_false(
     }
 
 
-async def test_what_is_given_is_sent(provider: Provider, client: httpx2.AsyncClient) -> None:
+async def test_what_is_given_is_sent(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     provider.replies(answers())
     given = {
         "input": "Quoi de neuf ? 🙂",
@@ -70,7 +70,7 @@ async def test_what_is_given_is_sent(provider: Provider, client: httpx2.AsyncCli
 
 
 async def test_what_the_environment_holds_for_the_sdk_is_not_sent(
-    provider: Provider, monkeypatch: pytest.MonkeyPatch
+    provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
     monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-1")
@@ -79,7 +79,7 @@ async def test_what_the_environment_holds_for_the_sdk_is_not_sent(
     assert not {"openai-organization", "openai-project"} & provider.requests[0].headers.keys()
 
 
-async def test_cookies_of_the_provider_are_not_kept(provider: Provider, client: httpx2.AsyncClient) -> None:
+async def test_cookies_of_the_provider_are_not_kept(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     provider.replies(reply_json(response(), Set_Cookie="session=1; Path=/"))
     for _ in range(2):
         assert (await ask(client)).status_code == 200
@@ -108,7 +108,7 @@ async def test_cookies_of_the_provider_are_not_kept(provider: Provider, client: 
     ],
 )
 async def test_what_may_not_be_asked_is_422_and_the_provider_is_not(
-    provider: Provider, client: httpx2.AsyncClient, field: str, value: Any
+    provider: FakeProvider, client: httpx2.AsyncClient, field: str, value: Any
 ) -> None:
     provider.replies(answers())
     answer = await ask(client, **{field: value})
@@ -118,7 +118,7 @@ async def test_what_may_not_be_asked_is_422_and_the_provider_is_not(
     assert provider.requests == []
 
 
-async def test_the_limits_themselves_are_accepted(provider: Provider, client: httpx2.AsyncClient) -> None:
+async def test_the_limits_themselves_are_accepted(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     provider.replies(answers())
     largest = {
         "input": "x" * 16_000,
@@ -144,7 +144,7 @@ async def test_an_unknown_query_parameter_is_422(client: httpx2.AsyncClient) -> 
     ],
 )
 async def test_missing_usage_is_zeros(
-    provider: Provider, client: httpx2.AsyncClient, usage: dict[str, Any] | None
+    provider: FakeProvider, client: httpx2.AsyncClient, usage: dict[str, Any] | None
 ) -> None:
     provider.replies(answers(usage=usage))
     counts = (await ask(client)).json()["usage"]
@@ -153,7 +153,7 @@ async def test_missing_usage_is_zeros(
 
 
 async def test_missing_usage_details_are_zeros_beside_what_is_there(
-    provider: Provider, client: httpx2.AsyncClient
+    provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     body = response(usage={"input_tokens": 3, "output_tokens": 2, "total_tokens": 5})
     del body["incomplete_details"]
@@ -167,13 +167,13 @@ async def test_missing_usage_details_are_zeros_beside_what_is_there(
     }
 
 
-async def test_text_in_several_parts_is_one(provider: Provider, client: httpx2.AsyncClient) -> None:
+async def test_text_in_several_parts_is_one(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     provider.replies(answers(output=[message(text("One, "), text("two")), message(text("."))]))
     assert (await ask(client)).json()["output"]["text"] == "One, two."
 
 
 async def test_a_refusal_is_200_refused_in_the_words_of_the_model(
-    provider: Provider, client: httpx2.AsyncClient
+    provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     provider.replies(answers(output=[message({"type": "refusal", "refusal": "I cannot help with that."})]))
     answer = await ask(client)
@@ -192,7 +192,7 @@ async def test_a_refusal_is_200_refused_in_the_words_of_the_model(
     ],
 )
 async def test_an_answer_that_was_cut_is_200_incomplete(
-    provider: Provider, client: httpx2.AsyncClient, details: dict[str, str] | None, finish_reason: str
+    provider: FakeProvider, client: httpx2.AsyncClient, details: dict[str, str] | None, finish_reason: str
 ) -> None:
     provider.replies(answers(status="incomplete", incomplete_details=details, output=[message(text("An ans"))]))
     answer = await ask(client)
@@ -202,20 +202,22 @@ async def test_an_answer_that_was_cut_is_200_incomplete(
 
 
 async def test_an_answer_cut_before_its_first_word_is_200_incomplete(
-    provider: Provider, client: httpx2.AsyncClient
+    provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     provider.replies(answers(status="incomplete", incomplete_details={"reason": "max_output_tokens"}, output=[]))
     body = (await ask(client)).json()
     assert (body["status"], body["output"]["text"]) == ("incomplete", "")
 
 
-async def test_an_odd_request_id_of_the_provider_is_left_out(provider: Provider, client: httpx2.AsyncClient) -> None:
+async def test_an_odd_request_id_of_the_provider_is_left_out(
+    provider: FakeProvider, client: httpx2.AsyncClient
+) -> None:
     provider.replies(reply_json(response(), X_Request_ID="not an id"))
     assert (await ask(client)).json()["meta"]["provider_request_id"] is None
 
 
 @pytest.mark.parametrize("key", [None, "", "   "])
-async def test_without_a_key_ai_is_503_and_the_rest_works(provider: Provider, key: str | None) -> None:
+async def test_without_a_key_ai_is_503_and_the_rest_works(provider: FakeProvider, key: str | None) -> None:
     async with run_ai(provider, openai_api_key=key) as client:
         assert_problem(await client.post(RESPONSES, json={"input": "x"}), 503, "ai-not-configured", retryable=False)
         assert (await client.get("/health/live")).status_code == 200
@@ -224,7 +226,7 @@ async def test_without_a_key_ai_is_503_and_the_rest_works(provider: Provider, ke
 
 
 @pytest.mark.parametrize("key", ["sk-test\n", "sk-\r\nX-Injected: 1", "sk-tést", "sk test", "sk-\0"])
-async def test_a_malformed_key_is_502_before_anything_is_sent(provider: Provider, key: str) -> None:
+async def test_a_malformed_key_is_502_before_anything_is_sent(provider: FakeProvider, key: str) -> None:
     async with run_ai(provider, openai_api_key=key) as client:
         answer = await ask(client)
         assert_problem(answer, 502, "ai-provider-authentication-failed", retryable=False)
@@ -242,7 +244,7 @@ async def test_a_malformed_key_is_502_before_anything_is_sent(provider: Provider
     ],
 )
 async def test_a_proxy_or_certificate_that_cannot_be_used_is_503_and_the_rest_works(
-    provider: Provider, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+    provider: FakeProvider, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
     async with run_ai(provider) as client:
@@ -250,7 +252,9 @@ async def test_a_proxy_or_certificate_that_cannot_be_used_is_503_and_the_rest_wo
         assert (await client.get("/health/live")).status_code == 200
 
 
-async def test_status_says_what_is_configured_and_asks_no_one(provider: Provider, client: httpx2.AsyncClient) -> None:
+async def test_status_says_what_is_configured_and_asks_no_one(
+    provider: FakeProvider, client: httpx2.AsyncClient
+) -> None:
     answer = await client.get(STATUS)
     assert answer.status_code == 200
     assert answer.json() == {

@@ -13,7 +13,7 @@ import pytest
 from src.config import AppSettings
 from src.log import logging_config
 from tests.ai.application import KEY, STATUS, ask, run_ai
-from tests.ai.provider import Provider, Reply, answers, fails, message, reply_json, response, text
+from tests.ai.fake_provider import FakeProvider, Reply, answers, fails, message, reply_json, response, text
 
 PROMPT, INSTRUCTIONS, ANSWER, SAID = "prompt-4711", "instructions-4712", "answer-4713", "said-4714"
 ASKED = {"input": PROMPT, "instructions": INSTRUCTIONS}
@@ -56,7 +56,7 @@ def calls(log: pytest.LogCaptureFixture) -> list[LogRecord]:
     ids=lambda reply: str(reply.status),
 )
 async def test_what_a_failing_provider_says_is_neither_answered_nor_logged(
-    provider: Provider, client: httpx2.AsyncClient, log: pytest.LogCaptureFixture, reply: Reply
+    provider: FakeProvider, client: httpx2.AsyncClient, log: pytest.LogCaptureFixture, reply: Reply
 ) -> None:
     provider.replies(reply)
     answer = await ask(client, **ASKED)
@@ -67,7 +67,7 @@ async def test_what_a_failing_provider_says_is_neither_answered_nor_logged(
 
 
 async def test_nothing_of_an_answered_call_is_logged_but_its_numbers(
-    provider: Provider, client: httpx2.AsyncClient, log: pytest.LogCaptureFixture
+    provider: FakeProvider, client: httpx2.AsyncClient, log: pytest.LogCaptureFixture
 ) -> None:
     provider.replies(fails(500, said=ECHO), answers(output=[message(text(ANSWER))]))
     answer = await ask(client, **ASKED)
@@ -93,7 +93,7 @@ async def test_nothing_of_an_answered_call_is_logged_but_its_numbers(
 
 
 async def test_a_refusal_is_said_to_be_one(
-    provider: Provider, client: httpx2.AsyncClient, log: pytest.LogCaptureFixture
+    provider: FakeProvider, client: httpx2.AsyncClient, log: pytest.LogCaptureFixture
 ) -> None:
     provider.replies(answers(output=[message({"type": "refusal", "refusal": ANSWER})]))
     await ask(client)
@@ -102,7 +102,7 @@ async def test_a_refusal_is_said_to_be_one(
 
 
 async def test_a_call_that_fails_is_one_line_with_its_code(
-    provider: Provider, client: httpx2.AsyncClient, log: pytest.LogCaptureFixture
+    provider: FakeProvider, client: httpx2.AsyncClient, log: pytest.LogCaptureFixture
 ) -> None:
     provider.replies(fails(401, X_Request_ID="req_9"))
     await ask(client)
@@ -126,7 +126,7 @@ async def test_a_malformed_key_is_never_shown(key: str, log: pytest.LogCaptureFi
 
 
 async def test_at_debug_the_log_as_configured_holds_no_secret(
-    provider: Provider, client: httpx2.AsyncClient, capsys: pytest.CaptureFixture[str], restore_logging: None
+    provider: FakeProvider, client: httpx2.AsyncClient, capsys: pytest.CaptureFixture[str], restore_logging: None
 ) -> None:
     logging.config.dictConfig(logging_config(AppSettings(log_level="DEBUG").log_level))
     provider.replies(fails(400, said=ECHO), answers(output=[message(text(ANSWER))]))

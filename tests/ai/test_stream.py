@@ -7,12 +7,12 @@ import httpx2
 import pytest
 
 from tests.ai.application import KEY, ask, run_ai
-from tests.ai.provider import (
+from tests.ai.fake_provider import (
     ANSWER,
     BEGINS,
     COMPLETES,
     HEARTBEAT,
-    Provider,
+    FakeProvider,
     Stream,
     answers,
     event,
@@ -24,7 +24,9 @@ from tests.ai.provider import (
 from tests.ai.streams import names, read, stream
 
 
-async def test_a_stream_is_start_then_pieces_then_the_envelope(provider: Provider, client: httpx2.AsyncClient) -> None:
+async def test_a_stream_is_start_then_pieces_then_the_envelope(
+    provider: FakeProvider, client: httpx2.AsyncClient
+) -> None:
     provider.replies(ANSWER, answers())
     answer = await stream(client)
     events = read(answer)
@@ -42,7 +44,7 @@ async def test_a_stream_is_start_then_pieces_then_the_envelope(provider: Provide
 
 
 async def test_the_provider_is_asked_for_a_stream_that_is_not_stored(
-    provider: Provider, client: httpx2.AsyncClient
+    provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     provider.replies(ANSWER)
     await stream(client, temperature=0)
@@ -58,14 +60,14 @@ async def test_the_provider_is_asked_for_a_stream_that_is_not_stored(
     }
 
 
-async def test_a_line_separator_in_a_piece_ends_no_line(provider: Provider, client: httpx2.AsyncClient) -> None:
+async def test_a_line_separator_in_a_piece_ends_no_line(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     provider.replies(Stream([BEGINS, piece("a\u2028b\u0085c\r\nd 🙂"), COMPLETES]))
     answer = await stream(client)
     assert read(answer)[1] == ("delta", {"seq": 0, "text": "a\u2028b\u0085c\r\nd 🙂"})
     assert len(answer.text.splitlines()) == 9
 
 
-async def test_a_refusal_is_streamed_and_said_to_be_one(provider: Provider, client: httpx2.AsyncClient) -> None:
+async def test_a_refusal_is_streamed_and_said_to_be_one(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     refused = response(output=[message({"type": "refusal", "refusal": "I cannot."})])
     provider.replies(
         Stream(
@@ -77,7 +79,9 @@ async def test_a_refusal_is_streamed_and_said_to_be_one(provider: Provider, clie
     assert events[-1][1]["status"] == "refused"
 
 
-async def test_an_answer_that_was_cut_is_done_and_incomplete(provider: Provider, client: httpx2.AsyncClient) -> None:
+async def test_an_answer_that_was_cut_is_done_and_incomplete(
+    provider: FakeProvider, client: httpx2.AsyncClient
+) -> None:
     cut = response(status="incomplete", incomplete_details={"reason": "max_output_tokens"}, output=[message(text("A"))])
     provider.replies(Stream([BEGINS, piece("A"), event("response.incomplete", response=cut)]))
     events = read(await stream(client))
@@ -85,7 +89,9 @@ async def test_an_answer_that_was_cut_is_done_and_incomplete(provider: Provider,
     assert (events[-1][1]["status"], events[-1][1]["finish_reason"]) == ("incomplete", "max_output_tokens")
 
 
-async def test_events_that_nobody_here_knows_are_passed_over(provider: Provider, client: httpx2.AsyncClient) -> None:
+async def test_events_that_nobody_here_knows_are_passed_over(
+    provider: FakeProvider, client: httpx2.AsyncClient
+) -> None:
     odd = [
         event("response.new_thing", thing={"delta": 5}),
         event("keepalive"),
@@ -100,13 +106,13 @@ async def test_events_that_nobody_here_knows_are_passed_over(provider: Provider,
     [b"retry: 3000\n\n", b"id: 1\n\n", b"event: ping\n\n", b"id: 1\nretry: 3000\n" + HEARTBEAT * 2],
 )
 async def test_events_without_data_are_passed_over(
-    provider: Provider, client: httpx2.AsyncClient, silent: bytes
+    provider: FakeProvider, client: httpx2.AsyncClient, silent: bytes
 ) -> None:
     provider.replies(Stream([silent, BEGINS, silent, piece("A"), HEARTBEAT, COMPLETES]))
     assert names(read(await stream(client))) == ["start", "delta", "done"]
 
 
-async def test_an_event_may_take_longer_than_an_answer_to_begin(provider: Provider) -> None:
+async def test_an_event_may_take_longer_than_an_answer_to_begin(provider: FakeProvider) -> None:
     provider.replies(Stream([BEGINS, piece("A"), COMPLETES], pause=0.6))
     async with run_ai(provider, ai_read_timeout=0.2) as client:
         assert names(read(await stream(client))) == ["start", "delta", "done"]
@@ -114,7 +120,7 @@ async def test_an_event_may_take_longer_than_an_answer_to_begin(provider: Provid
 
 @pytest.mark.parametrize("body", [{"input": ""}, {"model": "not-allowed"}, {"stream": True}])
 async def test_what_may_not_be_asked_is_422_and_the_provider_is_not(
-    provider: Provider, client: httpx2.AsyncClient, body: dict[str, Any]
+    provider: FakeProvider, client: httpx2.AsyncClient, body: dict[str, Any]
 ) -> None:
     provider.replies(ANSWER)
     answer = await stream(client, **body)
@@ -123,7 +129,7 @@ async def test_what_may_not_be_asked_is_422_and_the_provider_is_not(
 
 
 async def test_what_a_stream_says_is_not_logged(
-    provider: Provider, client: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture
+    provider: FakeProvider, client: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     said = f"said-4714 {KEY}"

@@ -10,12 +10,12 @@ import pytest
 
 from src.ai.constants import MAX_PROVIDER_STREAM_BYTES
 from tests.ai.application import assert_problem, run_ai
-from tests.ai.provider import (
+from tests.ai.fake_provider import (
     ANSWER,
     BEGINS,
     COMPLETES,
     HEARTBEAT,
-    Provider,
+    FakeProvider,
     Reply,
     Stream,
     answers,
@@ -41,7 +41,7 @@ AT_ONCE = 2
 
 
 @pytest.fixture(scope="module")
-async def hasty_client(shared_provider: Provider) -> AsyncIterator[httpx2.AsyncClient]:
+async def hasty_client(shared_provider: FakeProvider) -> AsyncIterator[httpx2.AsyncClient]:
     async with run_ai(shared_provider, **SHORT) as client:
         yield client
 
@@ -90,13 +90,15 @@ BEFORE_THE_START = {
 
 @pytest.mark.parametrize(("reply", "status", "code", "retryable"), BEFORE_THE_START.values(), ids=BEFORE_THE_START)
 async def test_a_failure_before_the_first_event_is_an_ordinary_problem(
-    provider: Provider, client: httpx2.AsyncClient, reply: Reply | Stream, status: int, code: str, retryable: bool
+    provider: FakeProvider, client: httpx2.AsyncClient, reply: Reply | Stream, status: int, code: str, retryable: bool
 ) -> None:
     provider.replies(reply)
     assert_problem(await stream(client), status, code, retryable=retryable)
 
 
-async def test_a_failure_before_the_first_event_is_tried_again(provider: Provider, client: httpx2.AsyncClient) -> None:
+async def test_a_failure_before_the_first_event_is_tried_again(
+    provider: FakeProvider, client: httpx2.AsyncClient
+) -> None:
     provider.replies(Stream([event("error", code="server_error")]), ANSWER)
     events = read(await stream(client))
     assert names(events) == ["start", "delta", "delta", "done"]
@@ -140,7 +142,7 @@ AFTER_THE_START = {
 
 @pytest.mark.parametrize(("reply", "status", "code"), AFTER_THE_START.values(), ids=AFTER_THE_START)
 async def test_a_failure_after_the_start_is_one_error_event_in_time(
-    provider: Provider, hasty_client: httpx2.AsyncClient, reply: Stream, status: int, code: str
+    provider: FakeProvider, hasty_client: httpx2.AsyncClient, reply: Stream, status: int, code: str
 ) -> None:
     provider.replies(reply)
     started = time.perf_counter()
@@ -149,7 +151,7 @@ async def test_a_failure_after_the_start_is_one_error_event_in_time(
     assert len(provider.requests) == 1
 
 
-async def test_pieces_that_never_end_are_ended_by_the_deadline_of_the_stream(provider: Provider) -> None:
+async def test_pieces_that_never_end_are_ended_by_the_deadline_of_the_stream(provider: FakeProvider) -> None:
     provider.replies(Stream([BEGINS, *repeat(piece("A"), 200)], pause=0.05))
     async with run_ai(provider, **SHORT | {"ai_stream_deadline": 0.6}) as client:
         started = time.perf_counter()
@@ -163,7 +165,7 @@ async def test_pieces_that_never_end_are_ended_by_the_deadline_of_the_stream(pro
     ids=["no head", "no event", "heartbeats"],
 )
 async def test_a_stream_that_does_not_begin_is_504_within_the_deadline(
-    provider: Provider, hasty_client: httpx2.AsyncClient, reply: Reply | Stream
+    provider: FakeProvider, hasty_client: httpx2.AsyncClient, reply: Reply | Stream
 ) -> None:
     provider.replies(reply)
     started = time.perf_counter()
@@ -171,21 +173,25 @@ async def test_a_stream_that_does_not_begin_is_504_within_the_deadline(
     assert time.perf_counter() - started < AT_ONCE
 
 
-async def test_progress_without_text_keeps_a_stream_alive(provider: Provider, hasty_client: httpx2.AsyncClient) -> None:
+async def test_progress_without_text_keeps_a_stream_alive(
+    provider: FakeProvider, hasty_client: httpx2.AsyncClient
+) -> None:
     thinks = event("response.reasoning_summary_text.delta", delta="Hm.")
     provider.replies(Stream([BEGINS, *repeat(thinks, 6), piece("A"), COMPLETES], pause=0.1))
     assert names(read(await stream(hasty_client))) == ["start", "delta", "done"]
 
 
 async def test_a_stream_without_end_of_line_is_not_read_for_ever(
-    provider: Provider, client: httpx2.AsyncClient
+    provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     chunk = b"x" * 65_536
     provider.replies(Stream([BEGINS, b"data: ", *repeat(chunk, 2 * MAX_PROVIDER_STREAM_BYTES // len(chunk))]))
     assert_error(read(await stream(client)), 502, "ai-invalid-provider-response")
 
 
-async def test_a_stream_of_empty_lines_leaves_others_their_turn(provider: Provider, client: httpx2.AsyncClient) -> None:
+async def test_a_stream_of_empty_lines_leaves_others_their_turn(
+    provider: FakeProvider, client: httpx2.AsyncClient
+) -> None:
     provider.replies(Stream([BEGINS, b"\n" * 2_000_000, COMPLETES]))
     turns = [time.thread_time()]
 
@@ -201,6 +207,6 @@ async def test_a_stream_of_empty_lines_leaves_others_their_turn(provider: Provid
     assert sum(wait > sum(waits) / 100 for wait in waits) < 5, "each a hundredth of the work at least"
 
 
-async def test_a_named_model_that_the_provider_lacks_is_422(provider: Provider, client: httpx2.AsyncClient) -> None:
+async def test_a_named_model_that_the_provider_lacks_is_422(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     provider.replies(fails(404, "model_not_found"))
     assert_problem(await stream(client, model="other-model"), 422, "ai-model-unavailable", retryable=False)

@@ -15,7 +15,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from src.ai import telemetry
 from tests.ai.application import KEY, RESPONSES, ask, ask_with
-from tests.ai.provider import ANSWER, BEGINS, Provider, Reply, Stream, answers, fails, piece
+from tests.ai.fake_provider import ANSWER, BEGINS, FakeProvider, Reply, Stream, answers, fails, piece
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def only(spans: InMemorySpanExporter) -> ReadableSpan:
 
 @pytest.mark.parametrize("path", [RESPONSES, f"{RESPONSES}/stream"])
 async def test_a_call_is_one_span(
-    provider: Provider, client: httpx2.AsyncClient, spans: InMemorySpanExporter, path: str
+    provider: FakeProvider, client: httpx2.AsyncClient, spans: InMemorySpanExporter, path: str
 ) -> None:
     provider.replies(answers() if path == RESPONSES else ANSWER)
     await client.post(path, json={"input": "prompt-4711", "temperature": 0.5})
@@ -76,7 +76,7 @@ def test_the_provider_is_named_after_the_host_that_is_asked(host: str, name: str
 
 
 async def test_a_call_that_fails_is_an_error_with_its_code(
-    provider: Provider, client: httpx2.AsyncClient, spans: InMemorySpanExporter
+    provider: FakeProvider, client: httpx2.AsyncClient, spans: InMemorySpanExporter
 ) -> None:
     provider.replies(fails(401, said=f"said-4714 {KEY}"))
     await ask(client, input="prompt-4711")
@@ -88,7 +88,7 @@ async def test_a_call_that_fails_is_an_error_with_its_code(
 
 
 async def test_a_stream_that_breaks_off_is_an_error(
-    provider: Provider, client: httpx2.AsyncClient, spans: InMemorySpanExporter
+    provider: FakeProvider, client: httpx2.AsyncClient, spans: InMemorySpanExporter
 ) -> None:
     provider.replies(Stream([BEGINS, piece("A")]))
     await client.post(f"{RESPONSES}/stream", json={"input": "x"})
@@ -96,7 +96,7 @@ async def test_a_stream_that_breaks_off_is_an_error(
 
 
 async def test_a_call_whose_caller_leaves_is_cancelled(
-    provider: Provider, client: httpx2.AsyncClient, spans: InMemorySpanExporter
+    provider: FakeProvider, client: httpx2.AsyncClient, spans: InMemorySpanExporter
 ) -> None:
     provider.replies(Reply(hangs=True))
     call = asyncio.create_task(ask(client))
@@ -106,7 +106,7 @@ async def test_a_call_whose_caller_leaves_is_cancelled(
     assert (only(spans).attributes or {})["error.type"] == "cancelled"
 
 
-async def test_a_call_that_is_not_made_is_a_span_too(provider: Provider, spans: InMemorySpanExporter) -> None:
+async def test_a_call_that_is_not_made_is_a_span_too(provider: FakeProvider, spans: InMemorySpanExporter) -> None:
     await ask_with(provider, openai_api_key=None)
     assert (only(spans).attributes or {})["error.type"] == "ai-not-configured"
     assert provider.requests == []

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from src.config import DatabaseSettings
-from tests.ai.provider import Reply, run_provider
+from tests.ai.fake_provider import Reply, run_provider
 from tests.application import Server, run_server
 from tests.audits.factories import AUDITS, audit_body, create_audit
 from tests.chaos.load import Orders, load

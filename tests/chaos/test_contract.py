@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from src.config import PROJECT_ROOT, DatabaseSettings
-from tests.ai.provider import ANSWER, Received, Reply, Stream, answers, message, run_provider, text
+from tests.ai.fake_provider import ANSWER, Received, Reply, Stream, answers, message, run_provider, text
 from tests.application import run_server
 
 # `make chaos` installs it: its fifty packages are not part of the common environment.

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from src.config import PROJECT_ROOT
-from tests.ai.provider import Reply, answers, fails, run_provider
+from tests.ai.fake_provider import Reply, answers, fails, run_provider
 
 OK = answers()
 

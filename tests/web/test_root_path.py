@@ -10,7 +10,7 @@ import pytest
 
 from src.config import AppSettings, DatabaseSettings
 from tests.ai.application import ai_settings
-from tests.ai.provider import run_provider
+from tests.ai.fake_provider import run_provider
 from tests.ai.test_audit_queries import QUERY, understands
 from tests.application import run_application
 from tests.audits.factories import AUDITS, audit_body

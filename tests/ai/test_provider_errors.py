@@ -8,7 +8,7 @@ import pytest
 
 from src.ai.constants import MAX_PROVIDER_BODY_BYTES
 from tests.ai.application import RESPONSES, ask, ask_with, assert_problem
-from tests.ai.provider import Provider, Reply, answers, fails, message, reply_json, response
+from tests.ai.fake_provider import FakeProvider, Reply, answers, fails, message, reply_json, response
 
 HTML = b"<!doctype html><html><body>Welcome</body></html>"
 BODY = answers().body
@@ -90,7 +90,7 @@ RETRYABLE = ("ai-rate-limited", "ai-provider-unavailable", "ai-timeout")
 
 @pytest.mark.parametrize(("reply", "status", "code"), FAILURES.values(), ids=FAILURES)
 async def test_each_failure_has_its_status_and_code(
-    provider: Provider, client: httpx2.AsyncClient, reply: Reply, status: int, code: str
+    provider: FakeProvider, client: httpx2.AsyncClient, reply: Reply, status: int, code: str
 ) -> None:
     provider.replies(reply)
     assert_problem(await ask(client), status, code, retryable=code in RETRYABLE)
@@ -99,26 +99,26 @@ async def test_each_failure_has_its_status_and_code(
 
 @pytest.mark.parametrize(("error", "status", "code"), LATE_FAILURES.values(), ids=LATE_FAILURES)
 async def test_a_200_that_failed_has_the_status_and_code_of_its_error(
-    provider: Provider, client: httpx2.AsyncClient, error: object, status: int, code: str
+    provider: FakeProvider, client: httpx2.AsyncClient, error: object, status: int, code: str
 ) -> None:
     provider.replies(answers(status="failed", error=error, output=[]))
     assert_problem(await ask(client), status, code, retryable=code in RETRYABLE)
 
 
-async def test_a_200_that_failed_may_hold_nothing_else(provider: Provider, client: httpx2.AsyncClient) -> None:
+async def test_a_200_that_failed_may_hold_nothing_else(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     provider.replies(reply_json({"status": "failed"}))
     assert_problem(await ask(client), 503, "ai-provider-unavailable", retryable=True)
 
 
 @pytest.mark.parametrize("status", [400, 404])
 async def test_a_model_that_the_caller_named_and_the_provider_lacks_is_422(
-    provider: Provider, client: httpx2.AsyncClient, status: int
+    provider: FakeProvider, client: httpx2.AsyncClient, status: int
 ) -> None:
     provider.replies(fails(status, "model_not_found"))
     assert_problem(await ask(client, model="other-model"), 422, "ai-model-unavailable", retryable=False)
 
 
-async def test_a_redirect_is_not_followed(provider: Provider, client: httpx2.AsyncClient) -> None:
+async def test_a_redirect_is_not_followed(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     provider.replies(Reply(status=307, headers={"Location": f"{provider.url}/elsewhere"}), answers())
     assert_problem(await ask(client), 502, "ai-invalid-provider-response", retryable=False)
     assert [request.path for request in provider.requests] == ["/v1/responses"]
@@ -132,14 +132,14 @@ async def test_nobody_listening_is_503() -> None:
     ("status", "code"), [(200, "ai-invalid-provider-response"), (400, "ai-provider-rejected-request")]
 )
 async def test_a_body_that_is_too_large_is_not_read(
-    provider: Provider, client: httpx2.AsyncClient, status: int, code: str
+    provider: FakeProvider, client: httpx2.AsyncClient, status: int, code: str
 ) -> None:
     provider.replies(Reply(BODY + b" " * MAX_PROVIDER_BODY_BYTES, status))
     assert_problem(await ask(client), 502, code, retryable=False)
 
 
 async def test_a_small_body_that_unpacks_to_nothing_for_long_is_not_unpacked(
-    provider: Provider, client: httpx2.AsyncClient
+    provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     """What follows the innermost document counts for no limit of its size."""
     body = gzip.compress(BODY) + bytes(64 * MAX_PROVIDER_BODY_BYTES)
@@ -151,13 +151,13 @@ async def test_a_small_body_that_unpacks_to_nothing_for_long_is_not_unpacked(
     assert time.process_time() - started < 0.5
 
 
-async def test_an_answer_is_asked_for_as_it_is(provider: Provider, client: httpx2.AsyncClient) -> None:
+async def test_an_answer_is_asked_for_as_it_is(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     provider.replies(Reply(BODY, headers={"Content-Encoding": "identity"}))
     assert (await ask(client)).status_code == 200
     await client.post(f"{RESPONSES}/stream", json={"input": "x"})
     assert {request.headers["accept-encoding"] for request in provider.requests} == {"identity"}
 
 
-async def test_after_failures_the_next_call_works(provider: Provider, client: httpx2.AsyncClient) -> None:
+async def test_after_failures_the_next_call_works(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     provider.replies(fails(500), fails(500), Reply(BODY, sent_bytes=9), answers())
     assert [(await ask(client)).status_code for _ in range(3)] == [503, 502, 200]

@@ -6,11 +6,11 @@ from contextlib import aclosing
 
 import pytest
 
-from src.ai.answers import Delta
-from src.ai.calls import AIClient
+from src.ai.client import AIClient
 from src.ai.prompt import Prompt
+from src.ai.provider_schemas import Delta
 from tests.ai.application import RESPONSES, ai_settings, ask, assert_problem, run_ai
-from tests.ai.provider import ANSWER, BEGINS, Provider, Reply, Stream, answers, fails, piece
+from tests.ai.fake_provider import ANSWER, BEGINS, FakeProvider, Reply, Stream, answers, fails, piece
 
 STREAM = f"{RESPONSES}/stream"
 ONE = {"ai_max_in_flight": 1, "ai_place_timeout": 0.1}
@@ -18,7 +18,7 @@ ONE = {"ai_max_in_flight": 1, "ai_place_timeout": 0.1}
 SOON = 2
 
 
-async def test_who_finds_no_place_is_503_soon_and_the_provider_is_not_asked(provider: Provider) -> None:
+async def test_who_finds_no_place_is_503_soon_and_the_provider_is_not_asked(provider: FakeProvider) -> None:
     provider.replies(Reply(hangs=True))
     async with run_ai(provider, ai_max_in_flight=3, ai_place_timeout=0.1) as client, asyncio.TaskGroup() as callers:
         in_flight = [callers.create_task(ask(client)) for _ in range(3)]
@@ -34,7 +34,7 @@ async def test_who_finds_no_place_is_503_soon_and_the_provider_is_not_asked(prov
             call.cancel()
 
 
-async def test_who_waits_gets_the_place_that_becomes_free(provider: Provider) -> None:
+async def test_who_waits_gets_the_place_that_becomes_free(provider: FakeProvider) -> None:
     provider.replies(Reply(answers().body, delay=0.2), answers())
     async with run_ai(provider, ai_max_in_flight=1, ai_place_timeout=1.5) as client:
         both = await asyncio.gather(ask(client), ask(client))
@@ -55,7 +55,7 @@ async def test_who_waits_gets_the_place_that_becomes_free(provider: Provider) ->
         (STREAM, Stream([BEGINS, b"data: {bad\n\n"])),
     ],
 )
-async def test_every_end_gives_the_place_back(provider: Provider, path: str, reply: Reply | Stream) -> None:
+async def test_every_end_gives_the_place_back(provider: FakeProvider, path: str, reply: Reply | Stream) -> None:
     provider.replies(reply)
     async with run_ai(provider, **ONE) as client:
         await client.post(path, json={"input": "x"})
@@ -63,7 +63,7 @@ async def test_every_end_gives_the_place_back(provider: Provider, path: str, rep
         assert (await ask(client)).status_code == 200
 
 
-async def test_a_stream_that_is_given_up_between_two_pieces_gives_the_place_back(provider: Provider) -> None:
+async def test_a_stream_that_is_given_up_between_two_pieces_gives_the_place_back(provider: FakeProvider) -> None:
     provider.replies(Stream([BEGINS, piece("A"), piece("B")], ends="never"), answers())
     client = AIClient(ai_settings(provider, **ONE))
     prompt = Prompt(version="test", model="gpt-5.4-mini", input="x")
@@ -73,7 +73,7 @@ async def test_a_stream_that_is_given_up_between_two_pieces_gives_the_place_back
     await client.close()
 
 
-async def test_a_stream_holds_its_place_to_the_end(provider: Provider) -> None:
+async def test_a_stream_holds_its_place_to_the_end(provider: FakeProvider) -> None:
     provider.replies(Stream([BEGINS, piece("A")], ends="never"), answers())
     async with run_ai(provider, **ONE, ai_stream_event_timeout=1) as client:
         stream = asyncio.create_task(client.post(STREAM, json={"input": "x"}))
@@ -83,7 +83,7 @@ async def test_a_stream_holds_its_place_to_the_end(provider: Provider) -> None:
         assert (await ask(client)).status_code == 200
 
 
-async def test_a_call_without_a_place_counts_for_no_breaker(provider: Provider) -> None:
+async def test_a_call_without_a_place_counts_for_no_breaker(provider: FakeProvider) -> None:
     provider.replies(Reply(answers().body, delay=0.5))
     async with run_ai(provider, **ONE, ai_breaker_failures=1) as client:
         first = asyncio.create_task(ask(client))

@@ -1,9 +1,9 @@
-"""What callers see of a completion."""
+"""Builds the API's response models from a completion."""
 
 from src import log
-from src.ai.answers import Answer
-from src.ai.calls import Completion
+from src.ai.client import Completion
 from src.ai.constants import CompletionStatus, FinishReason
+from src.ai.provider_schemas import Answer
 from src.ai.schemas import AIResponse, Meta, Output, Usage
 
 _FINISH_REASONS = {
@@ -12,21 +12,21 @@ _FINISH_REASONS = {
 }
 
 
-def response(completion: Completion) -> AIResponse:
+def build_response(completion: Completion) -> AIResponse:
     answer = completion.answer
-    status, finish_reason = _ending(answer)
+    status, finish_reason = _outcome(answer)
     return AIResponse(
         id=answer.id,
         model=answer.model,
         status=status,
         finish_reason=finish_reason,
         output=Output(type="text", text=answer.text if answer.refusal is None else answer.refusal, data=None),
-        usage=usage(completion),
-        meta=meta(completion),
+        usage=build_usage(completion),
+        meta=build_meta(completion),
     )
 
 
-def _ending(answer: Answer) -> tuple[CompletionStatus, FinishReason]:
+def _outcome(answer: Answer) -> tuple[CompletionStatus, FinishReason]:
     if answer.refusal is not None:
         return CompletionStatus.REFUSED, FinishReason.REFUSAL
     if answer.status == "incomplete":
@@ -35,18 +35,18 @@ def _ending(answer: Answer) -> tuple[CompletionStatus, FinishReason]:
     return CompletionStatus.COMPLETED, FinishReason.STOP
 
 
-def usage(completion: Completion) -> Usage:
-    counted = completion.answer.usage
+def build_usage(completion: Completion) -> Usage:
+    usage = completion.answer.usage
     return Usage(
-        input_tokens=counted.input_tokens,
-        cached_input_tokens=counted.input_tokens_details.cached_tokens,
-        output_tokens=counted.output_tokens,
-        reasoning_tokens=counted.output_tokens_details.reasoning_tokens,
-        total_tokens=counted.total_tokens,
+        input_tokens=usage.input_tokens,
+        cached_input_tokens=usage.input_tokens_details.cached_tokens,
+        output_tokens=usage.output_tokens,
+        reasoning_tokens=usage.output_tokens_details.reasoning_tokens,
+        total_tokens=usage.total_tokens,
     )
 
 
-def meta(completion: Completion) -> Meta:
+def build_meta(completion: Completion) -> Meta:
     return Meta(
         request_id=log.request_id.get(),
         provider_request_id=completion.provider_request_id,

@@ -1,4 +1,4 @@
-"""What the provider answers, as a whole or as a stream of events: the part of it that is used here.
+"""Schemas of the provider's answers and of the events of its streams: only the fields that are used here.
 
 https://platform.openai.com/docs/api-reference/responses and .../responses-streaming
 """
@@ -20,77 +20,77 @@ from pydantic import (
 from pydantic_core import to_json
 
 from src.ai.exceptions import AIInvalidProviderResponse
-from src.ai.failures import Headers, late_failure
+from src.ai.provider_errors import Headers, from_body
 
 
-class _Received(BaseModel):
+class _ProviderModel(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-def _or_empty(value: Any) -> Any:
+def _none_to_empty(value: Any) -> Any:
     return {} if value is None else value
 
 
 _Count = Annotated[NonNegativeInt, BeforeValidator(lambda value: 0 if value is None else value)]
 
 
-class InputDetails(_Received):
+class InputDetails(_ProviderModel):
     cached_tokens: _Count = 0
 
 
-class OutputDetails(_Received):
+class OutputDetails(_ProviderModel):
     reasoning_tokens: _Count = 0
 
 
-class TokenUsage(_Received):
+class TokenUsage(_ProviderModel):
     input_tokens: _Count = 0
-    input_tokens_details: Annotated[InputDetails, BeforeValidator(_or_empty)] = InputDetails()
+    input_tokens_details: Annotated[InputDetails, BeforeValidator(_none_to_empty)] = InputDetails()
     output_tokens: _Count = 0
-    output_tokens_details: Annotated[OutputDetails, BeforeValidator(_or_empty)] = OutputDetails()
+    output_tokens_details: Annotated[OutputDetails, BeforeValidator(_none_to_empty)] = OutputDetails()
     total_tokens: _Count = 0
 
 
-class OutputText(_Received):
+class OutputText(_ProviderModel):
     type: Literal["output_text"]
     text: str
 
 
-class Refusal(_Received):
+class Refusal(_ProviderModel):
     type: Literal["refusal"]
     refusal: str
 
 
-class Message(_Received):
+class Message(_ProviderModel):
     type: Literal["message"]
     content: list[Annotated[OutputText | Refusal, Field(discriminator="type")]]
 
 
-class OtherItem(_Received):
-    """What a model puts out on its way to an answer: its reasoning, say."""
+class OtherItem(_ProviderModel):
+    """Any other output of a model, such as its reasoning."""
 
     type: str
 
 
-def _item_tag(value: Any) -> str:
+def _item_kind(value: Any) -> str:
     return "message" if isinstance(value, dict) and value.get("type") == "message" else "other"
 
 
-Item = Annotated[Annotated[Message, Tag("message")] | Annotated[OtherItem, Tag("other")], Discriminator(_item_tag)]
+Item = Annotated[Annotated[Message, Tag("message")] | Annotated[OtherItem, Tag("other")], Discriminator(_item_kind)]
 
 
-class IncompleteDetails(_Received):
+class IncompleteDetails(_ProviderModel):
     reason: str | None = None
 
 
-class Answer(_Received):
-    """A response that the model has ended, or that was cut."""
+class Answer(_ProviderModel):
+    """A response that is complete, or that was cut (`incomplete`)."""
 
     id: str = Field(min_length=1)
     model: str
     status: Literal["completed", "incomplete"]
-    incomplete_details: Annotated[IncompleteDetails, BeforeValidator(_or_empty)] = IncompleteDetails()
+    incomplete_details: Annotated[IncompleteDetails, BeforeValidator(_none_to_empty)] = IncompleteDetails()
     output: list[Item]
-    usage: Annotated[TokenUsage, BeforeValidator(_or_empty)] = TokenUsage()
+    usage: Annotated[TokenUsage, BeforeValidator(_none_to_empty)] = TokenUsage()
 
     @property
     def text(self) -> str:
@@ -98,7 +98,7 @@ class Answer(_Received):
 
     @property
     def refusal(self) -> str | None:
-        """The words in which the model refuses, if it does."""
+        """The text in which the model refuses; None if it does not refuse."""
         refusals = [part.refusal for part in self._parts() if isinstance(part, Refusal)]
         return "".join(refusals) if refusals else None
 
@@ -106,63 +106,63 @@ class Answer(_Received):
         return [part for item in self.output if isinstance(item, Message) for part in item.content]
 
 
-class _Failed(_Received):
+class _Failed(_ProviderModel):
     status: Literal["failed"]
     error: dict[str, Any] | None = None
 
 
 _Response = Annotated[Answer | _Failed, Field(discriminator="status")]
 
-_response = TypeAdapter[Answer | _Failed](_Response)
+_response_adapter = TypeAdapter[Answer | _Failed](_Response)
 
 
-def read_answer(body: bytes, headers: Headers) -> Answer:
-    """The answer in the body of a 2xx.
+def parse_answer(body: bytes, headers: Headers) -> Answer:
+    """Parse the body of a 2xx.
 
-    Raises `AIInvalidProviderResponse`; for a response that failed after it was accepted, what `late_failure` returns.
+    Raises `AIInvalidProviderResponse`; if the body says that the response failed, what `from_body` returns.
     """
     try:
-        response = _response.validate_json(body)
+        response = _response_adapter.validate_json(body)
     except ValidationError:
-        raise _not_understood() from None
-    return _unless_failed(response, headers)
+        raise _invalid_response() from None
+    return _check_not_failed(response, headers)
 
 
-def _not_understood() -> AIInvalidProviderResponse:
+def _invalid_response() -> AIInvalidProviderResponse:
     return AIInvalidProviderResponse("The AI provider did not answer as its API should.")
 
 
-def _unless_failed(response: Answer | _Failed, headers: Headers) -> Answer:
+def _check_not_failed(response: Answer | _Failed, headers: Headers) -> Answer:
     if isinstance(response, Answer):
         return response
-    raise late_failure(headers, response.error)
+    raise from_body(headers, response.error)
 
 
 @dataclass(frozen=True)
 class Delta:
-    """The next piece of the answer's text; empty where the model works on, and has nothing to show of it."""
+    """The next piece of the answer's text; empty if the model makes progress without text."""
 
     text: str = ""
 
 
-class _Text(_Received):
+class _Text(_ProviderModel):
     delta: str
 
 
-class _Terminal(_Received):
+class _Terminal(_ProviderModel):
     response: _Response
 
 
-class _Error(_Received):
+class _Error(_ProviderModel):
     error: dict[str, Any] | None = None
     code: str | None = None
 
 
-class _Other(_Received):
+class _Other(_ProviderModel):
     type: str
 
 
-_EVENTS = {
+_EVENT_KINDS = {
     "response.output_text.delta": "text",
     "response.refusal.delta": "text",
     "response.completed": "terminal",
@@ -170,43 +170,43 @@ _EVENTS = {
     "response.failed": "terminal",
     "error": "error",
 }
-# They come also while nothing happens.
+# The provider also sends these while the model makes no progress.
 _HEARTBEATS = ("response.queued", "response.in_progress")
 
 
-def _event_tag(value: Any) -> str:
-    kind = value.get("type") if isinstance(value, dict) else None
-    return _EVENTS.get(kind, "other") if isinstance(kind, str) else "other"
+def _event_kind(value: Any) -> str:
+    name = value.get("type") if isinstance(value, dict) else None
+    return _EVENT_KINDS.get(name, "other") if isinstance(name, str) else "other"
 
 
-_event = TypeAdapter[_Text | _Terminal | _Error | _Other](
+_event_adapter = TypeAdapter[_Text | _Terminal | _Error | _Other](
     Annotated[
         Annotated[_Text, Tag("text")]
         | Annotated[_Terminal, Tag("terminal")]
         | Annotated[_Error, Tag("error")]
         | Annotated[_Other, Tag("other")],
-        Discriminator(_event_tag),
+        Discriminator(_event_kind),
     ]
 )
 
 
-def read_event(data: object, headers: Headers) -> Delta | Answer | None:
-    """What an event of a stream brings; None for one that shows no progress.
+def parse_event(data: object, headers: Headers) -> Delta | Answer | None:
+    """Parse an event of a stream. Returns None if it shows no progress.
 
-    Raises `AIInvalidProviderResponse`, and what `late_failure` returns.
+    Raises `AIInvalidProviderResponse`; for an event that is an error, what `from_body` returns.
     """
     try:
-        # As text once more: what the SDK has parsed can hold lone surrogates, which no answer of ours can.
-        event = _event.validate_json(to_json(data))
+        # Serialised again, since the SDK's parser lets lone surrogates pass, which our answers cannot hold.
+        event = _event_adapter.validate_json(to_json(data))
     except ValueError:
-        raise _not_understood() from None
+        raise _invalid_response() from None
     match event:
         case _Text():
             return Delta(event.delta)
         case _Terminal():
-            return _unless_failed(event.response, headers)
+            return _check_not_failed(event.response, headers)
         case _Error():
-            raise late_failure(headers, event.error or {"code": event.code})
+            raise from_body(headers, event.error or {"code": event.code})
         case _Other():
             is_progress = event.type.startswith("response.") and event.type not in _HEARTBEATS
             return Delta() if is_progress else None

@@ -1,4 +1,4 @@
-"""What each failure of the provider means: https://platform.openai.com/docs/guides/error-codes"""
+"""Maps the provider's errors to those of the domain: https://platform.openai.com/docs/guides/error-codes"""
 
 import math
 import re
@@ -21,13 +21,13 @@ from src.ai.exceptions import (
     AIProviderUnavailable,
     AIQuotaExhausted,
     AIRateLimited,
-    FastFailure,
+    TransientFailure,
 )
 
 Headers = Mapping[str, str]
 
-# Values of an error's `code` or `type`.
-_QUOTA = {
+# The provider uses these values as an error's `code` or as its `type`.
+_QUOTA_EXHAUSTED = {
     "insufficient_quota",
     "billing_hard_limit_reached",
     "billing_not_active",
@@ -37,7 +37,7 @@ _QUOTA = {
     "project_spend_limit_exceeded",
 }
 _INPUT_TOO_LARGE = {"context_length_exceeded", "string_above_max_length"}
-_CONTENT_POLICY = {
+_CONTENT_REJECTED = {
     "bio_policy",
     "content_filter",
     "content_policy_violation",
@@ -48,31 +48,38 @@ _CONTENT_POLICY = {
 }
 _MODEL_NOT_FOUND = "model_not_found"
 _SERVER_ERROR = "server_error"
-_LATE_STATUS = {"rate_limit_exceeded": HTTPStatus.TOO_MANY_REQUESTS, _SERVER_ERROR: HTTPStatus.BAD_GATEWAY}
+_STATUS_BY_CODE = {"rate_limit_exceeded": HTTPStatus.TOO_MANY_REQUESTS, _SERVER_ERROR: HTTPStatus.BAD_GATEWAY}
 
-_WAIT = re.compile(r"\d{1,9}(\.\d+)?")
-
-
-def late_failure(headers: Headers, error: object) -> AIError | FastFailure:
-    """What an error means that came after a 200: as if it had come with the status that goes with it."""
-    words = _words(error) or {_SERVER_ERROR}
-    status = next((status for word, status in _LATE_STATUS.items() if word in words), HTTPStatus.BAD_REQUEST)
-    return failure(status, headers, error)
+_NUMBER = re.compile(r"\d{1,9}(\.\d+)?")
 
 
-def failure(status: int, headers: Headers, error: object) -> AIError | FastFailure:
-    """What it means that the provider answered with this status and error, usually an object with `code` and `type`."""
-    wait = read_wait(headers)
+def from_body(headers: Headers, error: object) -> AIError | TransientFailure:
+    """Map an error in the body of a 200 or in an event of a stream, as if it had come with the status of its code.
+
+    `error` is an object with `code` and `type`, usually. Without either it is a failure of the provider.
+    """
+    codes = _codes(error) or {_SERVER_ERROR}
+    status = next((status for code, status in _STATUS_BY_CODE.items() if code in codes), HTTPStatus.BAD_REQUEST)
+    return from_status(status, headers, error)
+
+
+def from_status(status: int, headers: Headers, error: object) -> AIError | TransientFailure:
+    """Map an error that came with this status, which is no 2xx. `error` is an object with `code` and `type`, usually.
+
+    Returns a `TransientFailure` if another attempt may succeed.
+    """
+    delay = parse_retry_after(headers)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return FastFailure(AIProviderUnavailable("The AI provider failed. Try again later.", _whole(wait)), wait)
+        unavailable = AIProviderUnavailable("The AI provider failed. Try again later.", _whole_seconds(delay))
+        return TransientFailure(unavailable, delay)
     if status < HTTPStatus.BAD_REQUEST:
         return AIInvalidProviderResponse("The AI provider redirects. The operator has to correct OPENAI_BASE_URL.")
-    return _client_error(status, wait, error)
+    return _client_error(status, delay, error)
 
 
-def _client_error(status: int, wait: float | None, error: object) -> AIError | FastFailure:
-    words = _words(error)
-    if words & _QUOTA or status == HTTPStatus.PAYMENT_REQUIRED:
+def _client_error(status: int, delay: float | None, error: object) -> AIError | TransientFailure:
+    codes = _codes(error)
+    if codes & _QUOTA_EXHAUSTED or status == HTTPStatus.PAYMENT_REQUIRED:
         return AIQuotaExhausted("The operator of this service has to see to the provider's billing.")
     match status:
         case HTTPStatus.UNAUTHORIZED:
@@ -82,34 +89,35 @@ def _client_error(status: int, wait: float | None, error: object) -> AIError | F
         case HTTPStatus.NOT_FOUND:
             return _not_found(error)
         case HTTPStatus.REQUEST_TIMEOUT:
-            return FastFailure(AIProviderGaveUp("The AI provider gave up. Try again.", _whole(wait)), wait)
+            gave_up = AIProviderGaveUp("The AI provider gave up. Try again.", _whole_seconds(delay))
+            return TransientFailure(gave_up, delay)
         case HTTPStatus.TOO_MANY_REQUESTS:
-            return _rate_limited(wait)
+            return _rate_limited(delay)
         case _:
-            return _rejected(status, words)
+            return _rejected(status, codes)
 
 
-def _rate_limited(wait: float | None) -> AIError | FastFailure:
-    """Another attempt is for those who were told when: to guess would make the crowd larger."""
-    if wait is None:
+def _rate_limited(delay: float | None) -> AIError | TransientFailure:
+    """Allow another attempt only if the provider says when: retries at a guessed time would add to its load."""
+    if delay is None:
         return AIRateLimited(f"Try again after {AIRateLimited.retry_after} seconds.")
-    error = AIRateLimited(f"Try again after {_whole(wait)} seconds.", _whole(wait))
-    return FastFailure(error, wait)
+    error = AIRateLimited(f"Try again after {_whole_seconds(delay)} seconds.", _whole_seconds(delay))
+    return TransientFailure(error, delay)
 
 
 def _not_found(error: object) -> AIError:
-    """An API that lacks the model says so as an object; anything else never reached an API."""
+    """An API that lacks the model answers with an error object; any other 404 does not come from an API."""
     if isinstance(error, Mapping) and ("message" in error or "code" in error):
         return _model_unavailable()
     return AIInvalidProviderResponse("There is no such API. The operator has to correct OPENAI_BASE_URL.")
 
 
-def _rejected(status: int, words: set[str]) -> AIError:
-    if words & _INPUT_TOO_LARGE or status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+def _rejected(status: int, codes: set[str]) -> AIError:
+    if codes & _INPUT_TOO_LARGE or status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return AIInputTooLarge("Send a shorter input, or shorter instructions.")
-    if words & _CONTENT_POLICY:
+    if codes & _CONTENT_REJECTED:
         return AIContentRejected("Word the input differently.")
-    if _MODEL_NOT_FOUND in words:
+    if _MODEL_NOT_FOUND in codes:
         return _model_unavailable()
     return AIProviderRejectedRequest("Leave out what not every model takes: temperature, reasoning_effort.")
 
@@ -118,18 +126,22 @@ def _model_unavailable() -> AIModelUnavailable:
     return AIModelUnavailable("The operator of this service has to set AI_MODEL to a model that the provider offers.")
 
 
-def _words(error: object) -> set[str]:
+def _codes(error: object) -> set[str]:
+    """Return the error's `code` and `type`, where these are strings."""
     if not isinstance(error, Mapping):
         return set()
     return {value for name in ("code", "type") if isinstance(value := error.get(name), str)}
 
 
-def read_wait(headers: Headers) -> float | None:
-    """Seconds to wait, from `retry-after-ms` or `Retry-After` (RFC 9110, 10.2.3: seconds or a date), if it says so."""
+def parse_retry_after(headers: Headers) -> float | None:
+    """Return the seconds to wait, from `retry-after-ms` or `Retry-After` (RFC 9110, 10.2.3: seconds or a date).
+
+    Returns None if neither header has a valid value.
+    """
     milliseconds, after = headers.get("retry-after-ms", "").strip(), headers.get("retry-after", "").strip()
-    if _WAIT.fullmatch(milliseconds):
+    if _NUMBER.fullmatch(milliseconds):
         return float(milliseconds) / 1000
-    return float(after) if _WAIT.fullmatch(after) else _seconds_until(after)
+    return float(after) if _NUMBER.fullmatch(after) else _seconds_until(after)
 
 
 def _seconds_until(date: str) -> float | None:
@@ -142,5 +154,6 @@ def _seconds_until(date: str) -> float | None:
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
-def _whole(wait: float | None) -> int | None:
-    return None if wait is None else min(max(1, math.ceil(wait)), MAX_RETRY_AFTER)
+def _whole_seconds(delay: float | None) -> int | None:
+    """Round up, to at least 1 and at most `MAX_RETRY_AFTER`."""
+    return None if delay is None else min(max(1, math.ceil(delay)), MAX_RETRY_AFTER)

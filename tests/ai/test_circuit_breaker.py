@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from src.ai.budget import Budget, CircuitBreaker
+from src.ai.call_limits import CallLimiter
+from src.ai.circuit_breaker import CircuitBreaker
 from src.ai.exceptions import (
     AICircuitOpen,
     AIError,
@@ -17,7 +18,7 @@ from src.ai.exceptions import (
     AITimeout,
 )
 from tests.ai.application import RESPONSES, STATUS, ai_settings, ask, assert_problem, run_ai
-from tests.ai.provider import BEGINS, Provider, Reply, Stream, answers, fails
+from tests.ai.fake_provider import BEGINS, FakeProvider, Reply, Stream, answers, fails
 
 FAILURES, WINDOW, PAUSE = 5, 30, 5
 
@@ -43,7 +44,7 @@ def breaker(clock: Clock) -> CircuitBreaker:
 def end(breaker: CircuitBreaker, error: BaseException | None = None) -> bool:
     """A call that ends so; whether it was let through."""
     try:
-        with breaker.watch():
+        with breaker.guard():
             if error:
                 raise error
     except AICircuitOpen:
@@ -115,7 +116,7 @@ def test_it_says_how_long_it_stays_open(breaker: CircuitBreaker, clock: Clock) -
     waits = []
     for passed in (0, 1.5, 3, 0.4):
         clock.now += passed
-        with pytest.raises(AICircuitOpen) as caught, breaker.watch():
+        with pytest.raises(AICircuitOpen) as caught, breaker.guard():
             pass
         waits.append(caught.value.retry_after)
     assert waits == [5, 4, 1, 1]
@@ -124,10 +125,10 @@ def test_it_says_how_long_it_stays_open(breaker: CircuitBreaker, clock: Clock) -
 def test_one_probe_is_let_through_and_its_success_closes_it(breaker: CircuitBreaker, clock: Clock) -> None:
     fail(breaker, FAILURES)
     clock.now += PAUSE
-    with breaker.watch() as is_probe:
+    with breaker.guard() as is_probe:
         assert is_probe
         assert not end(breaker)
-    with breaker.watch() as is_probe:
+    with breaker.guard() as is_probe:
         assert not is_probe
         assert end(breaker)
     fail(breaker, FAILURES - 1)
@@ -151,12 +152,12 @@ def test_after_a_probe_that_says_nothing_the_next_call_is_the_probe(
     fail(breaker, FAILURES)
     clock.now += PAUSE
     assert end(breaker, error)
-    with breaker.watch() as is_probe:
+    with breaker.guard() as is_probe:
         assert is_probe
 
 
 def test_calls_from_before_it_opened_change_nothing(breaker: CircuitBreaker, clock: Clock) -> None:
-    late_success, late_failure = breaker.watch(), breaker.watch()
+    late_success, late_failure = breaker.guard(), breaker.guard()
     late_success.__enter__()
     late_failure.__enter__()
     fail(breaker, FAILURES)
@@ -169,12 +170,12 @@ def test_calls_from_before_it_opened_change_nothing(breaker: CircuitBreaker, clo
 
 
 async def test_exactly_one_of_twenty_is_let_through(clock: Clock) -> None:
-    budget = Budget(ai_settings(ai_breaker_failures=1), clock)
+    limiter = CallLimiter(ai_settings(ai_breaker_failures=1), clock)
     asked, answered = Counter[str](), asyncio.Event()
 
     async def call() -> None:
         try:
-            async with budget.admit():
+            async with limiter.admit():
                 asked["through"] += 1
                 await answered.wait()
         except AICircuitOpen:
@@ -183,7 +184,7 @@ async def test_exactly_one_of_twenty_is_let_through(clock: Clock) -> None:
                 answered.set()
 
     with pytest.raises(AITimeout):
-        async with budget.admit():
+        async with limiter.admit():
             raise AITimeout
     clock.now += PAUSE
     async with asyncio.timeout(5):
@@ -191,7 +192,7 @@ async def test_exactly_one_of_twenty_is_let_through(clock: Clock) -> None:
     assert asked == {"through": 1, "refused": 19}
 
 
-async def test_callers_of_a_dead_provider_are_told_and_the_provider_is_left_alone(provider: Provider) -> None:
+async def test_callers_of_a_dead_provider_are_told_and_the_provider_is_left_alone(provider: FakeProvider) -> None:
     provider.replies(fails(500))
     async with run_ai(provider, ai_breaker_failures=FAILURES) as client:
         for _ in range(FAILURES):
@@ -205,7 +206,7 @@ async def test_callers_of_a_dead_provider_are_told_and_the_provider_is_left_alon
         assert (await client.get(STATUS)).status_code == 200
 
 
-async def test_a_probe_is_one_request_and_its_answer_ends_the_pause(provider: Provider) -> None:
+async def test_a_probe_is_one_request_and_its_answer_ends_the_pause(provider: FakeProvider) -> None:
     settings = {"ai_breaker_failures": 1, "ai_breaker_pause": 0.001}
     provider.replies(Reply(drops=True), Reply(drops=True), fails(500), answers())
     async with run_ai(provider, **settings) as client:
@@ -221,7 +222,7 @@ async def test_a_probe_is_one_request_and_its_answer_ends_the_pause(provider: Pr
     ]
 
 
-async def test_a_stream_that_stalls_counts(provider: Provider) -> None:
+async def test_a_stream_that_stalls_counts(provider: FakeProvider) -> None:
     provider.replies(Stream([BEGINS], ends="never"))
     async with run_ai(provider, ai_breaker_failures=1, ai_stream_event_timeout=0.1) as impatient:
         assert "ai-timeout" in (await impatient.post(f"{RESPONSES}/stream", json={"input": "x"})).text

@@ -15,7 +15,7 @@ from pydantic import HttpUrl
 
 from src.ai.constants import RETRY_DELAY
 from tests.ai.application import RESPONSES, ask, ask_with, assert_problem, run_ai
-from tests.ai.provider import Provider, Reply, answers, fails
+from tests.ai.fake_provider import FakeProvider, Reply, answers, fails
 
 # Seconds.
 SHORT = {"ai_deadline": 0.5, "ai_connect_timeout": 0.1, "ai_read_timeout": 0.4}
@@ -29,7 +29,7 @@ FAST_FAILURES = {"dropped": Reply(drops=True), "500": fails(500), "503": fails(5
 
 @pytest.mark.parametrize("first", FAST_FAILURES.values(), ids=FAST_FAILURES)
 async def test_after_a_fast_failure_there_is_a_second_attempt(
-    provider: Provider, client: httpx2.AsyncClient, first: Reply
+    provider: FakeProvider, client: httpx2.AsyncClient, first: Reply
 ) -> None:
     provider.replies(first, answers())
     answer = await ask(client)
@@ -37,25 +37,25 @@ async def test_after_a_fast_failure_there_is_a_second_attempt(
     assert answer.json()["meta"]["attempts"] == len(provider.requests) == 2
 
 
-async def test_there_is_no_third_attempt(provider: Provider, client: httpx2.AsyncClient) -> None:
+async def test_there_is_no_third_attempt(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     provider.replies(fails(500))
     assert_problem(await ask(client), 503, "ai-provider-unavailable", retryable=True)
     assert len(provider.requests) == 2
 
 
-async def test_the_number_of_attempts_is_a_setting(provider: Provider) -> None:
+async def test_the_number_of_attempts_is_a_setting(provider: FakeProvider) -> None:
     provider.replies(fails(500), answers())
     assert (await ask_with(provider, ai_max_attempts=1)).status_code == 503
     assert len(provider.requests) == 1
 
 
-async def test_an_attempt_that_would_not_fit_is_not_made(provider: Provider) -> None:
+async def test_an_attempt_that_would_not_fit_is_not_made(provider: FakeProvider) -> None:
     provider.replies(Reply(status=500, delay=0.1), answers())
     assert (await ask_with(provider, **NARROW)).status_code == 503
     assert len(provider.requests) == 1
 
 
-async def test_an_answer_that_does_not_come_is_504_within_the_deadline(provider: Provider) -> None:
+async def test_an_answer_that_does_not_come_is_504_within_the_deadline(provider: FakeProvider) -> None:
     provider.replies(Reply(hangs=True))
     async with run_ai(provider, **SHORT) as client:
         started = time.perf_counter()
@@ -64,7 +64,7 @@ async def test_an_answer_that_does_not_come_is_504_within_the_deadline(provider:
     assert len(provider.requests) == 1
 
 
-async def test_an_answer_that_does_not_begin_is_504_at_the_read_timeout(provider: Provider) -> None:
+async def test_an_answer_that_does_not_begin_is_504_at_the_read_timeout(provider: FakeProvider) -> None:
     provider.replies(Reply(hangs=True))
     async with run_ai(provider, ai_read_timeout=0.3) as client:
         started = time.perf_counter()
@@ -92,7 +92,7 @@ async def test_a_connection_that_is_not_accepted_is_504_at_the_connect_timeout(d
         assert time.perf_counter() - started < AT_ONCE
 
 
-async def test_a_body_that_trickles_ends_at_the_deadline(provider: Provider) -> None:
+async def test_a_body_that_trickles_ends_at_the_deadline(provider: FakeProvider) -> None:
     """Each byte comes in time for the read timeout: only the deadline ends it."""
     provider.replies(Reply(answers().body, pause_between_bytes=0.05))
     async with run_ai(provider, **SHORT) as client:
@@ -119,7 +119,7 @@ async def test_a_body_that_trickles_ends_at_the_deadline(provider: Provider) -> 
     ],
 )
 async def test_a_long_or_unknown_wait_is_passed_on_at_once(
-    provider: Provider, client: httpx2.AsyncClient, headers: dict[str, str], seconds: int
+    provider: FakeProvider, client: httpx2.AsyncClient, headers: dict[str, str], seconds: int
 ) -> None:
     provider.replies(Reply(status=429, headers=headers))
     started = time.perf_counter()
@@ -132,7 +132,7 @@ async def test_a_long_or_unknown_wait_is_passed_on_at_once(
 
 @pytest.mark.parametrize("zone", ["GMT", "-0000"])
 async def test_a_date_is_passed_on_as_the_seconds_until_then(
-    provider: Provider, client: httpx2.AsyncClient, zone: str
+    provider: FakeProvider, client: httpx2.AsyncClient, zone: str
 ) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=60)).replace("+0000", zone)
     provider.replies(Reply(status=429, headers={"Retry-After": date}))
@@ -144,7 +144,7 @@ async def test_a_date_is_passed_on_as_the_seconds_until_then(
     "headers", [{"Retry-After": "0"}, {"retry-after-ms": "50"}, {"Retry-After": "Thu, 01 Jan 2026 00:00:00 GMT"}]
 )
 async def test_a_short_wait_is_waited_for(
-    provider: Provider, client: httpx2.AsyncClient, headers: dict[str, str]
+    provider: FakeProvider, client: httpx2.AsyncClient, headers: dict[str, str]
 ) -> None:
     provider.replies(Reply(status=429, headers=headers), answers())
     assert (await ask(client)).json()["meta"]["attempts"] == 2
@@ -156,7 +156,7 @@ async def test_a_short_wait_is_waited_for(
     ids=["as told", "a moment"],
 )
 async def test_the_second_attempt_comes_after_the_wait(
-    provider: Provider, client: httpx2.AsyncClient, first: Reply, seconds: float
+    provider: FakeProvider, client: httpx2.AsyncClient, first: Reply, seconds: float
 ) -> None:
     provider.replies(first, answers())
     answer = await ask(client)
@@ -164,7 +164,7 @@ async def test_the_second_attempt_comes_after_the_wait(
     assert answer.json()["meta"]["latency_ms"] >= seconds * 1000
 
 
-async def test_waiting_for_a_place_is_a_part_of_the_deadline(provider: Provider) -> None:
+async def test_waiting_for_a_place_is_a_part_of_the_deadline(provider: FakeProvider) -> None:
     """The second call gets its place after a second, and with it only what is left."""
     provider.replies(Reply(answers().body, delay=1), Reply(hangs=True))
     settings = {"ai_deadline": 1.5, "ai_read_timeout": 1.4, "ai_connect_timeout": 0.1, "ai_place_timeout": 1.4}
@@ -178,12 +178,14 @@ async def test_waiting_for_a_place_is_a_part_of_the_deadline(provider: Provider)
     assert len(provider.requests) == 2
 
 
-async def test_a_wait_is_never_told_as_zero(provider: Provider, client: httpx2.AsyncClient) -> None:
+async def test_a_wait_is_never_told_as_zero(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     provider.replies(Reply(status=429, headers={"Retry-After": "0"}))
     assert (await ask(client)).headers["Retry-After"] == "1"
 
 
-async def test_an_outage_with_a_long_wait_is_passed_on_at_once(provider: Provider, client: httpx2.AsyncClient) -> None:
+async def test_an_outage_with_a_long_wait_is_passed_on_at_once(
+    provider: FakeProvider, client: httpx2.AsyncClient
+) -> None:
     provider.replies(fails(503, Retry_After="30"), answers())
     answer = await ask(client)
     assert_problem(answer, 503, "ai-provider-unavailable", retryable=True)

@@ -44,7 +44,7 @@ class Received:
     body: Any
 
 
-class Provider:
+class FakeProvider:
     """Replies in the order given to `replies`; the last one is repeated. Drops connections until it is told."""
 
     def __init__(self) -> None:
@@ -157,8 +157,8 @@ def _write_head(writer: asyncio.StreamWriter, status: int, headers: Mapping[str,
 
 
 @asynccontextmanager
-async def run_provider() -> AsyncIterator[Provider]:
-    provider = Provider()
+async def run_provider() -> AsyncIterator[FakeProvider]:
+    provider = FakeProvider()
     server = await asyncio.start_server(provider.accept, "127.0.0.1", 0)
     provider.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
     async with server:
