@@ -1,4 +1,4 @@
-"""What may be asked of a model about audit records, and how its answers look from outside."""
+"""Request and response bodies of `/ai/audits/query` and `/ai/audits/summary`."""
 
 from typing import Literal
 
@@ -21,7 +21,7 @@ class AuditQuestion(CustomModel):
 
     question: str = Field(min_length=1, max_length=MAX_QUESTION_LENGTH, description="In any language.")
     limit: int = Field(DEFAULT_LIMIT, strict=True, ge=1, le=MAX_LIMIT, description="How many records to answer with.")
-    dry_run: bool = Field(False, strict=True, description="Only say what would be looked for.")
+    dry_run: bool = Field(False, strict=True, description="Only return the filter, and read no records.")
 
 
 class AuditQuestionAnswer(CustomModel):
@@ -39,8 +39,8 @@ class AuditQuestionAnswer(CustomModel):
         }
     )
 
-    filter: AuditSelection = Field(description="What the question was understood as.")
-    url: str = Field(description="The list that it stands for.")
+    filter: AuditSelection = Field(description="The filter that the model made of the question.")
+    url: str = Field(description="The list of records with this filter.")
     unsupported: list[str] = Field(description="Parts of the question that no filter can express.")
     items: list[Audit] | None = Field(description="The newest records; null for a dry run.")
     total: int | None = Field(description="How many match, counted to 10,000; null for a dry run.")
@@ -59,27 +59,29 @@ class SummaryRequest(CustomModel):
         strict=True,
         ge=1,
         le=MAX_SUMMARY_RECORDS,
-        description="How many of them, the newest, the model is shown.",
+        description="How many of these records the model is shown. It gets the newest.",
     )
     focus: str | None = Field(
-        None, min_length=1, max_length=MAX_FOCUS_LENGTH, description="What the summary is to look at."
+        None, min_length=1, max_length=MAX_FOCUS_LENGTH, description="What the summary is to concentrate on."
     )
 
 
 class Finding(CustomModel):
     text: str
-    record_ids: list[str] = Field(description="The records that it rests on; at least one of those that were shown.")
+    record_ids: list[str] = Field(
+        description="The records that support it: one or more of those that the model was shown."
+    )
 
 
 class Counts(CustomModel):
-    """Of all records that match, by the database; of actions, the 100 most frequent."""
+    """Counts of all records that match, from the database. Only the 100 most frequent actions are listed."""
 
     by_action: dict[str, int]
     by_status: dict[str, int]
 
 
 class Summary(CustomModel):
-    """What a model says of some records: it can be wrong, and nothing of it is recorded."""
+    """What a model says about some records. It can be wrong, and it is not stored."""
 
     model_config = example(
         {
@@ -100,7 +102,9 @@ class Summary(CustomModel):
 
     summary: str
     findings: list[Finding]
-    dropped_findings: int = Field(description="How many cited no record, or one that the model was not shown.")
+    dropped_findings: int = Field(
+        description="How many findings were dropped, since they cited no record or one that the model was not shown."
+    )
     records_considered: int = Field(description="How many records the model was shown.")
     total: int = Field(description="How many match.")
     counts: Counts

@@ -1,4 +1,4 @@
-"""What may be asked of a model, and how its answer looks from outside."""
+"""Request and response bodies of `/ai/responses` and `/ai/status`, and the data of stream events."""
 
 import json
 from typing import Any, Literal
@@ -65,7 +65,9 @@ class ResponseCreate(CustomModel):
 
     input: str = Field(min_length=1, max_length=MAX_INPUT_LENGTH, description="What the model is to answer.")
     instructions: str | None = Field(
-        None, max_length=MAX_INSTRUCTIONS_LENGTH, description="How the model is to answer; they rank above `input`."
+        None,
+        max_length=MAX_INSTRUCTIONS_LENGTH,
+        description="Instructions to the model. They take precedence over `input`.",
     )
     model: str | None = Field(
         None, max_length=128, description="One of those that `GET /api/v1/ai/status` lists; its default if left out."
@@ -75,17 +77,17 @@ class ResponseCreate(CustomModel):
         strict=True,
         ge=MIN_OUTPUT_TOKENS,
         le=MAX_OUTPUT_TOKENS,
-        description="Where the answer is cut, what the model only thinks included.",
+        description="The answer is cut after so many tokens. The model's reasoning counts too.",
     )
     temperature: float | None = Field(
         None,
         strict=True,
         ge=0,
         le=MAX_TEMPERATURE,
-        description="Not every model takes one; the model's own if left out.",
+        description="Not every model accepts one. The model's own default if left out.",
     )
     reasoning_effort: ReasoningEffort | None = Field(
-        None, description="Not every model takes each; the model's own if left out."
+        None, description="Not every model accepts every value. The model's own default if left out."
     )
 
 
@@ -101,16 +103,16 @@ class Usage(CustomModel):
     input_tokens: int
     cached_input_tokens: int = Field(description="How many of `input_tokens` came from the provider's cache.")
     output_tokens: int
-    reasoning_tokens: int = Field(description="How many of `output_tokens` the model only thought.")
+    reasoning_tokens: int = Field(description="How many of `output_tokens` were the model's reasoning.")
     total_tokens: int
 
 
 class Meta(CustomModel):
     request_id: str | None = Field(description="As in `X-Request-ID`.")
     provider_request_id: str | None = Field(description="The provider's id of the request, for its support.")
-    latency_ms: float = Field(description="What the provider took, every attempt included.")
+    latency_ms: float = Field(description="How long the call to the provider took, all attempts included.")
     attempts: int = Field(description="How often the provider was asked.")
-    prompt_version: str = Field(description="Which wording was sent along.")
+    prompt_version: str = Field(description="The version of the prompt that this service made of the request.")
 
 
 class AIResponse(CustomModel):
@@ -142,6 +144,8 @@ class StreamDelta(CustomModel):
 class AIStatus(CustomModel):
     model_config = example({"configured": True, "default_model": "gpt-5.4-mini", "allowed_models": ["gpt-5.4-mini"]})
 
-    configured: bool = Field(description="Whether there is a key; whether the provider takes it, only a call can tell.")
+    configured: bool = Field(
+        description="Whether an API key is set. Only a call shows whether the provider accepts it."
+    )
     default_model: str
     allowed_models: list[str]
