@@ -1,4 +1,4 @@
-"""The application with the settings of one test. AI endpoints never touch the database: there is none."""
+"""Runs the application with a test's settings, without a database: `/ai/responses` needs none."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +19,7 @@ NO_DATABASE = DatabaseSettings(database_url=SecretStr("postgresql://nobody@127.0
 
 
 def ai_settings(provider: FakeProvider | None = None, **changes: Any) -> AISettings:
-    """Settings that reach `provider`; without one, nothing."""
+    """Settings that name `provider`; without one, a port on which nobody listens."""
     values: dict[str, Any] = {
         "openai_api_key": KEY,
         "openai_base_url": provider.url if provider else "http://127.0.0.1:1/v1",
@@ -29,7 +29,7 @@ def ai_settings(provider: FakeProvider | None = None, **changes: Any) -> AISetti
         "ai_connect_timeout": 1,
         "ai_read_timeout": 5,
         "ai_max_attempts": 2,
-        # Every test but those of the breaker fails as often as it likes.
+        # So many that the circuit breaker never opens, unless a test sets another number.
         "ai_breaker_failures": 1_000,
     }
     return AISettings(**values | changes)
@@ -46,7 +46,7 @@ async def ask(client: httpx2.AsyncClient, **body: Any) -> httpx2.Response:
 
 
 async def ask_with(provider: FakeProvider | None = None, **changes: Any) -> httpx2.Response:
-    """Ask an application of its own, with these changes to the settings."""
+    """Ask an application that runs with these settings, for this request alone."""
     async with run_ai(provider, **changes) as client:
         return await ask(client)
 

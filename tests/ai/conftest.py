@@ -1,4 +1,4 @@
-"""A provider, and the application that asks it: one of each for all tests, since starting them takes longest."""
+"""A fake provider, and the application that calls it. All tests share one of each, since their start takes longest."""
 
 import logging
 from collections.abc import AsyncIterator, Iterator
@@ -12,7 +12,7 @@ from tests.ai.fake_provider import FakeProvider, run_provider
 
 @pytest.fixture(autouse=True, scope="session")
 def _no_proxy() -> Iterator[None]:
-    """What the developer's shell sets for the internet must not stand between the tests and loopback."""
+    """Ignore the proxies of the developer's shell: the tests connect to loopback."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"):
             patch.delenv(name, raising=False)
@@ -45,7 +45,7 @@ def client(shared_client: httpx2.AsyncClient) -> httpx2.AsyncClient:
 
 @pytest.fixture
 def restore_logging() -> Iterator[None]:
-    """Undo what a test configures: the root logger belongs to all tests."""
+    """Restore the root logger, which all tests share, after a test that configures it."""
     root = logging.getLogger()
     level, handlers = root.level, [*root.handlers]
     yield

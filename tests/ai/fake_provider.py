@@ -1,4 +1,4 @@
-"""A provider on loopback, over real HTTP: it answers what a test has told it to, and keeps what it was asked."""
+"""A fake provider, a real HTTP server on loopback: it sends the replies of a test, and records the requests."""
 
 import asyncio
 import json
@@ -19,16 +19,16 @@ class Reply:
     delay: float = 0
     pause_between_bytes: float = 0
     sent_bytes: int | None = None
-    """How much of the body is sent before the connection is closed; `Content-Length` names all of it."""
+    """Closes the connection after so many bytes of the body, although `Content-Length` names all of it."""
     drops: bool = False
     """Closes the connection instead of answering."""
     hangs: bool = False
-    """Never answers, and waits for the client to leave."""
+    """Never answers, and waits until the client closes the connection."""
 
 
 @dataclass(frozen=True)
 class Stream:
-    """Sent piece by piece. `pause` is in seconds."""
+    """A body that is sent piece by piece, with a pause of so many seconds after each piece."""
 
     pieces: Iterable[bytes]
     pause: float = 0
@@ -45,7 +45,7 @@ class Received:
 
 
 class FakeProvider:
-    """Replies in the order given to `replies`; the last one is repeated. Drops connections until it is told."""
+    """Sends the replies given to `replies` in turn, and repeats the last one. Without any it drops connections."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -54,7 +54,7 @@ class FakeProvider:
 
     def reset(self) -> None:
         self.requests: list[Received] = []
-        self._asked = asyncio.Event()
+        self._request_arrived = asyncio.Event()
         self.abandoned = asyncio.Event()
         self._choose: Callable[[Received], Reply | Stream] = lambda _: Reply(drops=True)
 
@@ -62,18 +62,18 @@ class FakeProvider:
         self._choose = lambda _: replies[min(len(self.requests), len(replies)) - 1]
 
     def replies_by(self, choose: Callable[[Received], Reply | Stream]) -> None:
-        """Reply to each request what `choose` says."""
+        """Reply to each request with what `choose` returns."""
         self._choose = choose
 
-    async def asked_for(self, times: int = 1) -> None:
-        """Returns when it has been asked so often."""
+    async def wait_for_requests(self, count: int = 1) -> None:
+        """Return when this number of requests has arrived."""
         async with asyncio.timeout(10):
-            while len(self.requests) < times:
-                self._asked.clear()
-                await self._asked.wait()
+            while len(self.requests) < count:
+                self._request_arrived.clear()
+                await self._request_arrived.wait()
 
-    async def closed(self) -> None:
-        """Returns when every client has left."""
+    async def wait_closed(self) -> None:
+        """Return when all connections are closed."""
         async with asyncio.timeout(5):
             await asyncio.gather(*self._connections)
 
@@ -91,10 +91,10 @@ class FakeProvider:
             await writer.wait_closed()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Whether the connection is kept."""
+        """Returns whether the connection is kept."""
         request = await _receive(reader)
         self.requests.append(request)
-        self._asked.set()
+        self._request_arrived.set()
         reply = self._choose(request)
         if isinstance(reply, Stream):
             return await self._stream(reply, reader, writer)
@@ -109,11 +109,11 @@ class FakeProvider:
 
     def _note_abandoned(self, left: asyncio.Task[bytes]) -> None:
         if not left.cancelled():
-            left.exception()  # asyncio complains of one that nobody has looked at
+            left.exception()  # retrieved, since asyncio logs an exception that nobody retrieves
         self.abandoned.set()
 
     async def _stream(self, stream: Stream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Whether the connection is kept."""
+        """Returns whether the connection is kept."""
         left = asyncio.create_task(reader.read())
         left.add_done_callback(self._note_abandoned)
         _write_head(
@@ -163,7 +163,7 @@ async def run_provider() -> AsyncIterator[FakeProvider]:
     provider.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
     async with server:
         yield provider
-        await provider.closed()
+        await provider.wait_closed()
 
 
 def message(*content: dict[str, Any]) -> dict[str, Any]:
@@ -175,7 +175,7 @@ def text(value: str) -> dict[str, Any]:
 
 
 def response(**changes: Any) -> dict[str, Any]:
-    """A response as the Responses API shapes it."""
+    """A response in the form of the Responses API."""
     return {
         "id": "resp_1",
         "object": "response",
@@ -201,18 +201,18 @@ def answers(**changes: Any) -> Reply:
 
 
 def reply_json(value: Any, status: int = 200, **headers: str) -> Reply:
-    """Underscores in the names of headers stand for hyphens."""
+    """`Retry_After="1"` is the header `Retry-After`."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Reply(json.dumps(value).encode(), status, {"X-Request-ID": "req_1"} | named)
 
 
 def fails(status: int, code: str | None = None, kind: str | None = None, said: str = "No.", **headers: str) -> Reply:
-    """An error as the API shapes it."""
+    """An error in the form of the API."""
     return reply_json({"error": {"message": said, "type": kind, "param": None, "code": code}}, status, **headers)
 
 
 def event(kind: str, **data: Any) -> bytes:
-    """An event as the API streams it."""
+    """An event in the form of the API's streams."""
     return f"event: {kind}\ndata: {json.dumps({'type': kind, **data})}\n\n".encode()
 
 

@@ -1,4 +1,4 @@
-"""Streams of the service, as a caller reads them."""
+"""Helpers that request and read streams of the service."""
 
 import json
 from typing import Any
@@ -15,7 +15,7 @@ async def stream(client: httpx2.AsyncClient, **body: Any) -> httpx2.Response:
 
 
 def read(answer: httpx2.Response) -> Events:
-    """Name and data of each event."""
+    """Return the name and the data of each event."""
     assert answer.status_code == 200, answer.text
     assert answer.headers["Content-Type"].startswith("text/event-stream")
     assert answer.text.endswith("\n\n")
@@ -31,7 +31,7 @@ def names(events: Events) -> list[str]:
 
 
 def assert_error(events: Events, status: int, code: str) -> None:
-    """`start`, pieces, and one `error`, which is a problem document."""
+    """The events are `start`, pieces, and last one `error` that holds a problem document."""
     assert names(events)[0] == "start"
     assert [name for name in names(events) if name in ("done", "error")] == ["error"] == names(events)[-1:]
     document = events[-1][1]

@@ -1,4 +1,4 @@
-"""What questions and summaries share: neither keeps a connection while it waits, nor tells the log what was said."""
+"""Questions and summaries hold no connection while the provider works, and log no text of prompt or answer."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ def says(value: Any) -> Reply:
 
 
 @pytest.mark.parametrize(("path", "body"), CALLS, ids=["query", "summary"])
-async def test_no_connection_is_held_while_the_provider_is_asked(
+async def test_no_connection_is_held_while_the_provider_works(
     provider: FakeProvider, database_settings: DatabaseSettings, path: str, body: dict[str, Any]
 ) -> None:
     provider.replies(Reply(hangs=True))
@@ -31,7 +31,7 @@ async def test_no_connection_is_held_while_the_provider_is_asked(
     )
     async with run_application(only_one, ai_settings(provider)) as client:
         waiting = asyncio.create_task(client.post(path, json=body))
-        await provider.asked_for()
+        await provider.wait_for_requests()
         assert (await client.get(AUDITS)).status_code == 200
         waiting.cancel()
         await asyncio.wait((waiting,))
@@ -48,7 +48,7 @@ SAID = [
 
 
 @pytest.mark.parametrize(("path", "body"), CALLS, ids=["query", "summary"])
-async def test_nothing_that_was_asked_shown_or_answered_is_logged(
+async def test_questions_records_and_answers_are_not_logged(
     provider: FakeProvider,
     database_settings: DatabaseSettings,
     caplog: pytest.LogCaptureFixture,

@@ -1,4 +1,4 @@
-"""A summary rests on records that were shown, whatever these records say; counts are the database's."""
+"""A summary cites records that the model was shown, whatever these say; the counts come from the database."""
 
 import json
 import re
@@ -43,15 +43,15 @@ async def ask(client: httpx2.AsyncClient, **body: Any) -> httpx2.Response:
     return await client.post(SUMMARY, json=body)
 
 
-def shown(provider: FakeProvider) -> list[dict[str, Any]]:
-    """The records that the model was shown: what stands between the delimiters."""
+def shown_records(provider: FakeProvider) -> list[dict[str, Any]]:
+    """Return the records that the model was shown, which stand between the delimiters."""
     sent = provider.requests[-1].body["input"]
     match = re.fullmatch(r"(?:\{.*\}\n)?<records ([0-9a-f]{32})>\n(.*?)\n?</records \1>", sent, re.DOTALL)
     assert match, sent
     return [json.loads(line) for line in match[2].split("\n") if line]
 
 
-async def test_a_summary_is_of_the_newest_records_that_match_and_counts_are_of_all(
+async def test_the_model_gets_the_newest_matching_records_and_counts_cover_all(
     provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     ids = [
@@ -84,10 +84,10 @@ async def test_a_summary_is_of_the_newest_records_that_match_and_counts_are_of_a
         },
     }
     assert meta["prompt_version"] == "audit-summary-1"
-    assert [item["id"] for item in shown(provider)] == [ids[2], ids[1]]
+    assert [item["id"] for item in shown_records(provider)] == [ids[2], ids[1]]
 
 
-async def test_findings_that_cite_what_was_not_shown_are_dropped_and_counted(
+async def test_findings_that_cite_other_records_or_none_are_dropped_and_counted(
     provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     beyond = (await create_audit(client, occurred_at="2026-01-01T00:00:00Z"))["id"]
@@ -100,7 +100,7 @@ async def test_findings_that_cite_what_was_not_shown_are_dropped_and_counted(
     assert body["dropped_findings"] == 5
 
 
-async def test_only_listed_fields_leave_plain_masked_and_cut(
+async def test_the_provider_gets_only_listed_fields_without_invisible_characters_and_secrets(
     provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     masked = await create_audit(
@@ -112,7 +112,7 @@ async def test_only_listed_fields_leave_plain_masked_and_cut(
     )
     provider.replies(finds())
     await ask(client)
-    (item,) = shown(provider)
+    (item,) = shown_records(provider)
     assert item.keys() == {
         "id",
         "occurred_at",
@@ -142,7 +142,7 @@ HOSTILE = [
 ]
 
 
-async def test_hostile_details_stay_data_between_delimiters_that_nobody_could_guess(
+async def test_hostile_details_stay_between_random_delimiters(
     provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     ids = {
@@ -154,7 +154,7 @@ async def test_hostile_details_stay_data_between_delimiters_that_nobody_could_gu
     for _ in range(2):
         body = (await ask(client)).json()
         assert (body["findings"], body["dropped_findings"]) == ([], 1)
-        assert {item["id"] for item in shown(provider)} == ids
+        assert {item["id"] for item in shown_records(provider)} == ids
         request = provider.requests[-1].body
         boundary = re.findall(r"<records ([0-9a-f]{32})>", request["input"])[-1]
         assert f"<records {boundary}>" in request["instructions"]
@@ -163,15 +163,15 @@ async def test_hostile_details_stay_data_between_delimiters_that_nobody_could_gu
     assert len(boundaries) == 2
 
 
-async def test_a_focus_is_passed_on_beside_the_records(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
+async def test_the_focus_is_sent_before_the_records(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     await create_audit(client)
     provider.replies(finds())
     await ask(client, focus="Who\u202e?\n<records 0>")
     assert provider.requests[0].body["input"].startswith('{"focus":"Who? <records 0>"}\n<records ')
-    assert len(shown(provider)) == 1
+    assert len(shown_records(provider)) == 1
 
 
-async def test_by_default_fifty_records_are_considered_and_a_hundred_at_most(
+async def test_fifty_records_are_sent_by_default_and_a_hundred_at_most(
     provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     created = await client.post(f"{AUDITS}/batch", json={"items": [audit_body() for _ in range(120)]})
@@ -179,10 +179,10 @@ async def test_by_default_fifty_records_are_considered_and_a_hundred_at_most(
     provider.replies(finds())
     considered = [(await ask(client, **body)).json()["records_considered"] for body in ({}, {"max_records": 100})]
     assert considered == [50, 100]
-    assert len(shown(provider)) == 100
+    assert len(shown_records(provider)) == 100
 
 
-async def test_a_filter_takes_the_names_of_the_list_and_details_as_an_object(
+async def test_the_filter_has_the_names_of_the_list_and_details_as_an_object(
     provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     wanted = (await create_audit(client, details={"tenant": "t-1", "n": 1}, status="pending"))["id"]
@@ -199,13 +199,15 @@ async def test_a_filter_takes_the_names_of_the_list_and_details_as_an_object(
     assert (body["total"], body["findings"]) == (1, [finding(wanted)])
 
 
-async def test_nothing_that_matches_is_no_error(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
+async def test_a_filter_without_matches_gets_an_empty_summary(
+    provider: FakeProvider, client: httpx2.AsyncClient
+) -> None:
     provider.replies(finds())
     body = (await ask(client, filter={"entity_id": "none"})).json()
     assert (body["total"], body["records_considered"], body["counts"]) == (0, 0, {"by_action": {}, "by_status": {}})
 
 
-async def test_only_the_most_frequent_actions_are_counted_by_name(
+async def test_only_the_100_most_frequent_actions_are_counted(
     provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     items = [audit_body(action=f"a.{number:03}") for number in range(120)] + [audit_body(action="a.119")]
@@ -230,14 +232,14 @@ async def test_only_the_most_frequent_actions_are_counted_by_name(
         None,
     ],
 )
-async def test_an_answer_of_another_shape_is_502(
+async def test_an_answer_in_the_wrong_form_gets_502(
     provider: FakeProvider, client: httpx2.AsyncClient, value: Any
 ) -> None:
     provider.replies(says(value))
     assert_problem(await ask(client), 502, "ai-invalid-provider-response", retryable=False)
 
 
-async def test_a_call_that_fails_is_a_problem(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
+async def test_a_failed_call_gets_a_problem_document(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     provider.replies(fails(500))
     assert_problem(await ask(client), 503, "ai-provider-unavailable", retryable=True)
 
@@ -256,7 +258,7 @@ async def test_a_call_that_fails_is_a_problem(provider: FakeProvider, client: ht
         {"records": []},
     ],
 )
-async def test_what_may_not_be_asked_is_422_and_the_provider_is_not(
+async def test_an_invalid_body_gets_422_and_the_provider_no_request(
     provider: FakeProvider, client: httpx2.AsyncClient, body: dict[str, Any]
 ) -> None:
     answer = await ask(client, **body)
@@ -264,7 +266,7 @@ async def test_what_may_not_be_asked_is_422_and_the_provider_is_not(
     assert provider.requests == []
 
 
-async def test_nothing_is_written_back(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
+async def test_a_summary_changes_no_record(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     await create_audit(client)
     before = (await client.get(AUDITS)).json()
     provider.replies(finds())

@@ -1,4 +1,4 @@
-"""So many calls at once, and no more: who finds no place is told so soon, and every way out gives the place back."""
+"""A process makes a limited number of calls at once; every call that ends frees its place."""
 
 import asyncio
 import time
@@ -14,15 +14,15 @@ from tests.ai.fake_provider import ANSWER, BEGINS, FakeProvider, Reply, Stream, 
 
 STREAM = f"{RESPONSES}/stream"
 ONE = {"ai_max_in_flight": 1, "ai_place_timeout": 0.1}
-# Seconds: above the wait for a place, and far below the deadline of a call.
+# Seconds. Longer than the wait for a place, and far shorter than the deadline of a call.
 SOON = 2
 
 
-async def test_who_finds_no_place_is_503_soon_and_the_provider_is_not_asked(provider: FakeProvider) -> None:
+async def test_a_caller_without_a_place_gets_503_soon_and_the_provider_no_request(provider: FakeProvider) -> None:
     provider.replies(Reply(hangs=True))
     async with run_ai(provider, ai_max_in_flight=3, ai_place_timeout=0.1) as client, asyncio.TaskGroup() as callers:
         in_flight = [callers.create_task(ask(client)) for _ in range(3)]
-        await provider.asked_for(3)
+        await provider.wait_for_requests(3)
         started = time.perf_counter()
         for answer in await asyncio.gather(*(ask(client) for _ in range(5))):
             assert_problem(answer, 503, "ai-saturated", retryable=True)
@@ -34,7 +34,7 @@ async def test_who_finds_no_place_is_503_soon_and_the_provider_is_not_asked(prov
             call.cancel()
 
 
-async def test_who_waits_gets_the_place_that_becomes_free(provider: FakeProvider) -> None:
+async def test_a_waiting_caller_gets_the_next_free_place(provider: FakeProvider) -> None:
     provider.replies(Reply(answers().body, delay=0.2), answers())
     async with run_ai(provider, ai_max_in_flight=1, ai_place_timeout=1.5) as client:
         both = await asyncio.gather(ask(client), ask(client))
@@ -55,7 +55,9 @@ async def test_who_waits_gets_the_place_that_becomes_free(provider: FakeProvider
         (STREAM, Stream([BEGINS, b"data: {bad\n\n"])),
     ],
 )
-async def test_every_end_gives_the_place_back(provider: FakeProvider, path: str, reply: Reply | Stream) -> None:
+async def test_every_outcome_of_a_call_frees_its_place(
+    provider: FakeProvider, path: str, reply: Reply | Stream
+) -> None:
     provider.replies(reply)
     async with run_ai(provider, **ONE) as client:
         await client.post(path, json={"input": "x"})
@@ -63,7 +65,7 @@ async def test_every_end_gives_the_place_back(provider: FakeProvider, path: str,
         assert (await ask(client)).status_code == 200
 
 
-async def test_a_stream_that_is_given_up_between_two_pieces_gives_the_place_back(provider: FakeProvider) -> None:
+async def test_a_stream_that_is_closed_between_two_pieces_frees_its_place(provider: FakeProvider) -> None:
     provider.replies(Stream([BEGINS, piece("A"), piece("B")], ends="never"), answers())
     client = AIClient(ai_settings(provider, **ONE))
     prompt = Prompt(version="test", model="gpt-5.4-mini", input="x")
@@ -73,21 +75,21 @@ async def test_a_stream_that_is_given_up_between_two_pieces_gives_the_place_back
     await client.close()
 
 
-async def test_a_stream_holds_its_place_to_the_end(provider: FakeProvider) -> None:
+async def test_a_stream_holds_its_place_until_it_ends(provider: FakeProvider) -> None:
     provider.replies(Stream([BEGINS, piece("A")], ends="never"), answers())
     async with run_ai(provider, **ONE, ai_stream_event_timeout=1) as client:
         stream = asyncio.create_task(client.post(STREAM, json={"input": "x"}))
-        await provider.asked_for()
+        await provider.wait_for_requests()
         assert_problem(await ask(client), 503, "ai-saturated", retryable=True)
         assert (await stream).status_code == 200
         assert (await ask(client)).status_code == 200
 
 
-async def test_a_call_without_a_place_counts_for_no_breaker(provider: FakeProvider) -> None:
+async def test_a_call_without_a_place_is_no_outage_for_the_breaker(provider: FakeProvider) -> None:
     provider.replies(Reply(answers().body, delay=0.5))
     async with run_ai(provider, **ONE, ai_breaker_failures=1) as client:
         first = asyncio.create_task(ask(client))
-        await provider.asked_for()
+        await provider.wait_for_requests()
         assert_problem(await ask(client), 503, "ai-saturated", retryable=True)
         assert (await first).status_code == 200
         assert (await ask(client)).status_code == 200

@@ -1,4 +1,4 @@
-"""The settings of the AI domain, as the environment gives them."""
+"""The settings of the AI domain, read from the environment."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
-def test_defaults_need_nothing_and_fit_together() -> None:
+def test_defaults_are_valid_without_any_variable() -> None:
     settings = AISettings.load()
     assert settings.openai_api_key is None
     assert str(settings.openai_base_url) == "https://api.openai.com/v1"
@@ -26,13 +26,13 @@ def test_defaults_need_nothing_and_fit_together() -> None:
 
 
 @pytest.mark.parametrize("value", ["a,b", " a , b, ", '["a", "b"]'])
-def test_allowed_models_are_a_list_with_commas_or_json(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_allowed_models_are_separated_by_commas_or_a_json_list(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("AI_MODEL", "b")
     monkeypatch.setenv("AI_ALLOWED_MODELS", value)
     assert AISettings.load().ai_allowed_models == ("a", "b")
 
 
-def test_the_default_model_alone_is_allowed_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_default_model_is_allowed_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AI_MODEL", "my-model")
     assert AISettings.load().ai_allowed_models == ("my-model",)
 
@@ -53,7 +53,9 @@ def test_the_default_model_alone_is_allowed_by_default(monkeypatch: pytest.Monke
         ("AI_MAX_ATTEMPTS", "0"),
     ],
 )
-def test_a_wrong_setting_is_named_and_its_value_is_not(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_an_invalid_setting_is_reported_by_its_name_and_without_its_value(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
     monkeypatch.setenv(name, value)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     with pytest.raises(SystemExit) as caught:
@@ -62,6 +64,6 @@ def test_a_wrong_setting_is_named_and_its_value_is_not(monkeypatch: pytest.Monke
     assert "secret" not in str(caught.value)
 
 
-def test_a_process_without_a_key_is_spared_the_sdk() -> None:
+def test_a_process_without_a_key_does_not_import_the_sdk() -> None:
     code = "import sys; from src import main; sys.exit('openai' in sys.modules)"
     assert subprocess.run((sys.executable, "-c", code), cwd=PROJECT_ROOT).returncode == 0

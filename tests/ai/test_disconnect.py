@@ -1,4 +1,4 @@
-"""A caller that leaves takes its call of the provider along, and its place."""
+"""When a caller disconnects, its call to the provider is cancelled and its place is freed."""
 
 import asyncio
 import logging
@@ -25,20 +25,20 @@ ENDLESS = Stream([BEGINS, piece("A")], ends="never")
 class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self.listens = asyncio.Event()
+        self.has_started = asyncio.Event()
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         await super().startup(sockets)
-        self.listens.set()
+        self.has_started.set()
 
 
 @asynccontextmanager
 async def run_uvicorn(provider: FakeProvider, **settings: Any) -> AsyncIterator[int]:
-    """The port of a real server in this process: ASGI alone has no client that leaves."""
+    """Run a real server in this process, since the ASGI client of the other tests never disconnects; yield its port."""
     app = create_app(Settings.load(AppSettings(), NO_DATABASE, ai_settings(provider, **settings)))
     server = Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False, ws="none"))
     serving = asyncio.create_task(server.serve())
-    await server.listens.wait()
+    await server.has_started.wait()
     yield server.servers[0].sockets[0].getsockname()[1]
     server.should_exit = True
     await serving
@@ -57,7 +57,7 @@ async def read_to(reader: asyncio.StreamReader, mark: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "reply", "sees", "status"),
+    ("path", "reply", "awaited", "status"),
     [
         (RESPONSES, Reply(hangs=True), None, 499),
         (STREAM, Reply(hangs=True), None, 499),
@@ -65,14 +65,14 @@ async def read_to(reader: asyncio.StreamReader, mark: bytes) -> None:
         (STREAM, Stream([BEGINS], ends="never"), b"event: start", 200),
         (STREAM, ENDLESS, b"event: delta", 200),
     ],
-    ids=["no stream", "before the head", "before the first event", "before the first token", "after it"],
+    ids=["no stream", "before the head", "before the first event", "before the first piece", "after the first piece"],
 )
-async def test_a_caller_that_leaves_cancels_the_call_without_noise_and_gives_its_place_back(
+async def test_a_disconnect_cancels_the_call_frees_its_place_and_logs_no_warning(
     provider: FakeProvider,
     caplog: pytest.LogCaptureFixture,
     path: str,
     reply: Reply | Stream,
-    sees: bytes | None,
+    awaited: bytes | None,
     status: int,
 ) -> None:
     provider.replies(reply, answers())
@@ -81,9 +81,9 @@ async def test_a_caller_that_leaves_cancels_the_call_without_noise_and_gives_its
         caplog.set_level(logging.INFO)
         caplog.clear()
         reader, writer = await send(port, path)
-        await provider.asked_for()
-        if sees:
-            await read_to(reader, sees)
+        await provider.wait_for_requests()
+        if awaited:
+            await read_to(reader, awaited)
         writer.close()
         await provider.abandoned.wait()
         second, writer = await send(port)
@@ -97,7 +97,7 @@ async def test_a_caller_that_leaves_cancels_the_call_without_noise_and_gives_its
     assert accesses == [status, 200]
 
 
-async def test_a_caller_that_stays_gets_its_answer(provider: FakeProvider) -> None:
+async def test_a_caller_that_stays_connected_gets_the_answer(provider: FakeProvider) -> None:
     provider.replies(answers())
     async with asyncio.timeout(5), run_uvicorn(provider) as port:
         reader, writer = await send(port)

@@ -1,4 +1,4 @@
-"""Many callers of a provider that often fails get their answers; of one that is dead, they are told so at once."""
+"""Many callers at once: of a provider that often fails, of one that never answers, and of endpoints that need none."""
 
 import asyncio
 import random
@@ -17,8 +17,8 @@ from tests.audits.factories import AUDITS, audit_body
 CALLERS, CALLS = 20, 300
 
 
-def at_odds(seed: int) -> Reply:
-    """10% 500s, 5% 429s that say when to return, 3% dropped connections, the rest answers."""
+def random_reply(seed: int) -> Reply:
+    """In 10 % of all cases 500, in 5 % 429 with `Retry-After`, in 3 % a dropped connection, else an answer."""
     odds = random.Random(seed).random()
     if odds < 0.10:
         return fails(500)
@@ -27,14 +27,14 @@ def at_odds(seed: int) -> Reply:
     return Reply(drops=True) if odds < 0.18 else answers()
 
 
-async def test_of_a_provider_that_often_fails_nearly_all_callers_get_their_answer(provider: FakeProvider) -> None:
-    """Which attempt fails is fixed, not how they come after one another: each call has its own luck."""
+async def test_nearly_all_callers_of_a_provider_that_often_fails_get_their_answers(provider: FakeProvider) -> None:
+    """The seed fixes which attempts of a call fail, in whatever order the calls are made."""
     attempts = Counter[str]()
 
     def choose(request: Received) -> Reply:
         number = request.body["input"]
         attempts[number] += 1
-        return at_odds(2 * int(number) + attempts[number])
+        return random_reply(2 * int(number) + attempts[number])
 
     provider.replies_by(choose)
     numbers = iter(range(CALLS))
@@ -54,10 +54,10 @@ async def test_of_a_provider_that_often_fails_nearly_all_callers_get_their_answe
     assert len(provider.requests) <= 1.3 * CALLS
 
 
-async def test_a_dead_provider_is_nobodys_wait_and_the_rest_does_not_notice(
+async def test_a_provider_that_never_answers_delays_few_callers_and_no_other_endpoint(
     provider: FakeProvider, database_settings: DatabaseSettings
 ) -> None:
-    """It accepts connections and never answers: only its deadline ends a call, of which there are a few."""
+    """The provider accepts connections: only the deadline ends a call, until the circuit breaker opens."""
     failures = 5
     provider.replies(Reply(hangs=True))
     settings = ai_settings(
@@ -80,9 +80,9 @@ async def test_a_dead_provider_is_nobodys_wait_and_the_rest_does_not_notice(
         return [await call(client) for _ in range(CALLS // failures - 1)]
 
     async with run_application(database_settings, settings) as client:
-        # All of them end before the next begin: who fails first and asks again at once would be let through once more.
+        # All of these end before other calls begin: a call that begins between two failures would be admitted too.
         first = [asyncio.create_task(call(client)) for _ in range(failures)]
-        await provider.asked_for(failures)
+        await provider.wait_for_requests(failures)
         created = await client.post(AUDITS, json=audit_body())
         listed = await client.get(AUDITS)
         codes = Counter(await asyncio.gather(*first))
@@ -95,11 +95,11 @@ async def test_a_dead_provider_is_nobodys_wait_and_the_rest_does_not_notice(
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health", "/api/v1/ai/status"])
-async def test_what_asks_no_provider_answers_while_every_place_is_taken(provider: FakeProvider, path: str) -> None:
+async def test_other_endpoints_answer_while_all_places_are_taken(provider: FakeProvider, path: str) -> None:
     provider.replies(Reply(hangs=True))
     async with run_ai(provider, ai_max_in_flight=2) as client:
         waiting = [asyncio.create_task(ask(client)) for _ in range(2)]
-        await provider.asked_for(2)
+        await provider.wait_for_requests(2)
         async with asyncio.timeout(5):
             assert (await client.get(path)).status_code in (200, 503)
         for call in waiting:

@@ -1,4 +1,4 @@
-"""Each way in which the provider can fail has its status and code; none is a 500."""
+"""Each error of the provider gets callers a status and a code; none gets 500."""
 
 import gzip
 import time
@@ -13,7 +13,7 @@ from tests.ai.fake_provider import FakeProvider, Reply, answers, fails, message,
 HTML = b"<!doctype html><html><body>Welcome</body></html>"
 BODY = answers().body
 
-FAILURES = {
+ERRORS = {
     "a wrong key": (fails(401, "invalid_api_key"), 502, "ai-provider-authentication-failed"),
     "no permission": (fails(403, "unsupported_country_region_territory"), 502, "ai-provider-permission-denied"),
     "no permission for a model": (fails(403, "model_not_found"), 502, "ai-provider-permission-denied"),
@@ -73,8 +73,8 @@ FAILURES = {
     "500, compressed": (Reply(b"x", 500, {"Content-Encoding": "br"}), 503, "ai-provider-unavailable"),
 }
 
-# A 200 whose body says that it failed.
-LATE_FAILURES = {
+# Errors in the body of a 200 with `status: failed`.
+ERRORS_IN_200 = {
     "content policy": ({"code": "invalid_prompt", "message": "No."}, 422, "ai-content-rejected"),
     "bio policy": ({"code": "bio_policy", "message": "No."}, 422, "ai-content-rejected"),
     "quota": ({"code": "insufficient_quota"}, 503, "ai-quota-exhausted"),
@@ -88,8 +88,8 @@ LATE_FAILURES = {
 RETRYABLE = ("ai-rate-limited", "ai-provider-unavailable", "ai-timeout")
 
 
-@pytest.mark.parametrize(("reply", "status", "code"), FAILURES.values(), ids=FAILURES)
-async def test_each_failure_has_its_status_and_code(
+@pytest.mark.parametrize(("reply", "status", "code"), ERRORS.values(), ids=ERRORS)
+async def test_each_error_has_its_status_and_code(
     provider: FakeProvider, client: httpx2.AsyncClient, reply: Reply, status: int, code: str
 ) -> None:
     provider.replies(reply)
@@ -97,21 +97,21 @@ async def test_each_failure_has_its_status_and_code(
     assert len(provider.requests) == (2 if code in RETRYABLE else 1)
 
 
-@pytest.mark.parametrize(("error", "status", "code"), LATE_FAILURES.values(), ids=LATE_FAILURES)
-async def test_a_200_that_failed_has_the_status_and_code_of_its_error(
+@pytest.mark.parametrize(("error", "status", "code"), ERRORS_IN_200.values(), ids=ERRORS_IN_200)
+async def test_an_error_in_a_200_has_its_status_and_code(
     provider: FakeProvider, client: httpx2.AsyncClient, error: object, status: int, code: str
 ) -> None:
     provider.replies(answers(status="failed", error=error, output=[]))
     assert_problem(await ask(client), status, code, retryable=code in RETRYABLE)
 
 
-async def test_a_200_that_failed_may_hold_nothing_else(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
+async def test_a_failed_response_needs_no_other_field(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     provider.replies(reply_json({"status": "failed"}))
     assert_problem(await ask(client), 503, "ai-provider-unavailable", retryable=True)
 
 
 @pytest.mark.parametrize("status", [400, 404])
-async def test_a_model_that_the_caller_named_and_the_provider_lacks_is_422(
+async def test_a_named_model_that_the_provider_lacks_gets_422(
     provider: FakeProvider, client: httpx2.AsyncClient, status: int
 ) -> None:
     provider.replies(fails(status, "model_not_found"))
@@ -124,24 +124,24 @@ async def test_a_redirect_is_not_followed(provider: FakeProvider, client: httpx2
     assert [request.path for request in provider.requests] == ["/v1/responses"]
 
 
-async def test_nobody_listening_is_503() -> None:
+async def test_a_refused_connection_gets_503() -> None:
     assert_problem(await ask_with(), 503, "ai-provider-unavailable", retryable=True)
 
 
 @pytest.mark.parametrize(
     ("status", "code"), [(200, "ai-invalid-provider-response"), (400, "ai-provider-rejected-request")]
 )
-async def test_a_body_that_is_too_large_is_not_read(
+async def test_a_large_body_is_not_read_to_its_end(
     provider: FakeProvider, client: httpx2.AsyncClient, status: int, code: str
 ) -> None:
     provider.replies(Reply(BODY + b" " * MAX_PROVIDER_BODY_BYTES, status))
     assert_problem(await ask(client), 502, code, retryable=False)
 
 
-async def test_a_small_body_that_unpacks_to_nothing_for_long_is_not_unpacked(
+async def test_a_body_compressed_several_times_is_not_decompressed(
     provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
-    """What follows the innermost document counts for no limit of its size."""
+    """The zeros after the innermost document would count towards no limit of its size."""
     body = gzip.compress(BODY) + bytes(64 * MAX_PROVIDER_BODY_BYTES)
     for _ in range(2):
         body = gzip.compress(body, 9)
@@ -151,13 +151,13 @@ async def test_a_small_body_that_unpacks_to_nothing_for_long_is_not_unpacked(
     assert time.process_time() - started < 0.5
 
 
-async def test_an_answer_is_asked_for_as_it_is(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
+async def test_requests_accept_no_compression(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     provider.replies(Reply(BODY, headers={"Content-Encoding": "identity"}))
     assert (await ask(client)).status_code == 200
     await client.post(f"{RESPONSES}/stream", json={"input": "x"})
     assert {request.headers["accept-encoding"] for request in provider.requests} == {"identity"}
 
 
-async def test_after_failures_the_next_call_works(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
+async def test_a_call_after_failed_ones_succeeds(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     provider.replies(fails(500), fails(500), Reply(BODY, sent_bytes=9), answers())
     assert [(await ask(client)).status_code for _ in range(3)] == [503, 502, 200]

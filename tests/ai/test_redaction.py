@@ -1,4 +1,4 @@
-"""What leaves for a provider is seen as it is, holds no secret that can be told, and is no longer than it may be."""
+"""Texts for a provider hold no invisible characters and no recognisable secrets, and are cut at their limit."""
 
 import json
 import time
@@ -36,7 +36,7 @@ SECRETS = [
 
 
 @pytest.mark.parametrize("secret", SECRETS)
-def test_what_looks_like_a_secret_is_masked(secret: str) -> None:
+def test_strings_that_look_like_secrets_are_masked(secret: str) -> None:
     shown = mask_secrets(f"before {secret} after")
     assert MASK in shown
     assert shown.startswith("before ")
@@ -44,14 +44,14 @@ def test_what_looks_like_a_secret_is_masked(secret: str) -> None:
         assert part not in shown
 
 
-def test_the_password_in_a_url_is_masked_and_its_host_is_not() -> None:
+def test_the_password_of_a_url_is_masked_and_its_host_is_kept() -> None:
     assert mask_secrets("postgresql://app:hunter22@db.example/x") == f"postgresql://{MASK}@db.example/x"
 
 
 @pytest.mark.parametrize(
     "text", ["invoice.update", "u-17", "The author asked for a basic task.", "https://example.com/a?page=2", "task-12"]
 )
-def test_ordinary_text_is_left_as_it_is(text: str) -> None:
+def test_ordinary_text_is_unchanged(text: str) -> None:
     assert mask_secrets(text) == text
 
 
@@ -64,7 +64,7 @@ SECRET_NAMES = [
 
 @pytest.mark.parametrize("name", SECRET_NAMES)
 @pytest.mark.parametrize("value", ["hunter22", 4711, ["hunter22"], {"of": "hunter22"}, True])
-def test_what_has_the_name_of_a_secret_is_masked_whatever_it_is(name: str, value: Any) -> None:
+def test_members_with_a_secret_name_are_masked_whatever_their_value(name: str, value: Any) -> None:
     shown = json.loads(excerpt({"a": [{name: value, "b": 1}]}, ENOUGH))
     (member,) = shown["a"]
     assert list(member.values()) == [MASK, 1]
@@ -73,12 +73,12 @@ def test_what_has_the_name_of_a_secret_is_masked_whatever_it_is(name: str, value
 @pytest.mark.parametrize(
     "name", ["author", "passed", "spinning", "compass", "keyboard", "monkey", "footprint", "pass_count"]
 )
-def test_other_names_are_not(name: str) -> None:
+def test_members_with_another_name_are_unchanged(name: str) -> None:
     assert json.loads(excerpt({name: "seen"}, ENOUGH)) == {name: "seen"}
 
 
 @pytest.mark.parametrize(
-    ("text", "seen"),
+    ("text", "visible"),
     [
         ("a\u202eb\u202cc", "abc"),
         ("z\u200be\u200dr\u2060o\ufeff", "zero"),
@@ -89,12 +89,12 @@ def test_other_names_are_not(name: str) -> None:
         ("Zoë, 日本語, עברית 🙂", "Zoë, 日本語, עברית 🙂"),
     ],
 )
-def test_what_cannot_be_seen_is_stripped(text: str, seen: str) -> None:
-    assert strip_invisible(text) == seen
+def test_invisible_characters_are_removed(text: str, visible: str) -> None:
+    assert strip_invisible(text) == visible
 
 
 @given(st.text(st.characters(codec="utf-8")))
-def test_nothing_unseen_is_left_of_any_text(text: str) -> None:
+def test_no_text_keeps_an_invisible_character(text: str) -> None:
     assert not [c for c in strip_invisible(text) if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp")]
 
 
@@ -106,7 +106,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_an_excerpt_of_what_is_short_is_json_of_the_same_shape(value: Any) -> None:
+def test_an_excerpt_of_a_short_value_is_json_of_the_same_shape(value: Any) -> None:
     def shape(of: Any) -> Any:
         if isinstance(of, dict):
             return {name: shape(item) for name, item in of.items()}
@@ -116,12 +116,12 @@ def test_an_excerpt_of_what_is_short_is_json_of_the_same_shape(value: Any) -> No
 
 
 @given(JSON, st.integers(0, 40))
-def test_an_excerpt_is_the_beginning_and_never_longer(value: Any, limit: int) -> None:
+def test_an_excerpt_is_cut_at_its_limit(value: Any, limit: int) -> None:
     whole, shown = excerpt(value, ENOUGH), excerpt(value, limit)
     assert shown == whole if len(whole) <= limit else shown == f"{whole[:limit]}…"
 
 
-def test_a_secret_that_the_cut_would_halve_is_masked_first() -> None:
+def test_secrets_are_masked_before_the_cut() -> None:
     assert "hunter" not in excerpt({"a": "x" * 20, "b": "password=hunter22"}, 45)
     assert "4f9aB2" not in excerpt({"a": "sk-4f9aB2cD8eF1gH7iJ3kL"}, 20)
 
@@ -129,8 +129,8 @@ def test_a_secret_that_the_cut_would_halve_is_masked_first() -> None:
 @pytest.mark.parametrize(
     "text", ["eyJ-", "password", "://a:", "sk-", "-----BEGIN", "a", "bearer ", "cookie:a;", "token='"]
 )
-def test_hostile_text_takes_no_time(text: str) -> None:
-    """Patterns that go back and forth would take minutes."""
+def test_hostile_text_is_masked_in_time(text: str) -> None:
+    """A pattern that backtracks would take minutes."""
     started = time.perf_counter()
     excerpt({"a": text * (64_000 // len(text)), "b": [text] * 5_000}, 500)
     assert time.perf_counter() - started < 1

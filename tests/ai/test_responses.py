@@ -1,4 +1,4 @@
-"""What a caller may ask, what the provider is sent for it, and how its answer is passed on."""
+"""`POST /ai/responses` and `GET /ai/status`: valid bodies, the request to the provider, and the answer."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from tests.ai.application import KEY, RESPONSES, STATUS, ask, ask_with, assert_p
 from tests.ai.fake_provider import FakeProvider, answers, message, reply_json, response, text
 
 
-async def test_an_answer_is_the_envelope_and_nothing_else(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
+async def test_an_answer_has_these_fields_and_no_others(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     provider.replies(answers())
     answer = await ask(client)
     body = answer.json()
@@ -38,7 +38,7 @@ async def test_an_answer_is_the_envelope_and_nothing_else(provider: FakeProvider
     }
 
 
-async def test_the_provider_is_sent_only_what_was_asked_and_store_false(
+async def test_the_provider_gets_only_the_input_the_defaults_and_store_false(
     provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     provider.replies(answers())
@@ -55,7 +55,7 @@ async def test_the_provider_is_sent_only_what_was_asked_and_store_false(
     }
 
 
-async def test_what_is_given_is_sent(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
+async def test_all_fields_of_the_body_are_sent(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     provider.replies(answers())
     given = {
         "input": "Quoi de neuf ? 🙂",
@@ -69,9 +69,7 @@ async def test_what_is_given_is_sent(provider: FakeProvider, client: httpx2.Asyn
     assert provider.requests[0].body == sent
 
 
-async def test_what_the_environment_holds_for_the_sdk_is_not_sent(
-    provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_variables_of_the_sdk_are_ignored(provider: FakeProvider, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
     monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-1")
     provider.replies(answers())
@@ -79,7 +77,7 @@ async def test_what_the_environment_holds_for_the_sdk_is_not_sent(
     assert not {"openai-organization", "openai-project"} & provider.requests[0].headers.keys()
 
 
-async def test_cookies_of_the_provider_are_not_kept(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
+async def test_cookies_of_the_provider_are_not_stored(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     provider.replies(reply_json(response(), Set_Cookie="session=1; Path=/"))
     for _ in range(2):
         assert (await ask(client)).status_code == 200
@@ -107,7 +105,7 @@ async def test_cookies_of_the_provider_are_not_kept(provider: FakeProvider, clie
         ("stream", True),
     ],
 )
-async def test_what_may_not_be_asked_is_422_and_the_provider_is_not(
+async def test_an_invalid_body_gets_422_and_the_provider_no_request(
     provider: FakeProvider, client: httpx2.AsyncClient, field: str, value: Any
 ) -> None:
     provider.replies(answers())
@@ -118,7 +116,7 @@ async def test_what_may_not_be_asked_is_422_and_the_provider_is_not(
     assert provider.requests == []
 
 
-async def test_the_limits_themselves_are_accepted(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
+async def test_values_at_their_limits_are_accepted(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     provider.replies(answers())
     largest = {
         "input": "x" * 16_000,
@@ -129,7 +127,7 @@ async def test_the_limits_themselves_are_accepted(provider: FakeProvider, client
     assert (await ask(client, **largest)).status_code == 200
 
 
-async def test_an_unknown_query_parameter_is_422(client: httpx2.AsyncClient) -> None:
+async def test_an_unknown_query_parameter_gets_422(client: httpx2.AsyncClient) -> None:
     assert (await client.post(f"{RESPONSES}?model=x", json={"input": "x"})).status_code == 422
     assert (await client.get(f"{STATUS}?x=1")).status_code == 422
 
@@ -143,7 +141,7 @@ async def test_an_unknown_query_parameter_is_422(client: httpx2.AsyncClient) -> 
         {"total_tokens": None, "input_tokens_details": {"cached_tokens": None}},
     ],
 )
-async def test_missing_usage_is_zeros(
+async def test_missing_usage_is_reported_as_zeros(
     provider: FakeProvider, client: httpx2.AsyncClient, usage: dict[str, Any] | None
 ) -> None:
     provider.replies(answers(usage=usage))
@@ -152,7 +150,7 @@ async def test_missing_usage_is_zeros(
     assert set(counts.values()) == {0}
 
 
-async def test_missing_usage_details_are_zeros_beside_what_is_there(
+async def test_missing_usage_details_are_zeros_and_the_rest_is_kept(
     provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     body = response(usage={"input_tokens": 3, "output_tokens": 2, "total_tokens": 5})
@@ -167,12 +165,12 @@ async def test_missing_usage_details_are_zeros_beside_what_is_there(
     }
 
 
-async def test_text_in_several_parts_is_one(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
+async def test_text_in_several_parts_is_joined(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     provider.replies(answers(output=[message(text("One, "), text("two")), message(text("."))]))
     assert (await ask(client)).json()["output"]["text"] == "One, two."
 
 
-async def test_a_refusal_is_200_refused_in_the_words_of_the_model(
+async def test_a_refusal_gets_200_refused_with_the_words_of_the_model(
     provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     provider.replies(answers(output=[message({"type": "refusal", "refusal": "I cannot help with that."})]))
@@ -191,7 +189,7 @@ async def test_a_refusal_is_200_refused_in_the_words_of_the_model(
         (None, "other"),
     ],
 )
-async def test_an_answer_that_was_cut_is_200_incomplete(
+async def test_an_answer_that_was_cut_gets_200_incomplete(
     provider: FakeProvider, client: httpx2.AsyncClient, details: dict[str, str] | None, finish_reason: str
 ) -> None:
     provider.replies(answers(status="incomplete", incomplete_details=details, output=[message(text("An ans"))]))
@@ -201,15 +199,13 @@ async def test_an_answer_that_was_cut_is_200_incomplete(
     assert body["output"]["text"] == "An ans"
 
 
-async def test_an_answer_cut_before_its_first_word_is_200_incomplete(
-    provider: FakeProvider, client: httpx2.AsyncClient
-) -> None:
+async def test_an_answer_without_text_gets_200_incomplete(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     provider.replies(answers(status="incomplete", incomplete_details={"reason": "max_output_tokens"}, output=[]))
     body = (await ask(client)).json()
     assert (body["status"], body["output"]["text"]) == ("incomplete", "")
 
 
-async def test_an_odd_request_id_of_the_provider_is_left_out(
+async def test_an_invalid_request_id_of_the_provider_is_left_out(
     provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     provider.replies(reply_json(response(), X_Request_ID="not an id"))
@@ -217,7 +213,7 @@ async def test_an_odd_request_id_of_the_provider_is_left_out(
 
 
 @pytest.mark.parametrize("key", [None, "", "   "])
-async def test_without_a_key_ai_is_503_and_the_rest_works(provider: FakeProvider, key: str | None) -> None:
+async def test_without_a_key_ai_gets_503_and_other_endpoints_work(provider: FakeProvider, key: str | None) -> None:
     async with run_ai(provider, openai_api_key=key) as client:
         assert_problem(await client.post(RESPONSES, json={"input": "x"}), 503, "ai-not-configured", retryable=False)
         assert (await client.get("/health/live")).status_code == 200
@@ -226,7 +222,7 @@ async def test_without_a_key_ai_is_503_and_the_rest_works(provider: FakeProvider
 
 
 @pytest.mark.parametrize("key", ["sk-test\n", "sk-\r\nX-Injected: 1", "sk-tést", "sk test", "sk-\0"])
-async def test_a_malformed_key_is_502_before_anything_is_sent(provider: FakeProvider, key: str) -> None:
+async def test_a_malformed_key_gets_502_and_the_provider_no_request(provider: FakeProvider, key: str) -> None:
     async with run_ai(provider, openai_api_key=key) as client:
         answer = await ask(client)
         assert_problem(answer, 502, "ai-provider-authentication-failed", retryable=False)
@@ -243,7 +239,7 @@ async def test_a_malformed_key_is_502_before_anything_is_sent(provider: FakeProv
         ("SSL_CERT_FILE", __file__),
     ],
 )
-async def test_a_proxy_or_certificate_that_cannot_be_used_is_503_and_the_rest_works(
+async def test_an_unusable_proxy_or_certificate_gets_503_and_other_endpoints_work(
     provider: FakeProvider, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -252,7 +248,7 @@ async def test_a_proxy_or_certificate_that_cannot_be_used_is_503_and_the_rest_wo
         assert (await client.get("/health/live")).status_code == 200
 
 
-async def test_status_says_what_is_configured_and_asks_no_one(
+async def test_status_tells_the_configuration_without_a_request_to_the_provider(
     provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     answer = await client.get(STATUS)

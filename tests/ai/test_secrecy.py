@@ -1,4 +1,4 @@
-"""The prompt, the answer, the key and the provider's words of an error stay out of the log; the last two out of all."""
+"""Logs never hold the prompt, the answer, the key or the provider's error messages; answers never hold the last two."""
 
 import json
 import logging
@@ -28,7 +28,7 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 
 def written(log: pytest.LogCaptureFixture) -> str:
-    """Everything that any formatter could print of what was logged."""
+    """Return all that any formatter could print of the log records."""
     return log.text + repr([vars(record) for record in log.records])
 
 
@@ -55,7 +55,7 @@ def calls(log: pytest.LogCaptureFixture) -> list[LogRecord]:
     ],
     ids=lambda reply: str(reply.status),
 )
-async def test_what_a_failing_provider_says_is_neither_answered_nor_logged(
+async def test_error_messages_of_the_provider_are_neither_answered_nor_logged(
     provider: FakeProvider, client: httpx2.AsyncClient, log: pytest.LogCaptureFixture, reply: Reply
 ) -> None:
     provider.replies(reply)
@@ -66,7 +66,7 @@ async def test_what_a_failing_provider_says_is_neither_answered_nor_logged(
         assert secret not in written(log)
 
 
-async def test_nothing_of_an_answered_call_is_logged_but_its_numbers(
+async def test_the_log_line_of_a_call_holds_no_text_of_prompt_or_answer(
     provider: FakeProvider, client: httpx2.AsyncClient, log: pytest.LogCaptureFixture
 ) -> None:
     provider.replies(fails(500, said=ECHO), answers(output=[message(text(ANSWER))]))
@@ -92,7 +92,7 @@ async def test_nothing_of_an_answered_call_is_logged_but_its_numbers(
     assert expected.items() <= vars(call).items()
 
 
-async def test_a_refusal_is_said_to_be_one(
+async def test_a_refusal_is_logged_as_refused(
     provider: FakeProvider, client: httpx2.AsyncClient, log: pytest.LogCaptureFixture
 ) -> None:
     provider.replies(answers(output=[message({"type": "refusal", "refusal": ANSWER})]))
@@ -101,7 +101,7 @@ async def test_a_refusal_is_said_to_be_one(
     assert vars(call)["status"] == "refused"
 
 
-async def test_a_call_that_fails_is_one_line_with_its_code(
+async def test_a_failed_call_is_logged_in_one_line_with_its_code(
     provider: FakeProvider, client: httpx2.AsyncClient, log: pytest.LogCaptureFixture
 ) -> None:
     provider.replies(fails(401, X_Request_ID="req_9"))
@@ -119,13 +119,13 @@ async def test_a_call_that_fails_is_one_line_with_its_code(
 
 
 @pytest.mark.parametrize("key", ["sk-4711\n", "sk-4711-é"])
-async def test_a_malformed_key_is_never_shown(key: str, log: pytest.LogCaptureFixture) -> None:
+async def test_a_malformed_key_is_neither_answered_nor_logged(key: str, log: pytest.LogCaptureFixture) -> None:
     async with run_ai(openai_api_key=key) as client:
         answers = [await ask(client, **ASKED), await client.get(STATUS), await client.get("/health")]
     assert "sk-4711" not in "".join(answer.text for answer in answers) + written(log)
 
 
-async def test_at_debug_the_log_as_configured_holds_no_secret(
+async def test_the_configured_log_holds_no_secret_at_level_debug(
     provider: FakeProvider, client: httpx2.AsyncClient, capsys: pytest.CaptureFixture[str], restore_logging: None
 ) -> None:
     logging.config.dictConfig(logging_config(AppSettings(log_level="DEBUG").log_level))

@@ -1,4 +1,4 @@
-"""An answer as a stream: `start`, pieces, then `done`; its failures are in `test_stream_failures.py`."""
+"""Streams that succeed: `start`, pieces of text, then `done`. `test_stream_failures.py` has the others."""
 
 import logging
 from typing import Any
@@ -24,7 +24,7 @@ from tests.ai.fake_provider import (
 from tests.ai.streams import names, read, stream
 
 
-async def test_a_stream_is_start_then_pieces_then_the_envelope(
+async def test_a_stream_is_start_then_pieces_then_the_whole_answer(
     provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     provider.replies(ANSWER, answers())
@@ -43,7 +43,7 @@ async def test_a_stream_is_start_then_pieces_then_the_envelope(
     assert answer.headers.get_list("Cache-Control") == ["no-store"]
 
 
-async def test_the_provider_is_asked_for_a_stream_that_is_not_stored(
+async def test_the_provider_gets_stream_true_and_store_false(
     provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     provider.replies(ANSWER)
@@ -60,14 +60,16 @@ async def test_the_provider_is_asked_for_a_stream_that_is_not_stored(
     }
 
 
-async def test_a_line_separator_in_a_piece_ends_no_line(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
+async def test_a_line_separator_in_a_piece_does_not_end_the_line(
+    provider: FakeProvider, client: httpx2.AsyncClient
+) -> None:
     provider.replies(Stream([BEGINS, piece("a\u2028b\u0085c\r\nd 🙂"), COMPLETES]))
     answer = await stream(client)
     assert read(answer)[1] == ("delta", {"seq": 0, "text": "a\u2028b\u0085c\r\nd 🙂"})
     assert len(answer.text.splitlines()) == 9
 
 
-async def test_a_refusal_is_streamed_and_said_to_be_one(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
+async def test_a_refusal_is_streamed_and_ends_as_refused(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     refused = response(output=[message({"type": "refusal", "refusal": "I cannot."})])
     provider.replies(
         Stream(
@@ -79,7 +81,7 @@ async def test_a_refusal_is_streamed_and_said_to_be_one(provider: FakeProvider, 
     assert events[-1][1]["status"] == "refused"
 
 
-async def test_an_answer_that_was_cut_is_done_and_incomplete(
+async def test_an_answer_that_was_cut_ends_with_done_as_incomplete(
     provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     cut = response(status="incomplete", incomplete_details={"reason": "max_output_tokens"}, output=[message(text("A"))])
@@ -89,9 +91,7 @@ async def test_an_answer_that_was_cut_is_done_and_incomplete(
     assert (events[-1][1]["status"], events[-1][1]["finish_reason"]) == ("incomplete", "max_output_tokens")
 
 
-async def test_events_that_nobody_here_knows_are_passed_over(
-    provider: FakeProvider, client: httpx2.AsyncClient
-) -> None:
+async def test_unknown_events_are_skipped(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     odd = [
         event("response.new_thing", thing={"delta": 5}),
         event("keepalive"),
@@ -105,21 +105,21 @@ async def test_events_that_nobody_here_knows_are_passed_over(
     "silent",
     [b"retry: 3000\n\n", b"id: 1\n\n", b"event: ping\n\n", b"id: 1\nretry: 3000\n" + HEARTBEAT * 2],
 )
-async def test_events_without_data_are_passed_over(
+async def test_events_without_data_are_skipped(
     provider: FakeProvider, client: httpx2.AsyncClient, silent: bytes
 ) -> None:
     provider.replies(Stream([silent, BEGINS, silent, piece("A"), HEARTBEAT, COMPLETES]))
     assert names(read(await stream(client))) == ["start", "delta", "done"]
 
 
-async def test_an_event_may_take_longer_than_an_answer_to_begin(provider: FakeProvider) -> None:
+async def test_an_event_may_take_longer_than_the_read_timeout(provider: FakeProvider) -> None:
     provider.replies(Stream([BEGINS, piece("A"), COMPLETES], pause=0.6))
     async with run_ai(provider, ai_read_timeout=0.2) as client:
         assert names(read(await stream(client))) == ["start", "delta", "done"]
 
 
 @pytest.mark.parametrize("body", [{"input": ""}, {"model": "not-allowed"}, {"stream": True}])
-async def test_what_may_not_be_asked_is_422_and_the_provider_is_not(
+async def test_an_invalid_body_gets_422_and_the_provider_no_request(
     provider: FakeProvider, client: httpx2.AsyncClient, body: dict[str, Any]
 ) -> None:
     provider.replies(ANSWER)
@@ -128,7 +128,7 @@ async def test_what_may_not_be_asked_is_422_and_the_provider_is_not(
     assert provider.requests == []
 
 
-async def test_what_a_stream_says_is_not_logged(
+async def test_the_texts_of_a_stream_are_not_logged(
     provider: FakeProvider, client: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

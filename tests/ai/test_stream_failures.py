@@ -1,4 +1,4 @@
-"""A stream that fails: before `start` an ordinary problem, after it exactly one `error`; always in time."""
+"""Streams that fail: before `start` with a problem document, after `start` with one event `error`, always in time."""
 
 import asyncio
 import time
@@ -32,7 +32,7 @@ SHORT = {
     "ai_connect_timeout": 0.1,
     "ai_read_timeout": 0.4,
     "ai_stream_event_timeout": 0.3,
-    # No test with a time waits for it.
+    # No test waits for this deadline unless it sets its own.
     "ai_stream_deadline": 60,
 }
 
@@ -89,16 +89,14 @@ BEFORE_THE_START = {
 
 
 @pytest.mark.parametrize(("reply", "status", "code", "retryable"), BEFORE_THE_START.values(), ids=BEFORE_THE_START)
-async def test_a_failure_before_the_first_event_is_an_ordinary_problem(
+async def test_a_failure_before_the_first_event_gets_a_problem_document(
     provider: FakeProvider, client: httpx2.AsyncClient, reply: Reply | Stream, status: int, code: str, retryable: bool
 ) -> None:
     provider.replies(reply)
     assert_problem(await stream(client), status, code, retryable=retryable)
 
 
-async def test_a_failure_before_the_first_event_is_tried_again(
-    provider: FakeProvider, client: httpx2.AsyncClient
-) -> None:
+async def test_a_failure_before_the_first_event_is_retried(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     provider.replies(Stream([event("error", code="server_error")]), ANSWER)
     events = read(await stream(client))
     assert names(events) == ["start", "delta", "delta", "done"]
@@ -141,7 +139,7 @@ AFTER_THE_START = {
 
 
 @pytest.mark.parametrize(("reply", "status", "code"), AFTER_THE_START.values(), ids=AFTER_THE_START)
-async def test_a_failure_after_the_start_is_one_error_event_in_time(
+async def test_a_failure_after_the_start_sends_one_error_event_in_time(
     provider: FakeProvider, hasty_client: httpx2.AsyncClient, reply: Stream, status: int, code: str
 ) -> None:
     provider.replies(reply)
@@ -151,7 +149,7 @@ async def test_a_failure_after_the_start_is_one_error_event_in_time(
     assert len(provider.requests) == 1
 
 
-async def test_pieces_that_never_end_are_ended_by_the_deadline_of_the_stream(provider: FakeProvider) -> None:
+async def test_an_endless_stream_ends_at_the_stream_deadline(provider: FakeProvider) -> None:
     provider.replies(Stream([BEGINS, *repeat(piece("A"), 200)], pause=0.05))
     async with run_ai(provider, **SHORT | {"ai_stream_deadline": 0.6}) as client:
         started = time.perf_counter()
@@ -164,7 +162,7 @@ async def test_pieces_that_never_end_are_ended_by_the_deadline_of_the_stream(pro
     [Reply(hangs=True), Stream([], ends="never"), Stream(repeat(HEARTBEAT, 100), pause=0.05)],
     ids=["no head", "no event", "heartbeats"],
 )
-async def test_a_stream_that_does_not_begin_is_504_within_the_deadline(
+async def test_a_stream_that_does_not_begin_gets_504_within_the_deadline(
     provider: FakeProvider, hasty_client: httpx2.AsyncClient, reply: Reply | Stream
 ) -> None:
     provider.replies(reply)
@@ -173,7 +171,7 @@ async def test_a_stream_that_does_not_begin_is_504_within_the_deadline(
     assert time.perf_counter() - started < AT_ONCE
 
 
-async def test_progress_without_text_keeps_a_stream_alive(
+async def test_progress_events_without_text_keep_a_stream_alive(
     provider: FakeProvider, hasty_client: httpx2.AsyncClient
 ) -> None:
     thinks = event("response.reasoning_summary_text.delta", delta="Hm.")
@@ -181,7 +179,7 @@ async def test_progress_without_text_keeps_a_stream_alive(
     assert names(read(await stream(hasty_client))) == ["start", "delta", "done"]
 
 
-async def test_a_stream_without_end_of_line_is_not_read_for_ever(
+async def test_a_stream_without_line_breaks_ends_at_the_size_limit(
     provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     chunk = b"x" * 65_536
@@ -189,7 +187,7 @@ async def test_a_stream_without_end_of_line_is_not_read_for_ever(
     assert_error(read(await stream(client)), 502, "ai-invalid-provider-response")
 
 
-async def test_a_stream_of_empty_lines_leaves_others_their_turn(
+async def test_other_tasks_run_while_a_stream_of_empty_lines_is_read(
     provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
     provider.replies(Stream([BEGINS, b"\n" * 2_000_000, COMPLETES]))
@@ -207,6 +205,8 @@ async def test_a_stream_of_empty_lines_leaves_others_their_turn(
     assert sum(wait > sum(waits) / 100 for wait in waits) < 5, "each a hundredth of the work at least"
 
 
-async def test_a_named_model_that_the_provider_lacks_is_422(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
+async def test_a_named_model_that_the_provider_lacks_gets_422(
+    provider: FakeProvider, client: httpx2.AsyncClient
+) -> None:
     provider.replies(fails(404, "model_not_found"))
     assert_problem(await stream(client, model="other-model"), 422, "ai-model-unavailable", retryable=False)

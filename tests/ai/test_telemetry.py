@@ -1,6 +1,6 @@
-"""A call of the provider is one span by the conventions for generative AI, and nothing of what was said is in it.
+"""Each call is one span by the conventions for generative AI, without the texts of prompt and answer.
 
-Its line in the log is tested in `test_secrecy.py`.
+`test_secrecy.py` tests its log line.
 """
 
 import asyncio
@@ -71,11 +71,11 @@ async def test_a_call_is_one_span(
         ("127.0.0.1", "127.0.0.1"),
     ],
 )
-def test_the_provider_is_named_after_the_host_that_is_asked(host: str, name: str) -> None:
+def test_the_provider_name_follows_from_the_host(host: str, name: str) -> None:
     assert telemetry.provider_name(host) == name
 
 
-async def test_a_call_that_fails_is_an_error_with_its_code(
+async def test_the_span_of_a_failed_call_is_an_error_with_its_code(
     provider: FakeProvider, client: httpx2.AsyncClient, spans: InMemorySpanExporter
 ) -> None:
     provider.replies(fails(401, said=f"said-4714 {KEY}"))
@@ -87,7 +87,7 @@ async def test_a_call_that_fails_is_an_error_with_its_code(
         assert secret not in span.to_json()
 
 
-async def test_a_stream_that_breaks_off_is_an_error(
+async def test_the_span_of_a_stream_that_breaks_off_is_an_error(
     provider: FakeProvider, client: httpx2.AsyncClient, spans: InMemorySpanExporter
 ) -> None:
     provider.replies(Stream([BEGINS, piece("A")]))
@@ -95,18 +95,18 @@ async def test_a_stream_that_breaks_off_is_an_error(
     assert (only(spans).attributes or {})["error.type"] == "ai-invalid-provider-response"
 
 
-async def test_a_call_whose_caller_leaves_is_cancelled(
+async def test_the_span_of_a_call_is_cancelled_if_the_caller_disconnects(
     provider: FakeProvider, client: httpx2.AsyncClient, spans: InMemorySpanExporter
 ) -> None:
     provider.replies(Reply(hangs=True))
     call = asyncio.create_task(ask(client))
-    await provider.asked_for()
+    await provider.wait_for_requests()
     call.cancel()
     await asyncio.wait((call,))
     assert (only(spans).attributes or {})["error.type"] == "cancelled"
 
 
-async def test_a_call_that_is_not_made_is_a_span_too(provider: FakeProvider, spans: InMemorySpanExporter) -> None:
+async def test_a_call_without_a_key_is_a_span_too(provider: FakeProvider, spans: InMemorySpanExporter) -> None:
     await ask_with(provider, openai_api_key=None)
     assert (only(spans).attributes or {})["error.type"] == "ai-not-configured"
     assert provider.requests == []

@@ -95,7 +95,7 @@ async def test_calls_of_ai_hold_no_database_connection_and_delay_no_other_reques
             ) as server,
             load(server.url, Orders([("POST", "/api/v1/ai/responses", {"input": "Say it."})], 150, 10)) as asking,
         ):
-            await provider.asked_for(20)
+            await provider.wait_for_requests(20)
             record = ("POST", AUDITS, audit_body())
             async with load(server.url, Orders([record, ("GET", AUDITS, None)], 8, 5)) as recording:
                 others = await recording.report()
