@@ -55,7 +55,7 @@ class AISettings(EnvironmentSettings):
 
     @field_validator("ai_allowed_models", mode="before")
     @classmethod
-    def parse_list(cls, value: Any) -> Any:
+    def split_at_commas(cls, value: Any) -> Any:
         """Accepts `a, b` and `["a", "b"]`."""
         if not isinstance(value, str):
             return value
@@ -65,19 +65,19 @@ class AISettings(EnvironmentSettings):
 
     @field_validator("ai_allowed_models")
     @classmethod
-    def default_is_allowed(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    def validate_default_model(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if "ai_model" in info.data and info.data["ai_model"] not in value:
             raise ValueError("must contain AI_MODEL")
         return value
 
     @model_validator(mode="after")
-    def places_fit_together(self) -> Self:
+    def validate_places(self) -> Self:
         if self.ai_max_in_flight > self.max_in_flight:
             raise self.broken_rule("AI_MAX_IN_FLIGHT <= MAX_IN_FLIGHT", "since no more requests are let in")
         return self
 
     @model_validator(mode="after")
-    def times_fit_together(self) -> Self:
+    def validate_timeouts(self) -> Self:
         if add_seconds(self.ai_connect_timeout, self.ai_read_timeout) > add_seconds(self.ai_deadline):
             raise self.broken_rule(
                 "AI_CONNECT_TIMEOUT + AI_READ_TIMEOUT <= AI_DEADLINE",

@@ -21,12 +21,12 @@ async def get_client(request: Request) -> AIClient:
 AIClientDep = Annotated[AIClient, Depends(get_client)]
 
 
-async def exit_stack() -> AsyncIterator[AsyncExitStack]:
+async def get_exit_stack() -> AsyncIterator[AsyncExitStack]:
     async with AsyncExitStack() as stack:
         yield stack
 
 
-ExitStackDep = Annotated[AsyncExitStack, Depends(exit_stack)]
+ExitStackDep = Annotated[AsyncExitStack, Depends(get_exit_stack)]
 """Context managers entered there exit with the request: when the answer is sent, or the caller has disconnected."""
 
 

@@ -149,14 +149,14 @@ def _translate_sdk_errors(call: Call) -> Iterator[None]:
         yield
     except openai.APIStatusError as error:
         call.provider_request_id = _request_id(error.response.headers)
-        raise provider_errors.from_status(error.status_code, error.response.headers, error.body) from None
+        raise provider_errors.error_from_status(error.status_code, error.response.headers, error.body) from None
     except openai.APITimeoutError:
         raise TimeoutError from None
     except openai.APIConnectionError:
         raise TransientFailure(AIProviderUnavailable("The AI provider cannot be reached. Try again later.")) from None
     except openai.APIError as error:
         # The SDK raises this for an event of a stream that is an error.
-        raise provider_errors.from_body({}, error.body) from None
+        raise provider_errors.error_from_body({}, error.body) from None
     except (ValueError, RecursionError):
         # An event of a stream is not JSON, or not UTF-8.
         raise AIInvalidProviderResponse("The AI provider did not answer as its API should.") from None

@@ -53,17 +53,17 @@ _STATUS_BY_CODE = {"rate_limit_exceeded": HTTPStatus.TOO_MANY_REQUESTS, _SERVER_
 _NUMBER = re.compile(r"\d{1,9}(\.\d+)?")
 
 
-def from_body(headers: Headers, error: object) -> AIError | TransientFailure:
+def error_from_body(headers: Headers, error: object) -> AIError | TransientFailure:
     """Map an error in the body of a 200 or in an event of a stream, as if it had come with the status of its code.
 
     `error` is an object with `code` and `type`, usually. Without either it is a failure of the provider.
     """
     codes = _codes(error) or {_SERVER_ERROR}
     status = next((status for code, status in _STATUS_BY_CODE.items() if code in codes), HTTPStatus.BAD_REQUEST)
-    return from_status(status, headers, error)
+    return error_from_status(status, headers, error)
 
 
-def from_status(status: int, headers: Headers, error: object) -> AIError | TransientFailure:
+def error_from_status(status: int, headers: Headers, error: object) -> AIError | TransientFailure:
     """Map an error that came with this status, which is no 2xx. `error` is an object with `code` and `type`, usually.
 
     Returns a `TransientFailure` if another attempt may succeed.

@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_core import to_json
 
 from src.ai.exceptions import AIInvalidProviderResponse
-from src.ai.provider_errors import Headers, from_body
+from src.ai.provider_errors import Headers, error_from_body
 
 
 class _ProviderModel(BaseModel):
@@ -119,23 +119,23 @@ _response_adapter = TypeAdapter[Answer | _Failed](_Response)
 def parse_answer(body: bytes, headers: Headers) -> Answer:
     """Parse the body of a 2xx.
 
-    Raises `AIInvalidProviderResponse`; if the body says that the response failed, what `from_body` returns.
+    Raises `AIInvalidProviderResponse`; if the body says that the response failed, what `error_from_body` returns.
     """
     try:
         response = _response_adapter.validate_json(body)
     except ValidationError:
         raise _invalid_response() from None
-    return _check_not_failed(response, headers)
+    return _answer_or_raise(response, headers)
 
 
 def _invalid_response() -> AIInvalidProviderResponse:
     return AIInvalidProviderResponse("The AI provider did not answer as its API should.")
 
 
-def _check_not_failed(response: Answer | _Failed, headers: Headers) -> Answer:
+def _answer_or_raise(response: Answer | _Failed, headers: Headers) -> Answer:
     if isinstance(response, Answer):
         return response
-    raise from_body(headers, response.error)
+    raise error_from_body(headers, response.error)
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ _event_adapter = TypeAdapter[_Text | _Terminal | _Error | _Other](
 def parse_event(data: object, headers: Headers) -> Delta | Answer | None:
     """Parse an event of a stream. Returns None if it shows no progress.
 
-    Raises `AIInvalidProviderResponse`; for an event that is an error, what `from_body` returns.
+    Raises `AIInvalidProviderResponse`; for an event that is an error, what `error_from_body` returns.
     """
     try:
         # Serialised again, since the SDK's parser lets lone surrogates pass, which our answers cannot hold.
@@ -204,9 +204,9 @@ def parse_event(data: object, headers: Headers) -> Delta | Answer | None:
         case _Text():
             return Delta(event.delta)
         case _Terminal():
-            return _check_not_failed(event.response, headers)
+            return _answer_or_raise(event.response, headers)
         case _Error():
-            raise from_body(headers, event.error or {"code": event.code})
+            raise error_from_body(headers, event.error or {"code": event.code})
         case _Other():
             is_progress = event.type.startswith("response.") and event.type not in _HEARTBEATS
             return Delta() if is_progress else None

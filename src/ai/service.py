@@ -1,4 +1,4 @@
-"""Asks a model on behalf of a caller, whole or as a stream; and says what is configured."""
+"""Asks a model for an answer, as a whole or as a stream, and returns what is configured."""
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
