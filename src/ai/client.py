@@ -33,7 +33,8 @@ class Completion:
 class AIClient:
     """Calls the provider. There is one client for each process.
 
-    A missing or malformed key does not stop the process, whose other endpoints need none: each call raises it.
+    With a missing or malformed key the process starts all the same, since other endpoints need none. Then each call
+    raises the error.
     """
 
     def __init__(self, settings: AISettings) -> None:

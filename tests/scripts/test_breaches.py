@@ -55,7 +55,7 @@ CONTRACTS = {
     "Only main imports routers": [
         Breach("src/web/index.py", "", "import src.spare_parts.router", "- src.web.index -> src.spare_parts.router *"),
     ],
-    "Only the AI client imports openai": [
+    "Only src/ai/provider.py imports openai": [
         Breach("src/spare_parts/constants.py", "", "import openai", "*src.spare_parts.constants -> openai *"),
     ],
 }
