@@ -8,6 +8,7 @@ from contextlib import suppress
 import asyncpg
 import httpx2
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -57,6 +58,27 @@ async def test_an_exhausted_pool_is_503_within_its_bounded_wait_and_others_recov
             assert (await client.get("/health/live")).status_code == 200
         assert (await holder).status_code == 200
         assert (await client.get(url)).status_code == 200
+
+
+@pytest.mark.parametrize("pooler", Pooler)
+async def test_a_server_that_accepts_and_says_nothing_is_given_up_after_the_connect_timeout(pooler: Pooler) -> None:
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as silent:
+        port = silent.sockets[0].getsockname()[1]
+        pool = create_pool(
+            DatabaseSettings(
+                database_url=SecretStr(f"postgresql://app@127.0.0.1:{port}/app"),
+                database_pooler=pooler,
+                database_connect_timeout=0.2,
+            )
+        )
+        async with asyncio.timeout(20):
+            with pytest.raises(TimeoutError):
+                await AutocommitConnection(pool).fetch(Statement(text("SELECT 1")))
+        await pool.dispose()
 
 
 async def test_a_locked_row_is_503_in_time(

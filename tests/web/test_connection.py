@@ -316,6 +316,16 @@ async def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
             assert [(await connection.answer()).status for _ in range(2)] == [200, 422]
 
 
+async def test_an_unused_connection_is_closed_after_the_keep_alive_timeout() -> None:
+    async with run_server(UNREACHABLE, KEEP_ALIVE_TIMEOUT="1") as server, connect(server.url) as connection:
+        await connection.send(LIVE)
+        assert (await connection.answer()).status == 200
+        started = time.monotonic()
+        async with asyncio.timeout(20):
+            assert await connection.rest() == b""
+        assert time.monotonic() - started > 0.5
+
+
 async def test_connections_above_the_limit_get_only_health_checks_and_are_closed() -> None:
     async with (
         run_server(UNREACHABLE, MAX_CONNECTIONS="1") as server,
