@@ -44,8 +44,9 @@ def logging_config(level: str, max_line_bytes: int = LOG_MAX_LINE_BYTES) -> dict
         },
         "handlers": {
             "stdout": {
-                "class": "logging.StreamHandler",
+                "class": "src.access_log.BatchingHandler",
                 "stream": "ext://sys.stdout",
+                "max_line_bytes": max_line_bytes,
                 "formatter": "json",
                 "filters": ["request_context"],
             }

@@ -28,13 +28,7 @@ from src.health.router import router as health_router
 from src.migrations import Revisions, load_revisions
 from src.settings import Settings
 from src.web import index, openapi, problems
-from src.web.middleware import (
-    LastResortMiddleware,
-    LoadSheddingMiddleware,
-    PermissiveCORSMiddleware,
-    RequestLimitsMiddleware,
-)
-from src.web.request_context import RequestContextMiddleware
+from src.web.middleware import RequestMiddleware
 from src.web.root_path import without_root_path
 
 logger = logging.getLogger(__name__)
@@ -126,29 +120,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def _middleware(settings: AppSettings) -> list[Middleware]:
-    """Return the middleware from the outside in.
-
-    CORS allows no credentials: with `*` and credentials Starlette would allow them for any origin.
-    """
-    return [
-        Middleware(RequestContextMiddleware, settings=settings),
-        Middleware(
-            PermissiveCORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["*"],
-            allow_headers=["*"],
-            allow_private_network=True,
-            expose_headers=_EXPOSED_HEADERS,
-        ),
-        Middleware(LastResortMiddleware),
-        Middleware(RequestLimitsMiddleware, settings=settings),
-        # Only paths under these prefixes are limited: health checks are always answered.
-        Middleware(
-            LoadSheddingMiddleware,
-            settings=settings,
-            groups=[settings.root_path + router.prefix for router in ROUTERS if router.prefix.startswith(API_PREFIX)],
-        ),
-    ]
+    """Health is in no group, so that it answers while the others do not."""
+    groups = [settings.root_path + router.prefix for router in ROUTERS if router.prefix.startswith(API_PREFIX)]
+    return [Middleware(RequestMiddleware, settings=settings, groups=groups, exposed_headers=_EXPOSED_HEADERS)]
 
 
 def is_health(root_path: str, scope: Scope) -> bool:

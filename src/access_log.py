@@ -1,0 +1,103 @@
+"""The access log: one line for each request, written once in each turn of the event loop.
+
+What it does: `AccessLog.write` makes the line that logging would make, and `BatchingHandler` writes those of one turn
+together: before any other line, and before the process ends. A kill loses the lines of that turn and no more.
+
+Why: a record, a filter, a formatter and a system call for each request took an eighth of the CPU of a read.
+
+To switch it off: configure another handler in `src/log.py`; then each line goes through logging.
+"""
+
+import asyncio
+import logging
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.types import Scope
+from typing_extensions import override
+
+from src import log
+from src.log_lines import to_line
+
+
+class BatchingHandler(logging.StreamHandler[Any]):
+    """Writes lines to a stream in their order; those of `write_soon` together, once in each turn of the event loop."""
+
+    def __init__(self, stream: Any, max_line_bytes: int) -> None:
+        super().__init__(stream)
+        self.max_line_bytes = max_line_bytes
+        self._lines: list[str] = []
+
+    def write_soon(self, line: str) -> None:
+        """Write the line when the event loop begins its next turn, or before that with another line."""
+        self.acquire()
+        try:
+            if not self._lines:
+                asyncio.get_running_loop().call_soon(self.flush)
+            self._lines.append(line)
+        finally:
+            self.release()
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        self._write_lines()
+        super().emit(record)
+
+    @override
+    def flush(self) -> None:
+        self.acquire()
+        try:
+            self._write_lines()
+            super().flush()
+        finally:
+            self.release()
+
+    def _write_lines(self) -> None:
+        lines, self._lines = self._lines, []
+        if lines:
+            # Nobody reads the log any more: that is no reason to stop.
+            with suppress(OSError):
+                self.stream.write("".join(lines))
+
+
+class AccessLog:
+    """Writes a line for each request that has ended."""
+
+    def __init__(self) -> None:
+        self._logger = logging.getLogger("src.access")
+        handlers = logging.getLogger().handlers
+        self._handler = next((each for each in handlers if isinstance(each, BatchingHandler)), None)
+
+    def write(self, scope: Scope, method: str, path: str, status: int, size: int, seconds: float) -> None:
+        """`size` is that of the body in bytes; `path` is without the root path."""
+        if not self._logger.isEnabledFor(logging.INFO):
+            return
+        route, client = scope.get("route"), scope.get("client")
+        fields = {
+            "method": method,
+            "path": path,
+            "route": getattr(route, "path_format", None) or getattr(route, "path", None),
+            "status": status,
+            "duration_ms": round(seconds * 1000, 2),
+            "bytes": size,
+            "client": client[0] if client else None,
+        }
+        if self._handler:
+            self._handler.write_soon(_to_line(fields, self._handler.max_line_bytes))
+        else:
+            self._logger.info("request", extra=fields)
+
+
+def _to_line(fields: dict[str, Any], max_bytes: int) -> str:
+    """The line that the handler's formatter would write of these fields."""
+    record = {
+        "timestamp": datetime.now(UTC).isoformat(),
+        "level": "INFO",
+        "logger": "src.access",
+        "message": "request",
+        "request_id": log.request_id.get(),
+        "trace_id": log.trace_id.get(),
+        **fields,
+    }
+    return f"{to_line(record, max_bytes)}\n"

@@ -1,0 +1,92 @@
+"""The access log is written once in each turn of the loop, in order with all other lines."""
+
+import asyncio
+import io
+import json
+import logging
+from collections.abc import Iterator
+from logging.config import DictConfigurator
+from typing import Any
+
+import pytest
+
+from src import log
+from src.access_log import AccessLog, BatchingHandler
+from src.log import logging_config
+
+SCOPE: dict[str, Any] = {"client": ("127.0.0.1", 1)}
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    """What is written to the handler of the service's own configuration."""
+    config, stream = logging_config("INFO", 1024), io.StringIO()
+    formatter = DictConfigurator(config).configure_formatter(config["formatters"]["json"])
+    handler = BatchingHandler(stream, config["handlers"]["stdout"]["max_line_bytes"])
+    handler.setFormatter(formatter)
+    handler.addFilter(log.RequestContextFilter())
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    yield stream
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
+def write(number: int, path: str = "/") -> None:
+    AccessLog().write(SCOPE, "GET", path, number, 0, 0.0012345)
+
+
+def lines(stream: io.StringIO) -> list[Any]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+async def test_lines_of_one_turn_are_written_when_the_next_begins(stream: io.StringIO) -> None:
+    write(1)
+    write(2)
+    assert lines(stream) == []
+    await asyncio.sleep(0)
+    assert [line["status"] for line in lines(stream)] == [1, 2]
+
+
+async def test_any_other_line_comes_after_those_of_requests_that_ended_before_it(stream: io.StringIO) -> None:
+    write(1)
+    logging.getLogger("src.other").warning("between")
+    write(2)
+    logging.shutdown([lambda: root_handler()])
+    assert [line.get("status", line["message"]) for line in lines(stream)] == [1, "between", 2]
+
+
+def root_handler() -> logging.Handler:
+    return next(handler for handler in logging.getLogger().handlers if isinstance(handler, BatchingHandler))
+
+
+async def test_a_line_is_the_one_that_logging_would_write(stream: io.StringIO) -> None:
+    log.request_id.set("r-1")
+    log.trace_id.set("t-1")
+    write(200, "/ä\n")
+    await asyncio.sleep(0)
+    batched = stream.getvalue()
+    access = AccessLog()
+    access._handler = None  # noqa: SLF001
+    access.write(SCOPE, "GET", "/ä\n", 200, 0, 0.0012345)
+    logged = stream.getvalue().removeprefix(batched)
+    one, other = json.loads(batched), json.loads(logged)
+    assert one.pop("timestamp") <= other.pop("timestamp")
+    assert list(one.items()) == list(other.items())
+    assert one["duration_ms"] == 1.23
+
+
+async def test_a_long_line_is_cut(stream: io.StringIO) -> None:
+    write(200, "/" + "a" * 5_000)
+    await asyncio.sleep(0)
+    assert len(stream.getvalue()) <= 1024
+    assert "characters left out" in lines(stream)[0]["path"]
+
+
+async def test_no_line_is_made_above_its_level(stream: io.StringIO) -> None:
+    logging.getLogger().setLevel(logging.WARNING)
+    write(200)
+    await asyncio.sleep(0)
+    assert stream.getvalue() == ""
