@@ -25,7 +25,7 @@ _REVALIDATE, _DO_NOT_STORE = (_CACHE_CONTROL, b"no-cache"), (_CACHE_CONTROL, NO_
 def start(scope: Scope, headers: dict[bytes, bytes], root: str) -> str:
     """Complete the scope with the root path, set the ids for the log, and return the request id."""
     if root:
-        root_path.complete(scope, root)
+        root_path.set_root_path(scope, root)
     offered = headers.get(b"x-request-id", b"")
     request_id = offered.decode() if _REQUEST_ID.fullmatch(offered) else new_request_id()
     log.request_id.set(request_id)

@@ -8,14 +8,14 @@ from src.config import API_PREFIX
 _OWN_PREFIXES = (API_PREFIX, "/health", "/docs", "/redoc", "/openapi.json")
 
 
-def complete(scope: Scope, root_path: str) -> None:
+def set_root_path(scope: Scope, root_path: str) -> None:
     """Set `root_path` of the scope, and add it to the path where it is missing: an ASGI path includes the root path.
 
     It is missing if a proxy strips it, and in requests that come directly, such as those of probes.
     """
     path: str = scope["path"]
     scope["root_path"] = root_path
-    if path == root_path and not _is_own(path):
+    if path == root_path and not _is_service_path(path):
         scope["path"] = f"{path}/"
     elif not _has_root_path(path, root_path):
         scope["path"] = root_path + path
@@ -34,12 +34,12 @@ def _has_root_path(path: str, root_path: str) -> bool:
     if not path.startswith(f"{root_path}/"):
         return False
     rest = path.removeprefix(root_path)
-    return rest == "/" or _is_own(rest) or not (_is_own(root_path) or _begins_own(root_path))
+    return rest == "/" or _is_service_path(rest) or not (_is_service_path(root_path) or _begins_service_path(root_path))
 
 
-def _is_own(path: str) -> bool:
+def _is_service_path(path: str) -> bool:
     return any(f"{path}/".startswith(f"{own}/") for own in _OWN_PREFIXES)
 
 
-def _begins_own(path: str) -> bool:
+def _begins_service_path(path: str) -> bool:
     return any(own.startswith(f"{path}/") for own in _OWN_PREFIXES)
