@@ -22,7 +22,7 @@ from src.config import PROJECT_ROOT, AppSettings, EnvironmentSettings
 from src.main import create_app
 from src.settings import Settings
 
-TELLS_MEMORY = Path("/proc/self/statm").exists()
+HAS_PROC = Path("/proc/self/statm").exists()
 
 Log = list[dict[str, Any]]
 

@@ -98,7 +98,7 @@ async def own_cluster() -> AsyncIterator[Cluster]:
 
 
 @pytest.fixture
-async def mortal_client(own_cluster: Cluster) -> AsyncIterator[httpx2.AsyncClient]:
+async def stoppable_client(own_cluster: Cluster) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of an application whose database server the test may stop; the fixture starts it again."""
     await asyncio.to_thread(own_cluster.start)
     async with run_application(settings_for(own_cluster)) as client:

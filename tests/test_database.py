@@ -24,13 +24,13 @@ from tests.outages import frozen, wait_until_blocked
 
 
 async def test_every_pooled_connection_is_replaced_after_a_restart(
-    mortal_client: httpx2.AsyncClient, own_cluster: Cluster
+    stoppable_client: httpx2.AsyncClient, own_cluster: Cluster
 ) -> None:
-    await asyncio.gather(*(mortal_client.get(AUDITS) for _ in range(10)))
+    await asyncio.gather(*(stoppable_client.get(AUDITS) for _ in range(10)))
     # In a thread, so that the application can see its connections being closed meanwhile.
     await asyncio.to_thread(own_cluster.stop, "immediate")
     await asyncio.to_thread(own_cluster.start)
-    answers = await asyncio.gather(*(mortal_client.get(AUDITS) for _ in range(30)))
+    answers = await asyncio.gather(*(stoppable_client.get(AUDITS) for _ in range(30)))
     assert {answer.status_code for answer in answers} == {200}
 
 
@@ -147,15 +147,15 @@ async def test_a_failed_commit_is_never_acknowledged(
 
 
 async def test_a_frozen_database_is_503_in_time_and_recovers(
-    mortal_client: httpx2.AsyncClient, own_cluster: Cluster
+    stoppable_client: httpx2.AsyncClient, own_cluster: Cluster
 ) -> None:
-    assert (await mortal_client.get(AUDITS)).status_code == 200
+    assert (await stoppable_client.get(AUDITS)).status_code == 200
     async with frozen(own_cluster):
         started = time.monotonic()
-        response = await mortal_client.get(AUDITS)
+        response = await stoppable_client.get(AUDITS)
         assert (response.status_code, response.json()["code"]) == (503, "database-timeout")
         assert time.monotonic() - started < 4
-    answers = await asyncio.gather(*(mortal_client.get(AUDITS) for _ in range(10)))
+    answers = await asyncio.gather(*(stoppable_client.get(AUDITS) for _ in range(10)))
     assert {answer.status_code for answer in answers} == {200}
 
 

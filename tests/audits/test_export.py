@@ -15,7 +15,7 @@ import pytest
 
 from scripts.postgres import Cluster
 from src.config import DatabaseSettings
-from tests.application import TELLS_MEMORY, Server, run_application, run_server
+from tests.application import HAS_PROC, Server, run_application, run_server
 from tests.audits.factories import AUDITS, create_audit
 from tests.audits.test_list import INSERT_MANY
 from tests.conftest import driver_url, settings_for
@@ -157,7 +157,7 @@ async def test_an_export_is_one_snapshot(database_settings: DatabaseSettings, co
     assert {record["actor_id"] for record in others} == {"u"}
 
 
-@pytest.mark.skipif(not TELLS_MEMORY, reason="memory is read from /proc")
+@pytest.mark.skipif(not HAS_PROC, reason="memory is read from /proc")
 @pytest.mark.parametrize("kind", ["ndjson", "csv"])
 async def test_an_export_of_100_000_records_grows_the_process_by_less_than_20_mb(
     busy_server: Server, kind: str

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from src.config import DatabaseSettings
-from tests.application import TELLS_MEMORY, run_server
+from tests.application import HAS_PROC, run_server
 from tests.audits.factories import AUDITS
 from tests.wire import connect, head
 
@@ -22,7 +22,7 @@ def most_resident_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024
 
 
-@pytest.mark.skipif(not TELLS_MEMORY, reason="memory is read from /proc")
+@pytest.mark.skipif(not HAS_PROC, reason="memory is read from /proc")
 @pytest.mark.parametrize("path", [AUDITS, f"{AUDITS}/batch"])
 @pytest.mark.parametrize("chunked", [False, True], ids=["declared", "chunked"])
 @pytest.mark.parametrize("filling", [b"a" * PIECE, b"{}," * (PIECE // 3)], ids=["text", "objects"])

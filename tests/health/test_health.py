@@ -44,28 +44,28 @@ async def test_health_reports_a_configured_ai(database_settings: DatabaseSetting
 
 
 async def test_health_answers_503_within_a_second_while_the_database_is_stopped_and_recovers(
-    mortal_client: httpx2.AsyncClient, own_cluster: Cluster
+    stoppable_client: httpx2.AsyncClient, own_cluster: Cluster
 ) -> None:
-    healthy = await mortal_client.get("/health")
+    healthy = await stoppable_client.get("/health")
     assert (healthy.status_code, healthy.json()["status"]) == (200, "ok")
     own_cluster.stop("immediate")
     started = time.monotonic()
     for path in ("/health", "/health/ready"):
-        response = await mortal_client.get(path)
+        response = await stoppable_client.get(path)
         assert (response.status_code, response.json()["status"]) == (503, "unavailable")
         assert response.json().keys() == healthy.json().keys()
         assert response.json()["checks"]["database"] == {"status": "unavailable", "latency_ms": None, "detail": None}
     for method in ("GET", "POST"):
-        response = await mortal_client.request(method, AUDITS, json=audit_body() if method == "POST" else None)
+        response = await stoppable_client.request(method, AUDITS, json=audit_body() if method == "POST" else None)
         assert (response.status_code, response.json()["code"]) == (503, "database-unavailable")
         assert int(response.headers["Retry-After"]) >= 1
-    assert (await mortal_client.get(AUDITS, params={"limit": 51})).status_code == 422
-    assert (await mortal_client.post(AUDITS, json={})).status_code == 422
-    assert (await mortal_client.get("/health/live")).status_code == 200
+    assert (await stoppable_client.get(AUDITS, params={"limit": 51})).status_code == 422
+    assert (await stoppable_client.post(AUDITS, json={})).status_code == 422
+    assert (await stoppable_client.get("/health/live")).status_code == 200
     assert time.monotonic() - started < 2
     own_cluster.start()
-    assert (await mortal_client.get("/health/ready")).status_code == 200
-    assert (await mortal_client.get(AUDITS)).status_code == 200
+    assert (await stoppable_client.get("/health/ready")).status_code == 200
+    assert (await stoppable_client.get(AUDITS)).status_code == 200
 
 
 async def test_many_concurrent_probes_all_get_200(client: httpx2.AsyncClient) -> None:
@@ -74,15 +74,15 @@ async def test_many_concurrent_probes_all_get_200(client: httpx2.AsyncClient) ->
 
 
 async def test_health_answers_503_within_a_second_while_the_database_is_frozen(
-    mortal_client: httpx2.AsyncClient, own_cluster: Cluster
+    stoppable_client: httpx2.AsyncClient, own_cluster: Cluster
 ) -> None:
-    assert (await mortal_client.get("/health/ready")).status_code == 200
+    assert (await stoppable_client.get("/health/ready")).status_code == 200
     async with frozen(own_cluster):
         started = time.monotonic()
-        assert (await mortal_client.get("/health/ready")).status_code == 503
+        assert (await stoppable_client.get("/health/ready")).status_code == 503
         assert time.monotonic() - started < 2
-        assert (await mortal_client.get("/health/live")).status_code == 200
-    assert (await mortal_client.get("/health/ready")).status_code == 200
+        assert (await stoppable_client.get("/health/live")).status_code == 200
+    assert (await stoppable_client.get("/health/ready")).status_code == 200
 
 
 async def test_a_read_only_database_serves_reads_and_is_not_ready(

@@ -13,7 +13,7 @@ import pytest
 
 from src.config import AppSettings
 from src.web.index import ASSETS_PATH
-from tests.application import TELLS_MEMORY, Server, run_server
+from tests.application import HAS_PROC, Server, run_server
 from tests.audits.factories import AUDITS
 from tests.web.test_server import UNREACHABLE
 from tests.wire import connect, head
@@ -293,7 +293,7 @@ async def test_an_upgrade_header_is_ignored_on_a_connection_that_closes(server: 
         assert await connection.rest() == b""
 
 
-@pytest.mark.skipif(not TELLS_MEMORY, reason="memory is read from /proc")
+@pytest.mark.skipif(not HAS_PROC, reason="memory is read from /proc")
 async def test_pipelined_requests_take_little_memory() -> None:
     async with asyncio.timeout(30), run_server(UNREACHABLE) as server, AsyncExitStack() as stack:
         before = server.resident_bytes()
