@@ -115,6 +115,9 @@ class AppSettings(EnvironmentSettings):
     log_max_line_bytes: int = Field(LOG_MAX_LINE_BYTES, ge=MIN_LINE_LIMIT_BYTES)
     cors_origins: Annotated[list[Origin], NoDecode] = ["*"]
     docs_enabled: bool = True
+    compiled_routes: bool = True
+    """Whether requests are served without FastAPI's way to their routes, where that answers the same."""
+
     root_path: str = ""
     """The path under which a proxy offers the service, whether or not the proxy removes it from URLs."""
 

@@ -27,7 +27,7 @@ from src.health.probe import DatabaseProbe
 from src.health.router import router as health_router
 from src.migrations import Revisions, load_revisions
 from src.settings import Settings
-from src.web import index, openapi, problems
+from src.web import compiled, index, openapi, problems
 from src.web.middleware import RequestMiddleware
 from src.web.root_path import without_root_path
 
@@ -116,6 +116,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(router)
     index.install_documentation(app, settings.app)
     openapi.install(app)
+    if settings.app.compiled_routes:
+        compiled.install(app)
     return app
 
 

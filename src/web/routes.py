@@ -23,6 +23,9 @@ from typing_extensions import override
 from src import json_parser
 from src.exceptions import PayloadTooLarge, UnsupportedMediaType, ValidationFailed
 
+# The key of the scope under which a request comes whose body was read and parsed before.
+PARSED = "audit-trail.parsed"
+
 # The headers that are lists: only these may come as several lines (RFC 9110, 5.3).
 _LISTS = ("If-Match", "If-None-Match")
 
@@ -43,7 +46,9 @@ class StrictJSONRoute(APIRoute):
         takes_body = self.body_field is not None
 
         async def handle_strictly(request: Request) -> Response:
-            parsed = await self._parse(request) if takes_body else request
+            parsed = request
+            if takes_body:
+                parsed = request.scope.pop(PARSED, None) or await self.parse(request)
             _refuse_repeated_headers(request, single)
             if request.scope["query_string"]:
                 _check_query(request, known)
@@ -51,7 +56,8 @@ class StrictJSONRoute(APIRoute):
 
         return handle_strictly
 
-    async def _parse(self, request: Request) -> Request:
+    async def parse(self, request: Request) -> Request:
+        """The request with its body, read and parsed. Raises what refuses it."""
         body = await _read(request, getattr(request.state.settings.app, self.limit_setting))
         if body:
             _require_json(request)

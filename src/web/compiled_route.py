@@ -1,0 +1,283 @@
+"""One route that is compiled: how a request of it is served.
+
+Why there are such routes, and how to switch them off, is in `src/web/compiled.py`.
+"""
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from email.message import Message as Email
+from functools import lru_cache
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fastapi import BackgroundTasks, FastAPI, Request, Response
+from fastapi._compat import ModelField
+from fastapi.datastructures import DefaultPlaceholder
+from fastapi.dependencies.utils import _solve_generator, request_body_to_args, request_params_to_args
+from fastapi.exceptions import FastAPIError
+from fastapi.routing import RouteContext, serialize_response
+from fastapi.utils import is_body_allowed_for_status_code
+from starlette.types import Message, Receive, Scope, Send
+
+from src.web.route_plans import REQUEST, REQUIRED, RESPONSE, TASKS, Arguments, Parameter, Plan, value_of
+from src.web.routes import PARSED, StrictJSONRoute
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Unserved(Exception):
+    """A request that FastAPI is to serve, with what it can receive then."""
+
+    def __init__(self, receive: Receive) -> None:
+        self.receive = receive
+
+
+class Failure:
+    """What an endpoint or a dependency has raised, or what sends the answer: for FastAPI's handlers of exceptions.
+
+    Whoever raises it takes it out: the traceback of an exception that is still here would be a cycle.
+    """
+
+    def __init__(self, request: Request, error: Exception, *, has_begun: bool) -> None:
+        self.request, self.errors, self.has_begun = request, [error], has_begun
+
+
+class CompiledRoute:
+    """One route, and how its requests are served."""
+
+    def __init__(self, context: RouteContext, application: FastAPI) -> None:
+        self._plan = Plan(context, application)
+        self._router = application.router
+        self._endpoint = context.endpoint
+        self._embeds = context._embed_body_fields  # noqa: SLF001 (nothing else tells)
+        self._status = context.status_code
+        self._response_class: type[Response] = value_of(context.response_class)
+        self._is_json = context.response_field is not None and isinstance(context.response_class, DefaultPlaceholder)
+        self._serialization: dict[str, Any] = {
+            "field": context.response_field,
+            "include": context.response_model_include,
+            "exclude": context.response_model_exclude,
+            "by_alias": context.response_model_by_alias,
+            "exclude_unset": context.response_model_exclude_unset,
+            "exclude_defaults": context.response_model_exclude_defaults,
+            "exclude_none": context.response_model_exclude_none,
+            "dump_json": self._is_json,
+            "endpoint_ctx": {"path": f"{', '.join(context.methods or ())} {context.path_format}"},
+        }
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send, path_params: dict[str, str]) -> Failure | None:
+        """Raises `Unserved` before anything has begun, and nothing else."""
+        plan = self._plan
+        request = Request(scope, receive, send)
+        values: list[Any] = [None] * plan.size
+        converted = self._read_parameters(request, path_params, values)
+        scope["router"] = scope.get("router", self._router)
+        scope["route"], scope["endpoint"], scope["path_params"] = plan.route, self._endpoint, converted
+        sender = _Sender(send)
+        try:
+            values[REQUEST] = await self._read_body(request, values) if plan.body else request
+            if plan.uses_response:
+                values[RESPONSE] = _Injected()
+            if plan.uses_tasks:
+                values[TASKS] = BackgroundTasks()
+            if plan.has_exits:
+                await self._answer_within_exits(scope, receive, sender, values)
+            else:
+                response = await self._respond(values, {})
+                await response(scope, receive, sender)
+        except Unserved:
+            raise
+        except Exception as error:
+            return Failure(request, error, has_begun=sender.has_begun)
+        return None
+
+    def _read_parameters(self, request: Request, path_params: dict[str, str], values: list[Any]) -> dict[str, Any]:
+        """The parameters of the path, converted. All others go to their slots."""
+        plan, scope = self._plan, request.scope
+        sent: dict[bytes, bytes] = dict(scope["headers"])
+        # Which of two is meant is for FastAPI to say.
+        if len(sent) < len(scope["headers"]):
+            raise Unserved(request.receive)
+        try:
+            converted = {name: plan.convertors[name].convert(text) for name, text in path_params.items()}
+            if inherited := scope.get("path_params"):
+                converted = inherited | converted
+            for path in plan.path:
+                values[path.slot] = _valid(path.field, converted[path.key])
+            for header in plan.headers:
+                text = sent.get(header.key)
+                values[header.slot] = _read(header, None if text is None else text.decode("latin-1"))
+            self._read_query(scope["query_string"], values)
+            for other in plan.others:
+                values[other.slot] = _only(request_params_to_args([other.field], getattr(request, other.key)))
+        except Exception:
+            # Where it matters, FastAPI meets the same.
+            raise Unserved(request.receive) from None
+        return converted
+
+    def _read_query(self, query: bytes, values: list[Any]) -> None:
+        """Raises `ValueError` where what is sent is not what each valid request has."""
+        plan = self._plan
+        sent: dict[str, Any] = {}
+        if query and (plan.query_names or plan.is_strict):
+            for name, text in parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict"):
+                if plan.query_names[name]:
+                    sent.setdefault(name, []).append(text)
+                elif name in sent:
+                    raise ValueError(name)
+                else:
+                    sent[name] = text
+        for model in plan.models:
+            values[model.slot] = _valid(model.field, {name: sent[name] for name in model.keys & sent.keys()})
+        for parameter in plan.query:
+            values[parameter.slot] = _read(parameter, sent.get(parameter.key))
+
+    async def _read_body(self, request: Request, values: list[Any]) -> Request:
+        """The request, whose body is read. What cannot be read so is not read anew by FastAPI, but what it gets."""
+        receive, route = request.receive, self._plan.route
+        if isinstance(route, StrictJSONRoute):
+            request = await route.parse(request)
+        try:
+            body = await request.body()
+        except Exception as error:
+            raise Unserved(_failing(error)) from None
+        try:
+            if not (body and _is_json(request.headers.get("content-type", ""))):
+                raise ValueError
+            value = await request.json()
+            for part in self._plan.body:
+                values[part.slot] = _only(await request_body_to_args([part.field], value, self._embeds))
+        except Exception:
+            if self._plan.is_strict:
+                request.scope[PARSED] = request
+            raise Unserved(_replaying(body, receive)) from None
+        return request
+
+    async def _answer_within_exits(self, scope: Scope, receive: Receive, send: Send, values: list[Any]) -> None:
+        """With dependencies that end when the answer is made, or when it is sent, in FastAPI's order."""
+        is_sent = False
+        async with AsyncExitStack() as of_request:
+            # FastAPI's own code for these asks for it.
+            scope["fastapi_inner_astack"] = of_request
+            async with AsyncExitStack() as of_function:
+                response = await self._respond(values, {"request": of_request, "function": of_function})
+            await response(scope, receive, send)
+            is_sent = True
+        if not is_sent:
+            raise FastAPIError("A dependency that yields has swallowed an exception: it must raise it again.")
+
+    async def _respond(self, values: list[Any], exits: Mapping[str, AsyncExitStack]) -> Response:
+        plan = self._plan
+        for step in plan.steps:
+            arguments = _arguments(step.arguments, values)
+            if step.scope is None:
+                values[step.slot] = await step.call(**arguments)
+            else:
+                values[step.slot] = await _solve_generator(
+                    dependant=step.dependant, stack=exits[step.scope], sub_values=arguments, request=values[REQUEST]
+                )
+        result = await plan.endpoint(**_arguments(plan.arguments, values))
+        if isinstance(result, Response):
+            if result.background is None:
+                result.background = values[TASKS]
+            return result
+        return await self._serialized(result, values[RESPONSE], values[TASKS])
+
+    async def _serialized(self, result: Any, injected: "_Injected | None", tasks: BackgroundTasks | None) -> Response:
+        content = await serialize_response(response_content=result, **self._serialization)
+        status = (injected and injected.status_code) or self._status
+        added = injected.raw_headers if injected else []
+        if self._is_json and is_body_allowed_for_status_code(status):
+            return _JSON(content, status or 200, added, tasks)
+        options = {"background": tasks} if status is None else {"background": tasks, "status_code": status}
+        if self._is_json:
+            response = Response(content, media_type="application/json", **options)
+        else:
+            response = self._response_class(content, **options)
+        if not is_body_allowed_for_status_code(response.status_code):
+            response.body = b""
+        response.raw_headers.extend(added)
+        return response
+
+
+class _Injected(Response):
+    """What dependencies and the endpoint add to the answer, as FastAPI gives it to them, without its constructor."""
+
+    def __init__(self) -> None:
+        self.status_code: int | None = None  # type: ignore[assignment]
+        self.background, self.body = None, b""
+        self.raw_headers: Headers = []
+
+
+class _JSON(Response):
+    """What `Response` makes of JSON, without its constructor, which takes 3 us."""
+
+    def __init__(self, body: bytes, status: int, added: Headers, background: BackgroundTasks | None) -> None:
+        self.body, self.status_code, self.background = body, status, background
+        self.raw_headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json"), *added]
+
+
+class _Sender:
+    """Knows whether the answer has begun: no handler of exceptions can answer then."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.has_begun = False
+
+    async def __call__(self, message: Message) -> None:
+        self.has_begun |= message["type"] == "http.response.start"
+        await self._send(message)
+
+
+def _valid(field: ModelField, value: Any) -> Any:
+    valid, errors = field.validate(value, {}, loc=())
+    if errors:
+        raise ValueError
+    return valid
+
+
+def _read(parameter: Parameter, text: str | list[str] | None) -> Any:
+    if text is not None:
+        return _valid(parameter.field, text)
+    if parameter.default is REQUIRED:
+        raise ValueError(parameter.key)
+    return parameter.default
+
+
+def _only(solved: tuple[dict[str, Any], list[Any]]) -> Any:
+    values, errors = solved
+    if errors:
+        raise ValueError
+    return next(iter(values.values()))
+
+
+def _arguments(names: Arguments, values: list[Any]) -> dict[str, Any]:
+    return {name: values[slot] for name, slot in names}
+
+
+@lru_cache(maxsize=256)
+def _is_json(content_type: str) -> bool:
+    """As FastAPI reads it."""
+    email = Email()
+    email["content-type"] = content_type
+    subtype = email.get_content_subtype()
+    return email.get_content_maintype() == "application" and (subtype == "json" or subtype.endswith("+json"))
+
+
+def _failing(error: Exception) -> Receive:
+    async def receive() -> Message:
+        raise error
+
+    return receive
+
+
+def _replaying(body: bytes, receive: Receive) -> Receive:
+    """What was received as a whole can be received once more."""
+    messages = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+    async def receive_again() -> Message:
+        for message in messages:
+            return message
+        return await receive()
+
+    return receive_again

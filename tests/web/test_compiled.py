@@ -1,0 +1,106 @@
+"""Every feature of FastAPI's routes answers the same, compiled or not: status, headers, body, and what happens when."""
+
+from collections.abc import Iterator
+from itertools import cycle
+
+import pytest
+from fastapi import FastAPI
+
+from src.web import compiled
+from tests.web import answers, features
+from tests.web.both_ways import BODIES, Application, Asked, Pair, Sent, Way, assert_same, choices, request, sent_to
+
+
+def _applications() -> Iterator[FastAPI]:
+    yield from map(features.application, features.routers())
+    app = features.application(answers.router)
+    answers.add_paths(app)
+    yield app
+
+
+def _pairs_of_applications() -> Iterator[Pair]:
+    for compiling, usual in zip(_applications(), _applications(), strict=True):
+        compiled.install(compiling)
+        yield Application(compiling), Application(usual)
+
+
+PAIRS = list(_pairs_of_applications())
+ROUTES = [sent for pair in PAIRS for sent in sent_to(pair)]
+EACH = 9
+CHOICES = choices(400)
+
+
+def _named(sent: Sent) -> str:
+    return f"{sent.method} {sent.path}"
+
+
+def _requests(sent: Sent) -> Iterator[tuple[Way, Asked]]:
+    first = ROUTES.index(sent) * EACH
+    for number, way in zip(range(first, first + EACH), cycle(Way)):
+        yield way, request(sent, way, CHOICES[number % len(CHOICES)])
+
+
+@pytest.mark.parametrize("sent", ROUTES, ids=_named)
+async def test_every_feature_of_fastapi_answers_the_same(sent: Sent) -> None:
+    """And what is valid is served without FastAPI's way to it, where the route is compiled."""
+    compiling = sent.pair[0]
+    for way, asked in _requests(sent):
+        left = compiling.left
+        answered = await assert_same(sent.pair, asked)
+        if way is Way.VALID and answered.status == 200:
+            assert (compiling.left > left) == _is_left(sent), asked
+
+
+def _is_left(sent: Sent) -> bool:
+    return any(word in f"{sent.path}/" for word in LEFT)
+
+
+# Threads, classes, objects and generators as dependencies or endpoints; what Starlette alone serves; a limit of the
+# body; places; scopes of security; routes that serve in their own way; and what a path does not name.
+LEFT = (
+    *("/threaded", "/class/", "/object/", "/generated/", "/events/", "/mounted/", "/raw/", "/max_body_size/", "/few/"),
+    *("/bearer/", "/security/", "/Recording/", "/path/alias/1/", "/path/validation_alias/4/"),
+)
+
+
+async def test_a_mounted_application_answers_the_same() -> None:
+    """Its routes see the path without that of the mount, and parameters of both."""
+    outer = []
+    for pair in zip(*PAIRS[-1:], strict=True):
+        parent = FastAPI(openapi_url=None)
+        parent.mount("/sub/{t}", pair[0].app)
+        outer.append(Application(parent))
+    left = PAIRS[-1][0].left
+    for path in ("/sub/1/paths/7", "/sub/1/paths/both/x", "/sub/1/nested/two/3/inner/7", "/sub/1/answers/request/7"):
+        for method in ("GET", "POST"):
+            headers = [(b"content-type", b"application/json"), (b"h", b"1")]
+            answered = await assert_same((outer[0], outer[1]), Asked(method, path, headers=headers, body=BODIES[:1]))
+            assert answered.status in (200, 207, 405)
+    assert PAIRS[-1][0].left == left + 4
+
+
+async def test_overrides_of_dependencies_switch_it_off() -> None:
+    ours, usual = PAIRS[-1]
+    asked = Asked("GET", "/answers/added")
+
+    async def nothing() -> None:
+        return None
+
+    left = ours.left
+    for application in (ours, usual):
+        application.app.dependency_overrides[answers.add] = nothing
+    try:
+        answered = await assert_same((ours, usual), asked)
+    finally:
+        for application in (ours, usual):
+            application.app.dependency_overrides.clear()
+    assert b"x-dependency" not in dict(answered.messages[0]["headers"])
+    assert ours.left == left + 1
+    assert b"x-dependency" in dict((await assert_same((ours, usual), asked)).messages[0]["headers"])
+    assert ours.left == left + 1
+
+
+async def test_a_body_that_breaks_off_is_refused_the_same() -> None:
+    for path in ("/answers/tasks", "/StrictJSONRoute/body"):
+        asked = Asked("POST", path, headers=[(b"content-type", b"application/json")], body=[b'{"name":'])
+        await assert_same(PAIRS[-1], asked, breaks_off=True)
