@@ -79,6 +79,7 @@ def _cost(service: Server, baseline: Server, url: str, log: Path) -> list[Figure
     with ExitStack() as stack:
         servers = {"service": service, "baseline": baseline}
         servers["resetting"] = stack.enter_context(serve(programs.BASELINE, url, log, POOL_RESET="yes"))
+        servers["uncompiled"] = stack.enter_context(serve(programs.SERVICE, url, log, COMPILED_ROUTES="false"))
         for name, program in others.items():
             if program:
                 servers[name] = stack.enter_context(serve(program, url, log))

@@ -1,4 +1,4 @@
-"""CPU of one request: of the service, the bare baseline, an earlier build and Fastify, in turns."""
+"""CPU of one request: of the service (with compiled routes and without), the baseline, an earlier build and Fastify."""
 
 import json
 import logging
@@ -33,7 +33,7 @@ class Compared:
 
 
 def measure(servers: Mapping[str, Server]) -> list[Figure]:
-    """`servers` by name: `service`, `baseline` and, where they are there, `resetting`, `earlier` and `fastify`.
+    """`servers` by name: `service`, `baseline` and, where they are there, the others of `_NAMES`.
 
     `resetting` is the baseline with asyncpg's pool as it comes; the targets are of the other.
     """
@@ -46,7 +46,7 @@ def measure(servers: Mapping[str, Server]) -> list[Figure]:
     ]
     figures = [figure for compared in everybody for figure in _figures(compared, servers, list(servers))]
     # The others know neither.
-    ours = [name for name in ("service", "earlier") if name in servers]
+    ours = [name for name in ("service", "uncompiled", "earlier") if name in servers]
     return figures + [figure for compared in _only_ours(read) for figure in _figures(compared, servers, ours)]
 
 
@@ -78,6 +78,7 @@ def _figures(compared: Compared, servers: Mapping[str, Server], names: Sequence[
 _NAMES = {
     "baseline": "the bare baseline",
     "resetting": "a baseline whose pool resets",
+    "uncompiled": "itself without compiled routes",
     "earlier": "the earlier build",
     "fastify": "Fastify",
 }
