@@ -31,10 +31,10 @@ _FAILURE = "audit-trail.failure"
 
 def install(app: FastAPI) -> None:
     """Serve what can be served so within all other middleware. Routes that are added after the start are FastAPI's."""
-    app.user_middleware.append(Middleware(CompiledRoutes, application=app))
+    app.user_middleware.append(Middleware(CompiledRoutesMiddleware, application=app))
 
 
-class CompiledRoutes:
+class CompiledRoutesMiddleware:
     """ASGI: serves what it has compiled, and hands on everything else."""
 
     def __init__(self, app: ASGIApp, application: FastAPI) -> None:

@@ -60,9 +60,9 @@ class Application:
         self.left = 0
         app.middleware_stack = app.build_middleware_stack()
         layer: Any = app.middleware_stack
-        while layer and not isinstance(layer, compiled.CompiledRoutes):
+        while layer and not isinstance(layer, compiled.CompiledRoutesMiddleware):
             layer = getattr(layer, "app", None)
-        if isinstance(layer, compiled.CompiledRoutes):
+        if isinstance(layer, compiled.CompiledRoutesMiddleware):
             layer.app = self._count(layer.app)
 
     def _count(self, app: ASGIApp) -> ASGIApp:

@@ -26,7 +26,7 @@ def _pairs_of_applications() -> Iterator[Pair]:
 
 PAIRS = list(_pairs_of_applications())
 ROUTES = [sent for pair in PAIRS for sent in sent_to(pair)]
-EACH = 9
+EACH = 6
 CHOICES = choices(400)
 
 
