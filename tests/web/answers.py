@@ -277,6 +277,9 @@ def add_paths(app: FastAPI) -> None:
     lenient = APIRouter(prefix="/lenient", strict_content_type=False, default_response_class=HTMLResponse)
     lenient.add_api_route("/body", endpoint(item=Item), methods=["POST"])
     lenient.add_api_route("/text", _text, methods=["POST"], response_model=None)
+    lenient.add_api_route(
+        "/scalars", endpoint(q=int, r=Annotated[list[str], params.Query()], h=Annotated[str, params.Header()])
+    )
     app.include_router(lenient)
 
 

@@ -6,6 +6,7 @@ from itertools import cycle
 import pytest
 from fastapi import FastAPI
 
+from src import json_parser
 from src.web import compiled
 from tests.web import answers, features
 from tests.web.both_ways import BODIES, Application, Asked, Pair, Sent, Way, assert_same, choices, request, sent_to
@@ -104,3 +105,27 @@ async def test_a_body_that_breaks_off_is_refused_the_same() -> None:
     for path in ("/answers/tasks", "/StrictJSONRoute/body"):
         asked = Asked("POST", path, headers=[(b"content-type", b"application/json")], body=[b'{"name":'])
         await assert_same(PAIRS[-1], asked, breaks_off=True)
+
+
+@pytest.mark.parametrize("path", ["/StrictJSONRoute/scalars", "/lenient/scalars"])
+@pytest.mark.parametrize(
+    "query", [b"r=%ff", b"r=\xff", b"r=\xc3\xbc", b"r=%C3%BC", b"r[]=a&r[]=b", b"r=a&q=2", b"r=a;b=c", b"r", b"r=a&x=1"]
+)
+async def test_every_way_to_write_a_query_is_understood_the_same(path: str, query: bytes) -> None:
+    await assert_same(PAIRS[-1], Asked("GET", path, b"q=1&" + query, [(b"h", b"1")]))
+
+
+async def test_a_body_that_is_not_valid_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed = []
+
+    def parse(body: bytes) -> object:
+        parsed.append(body)
+        return original(body)
+
+    original = json_parser.parse
+    monkeypatch.setattr(json_parser, "parse", parse)
+    asked = Asked(
+        "POST", "/StrictJSONRoute/body", headers=[(b"content-type", b"application/json")], body=[b'{"name":1}']
+    )
+    assert (await PAIRS[-1][0].ask(asked)).status == 422
+    assert parsed == [b'{"name":1}']
