@@ -57,7 +57,7 @@ class Echo(BaseModel):
     """What an endpoint was called with."""
 
     received: dict[str, str]
-    left_out: int | None = None
+    left_out: int | None = Field(None, serialization_alias="leftOut")
 
 
 class Refused(Exception):
