@@ -95,13 +95,14 @@ class Table:
         self._longest_prefix = max((len(prefix) for _, prefix in self._by_prefix), default=0)
 
     def _add(self, method: str, matching: "list[tuple[RouteContext, CompiledRoute | None]]") -> None:
-        patterns = [(context.path_regex, route) for context, route in matching]
+        for path in (context.path_format or "" for context, _ in matching if not _prefix(context)):
+            first, route = next(each for each in matching if each[0].path_regex.match(path))
+            # Where one with parameters comes before it, the prefix leads to that.
+            if not _prefix(first):
+                self._by_path[method, path] = route
         with_parameters = [
             (_prefix(context), context.path_regex, route) for context, route in matching if _prefix(context)
         ]
-        for path in (context.path_format for context, _ in matching if not _prefix(context)):
-            assert path is not None
-            self._by_path[method, path] = next(route for pattern, route in patterns if pattern.match(path))
         for prefix in {prefix for prefix, _, _ in with_parameters}:
             self._by_prefix[method, prefix] = [
                 (pattern, route) for shorter, pattern, route in with_parameters if prefix.startswith(shorter)

@@ -61,7 +61,6 @@ _KINDS = (APIRoute, StrictJSONRoute)
 _PARAMETERS = (params.Path, params.Query, params.Header, params.Cookie, params.Body)
 
 _IMMUTABLE = (type(None), bool, int, float, str, bytes, tuple, frozenset)
-_ALIASING = ("validate_by_alias", "validate_by_name", "populate_by_name")
 
 # Slots of what each request has; those of its values follow.
 REQUEST, RESPONSE, TASKS = range(3)
@@ -254,11 +253,7 @@ def _is_coroutine_function(call: Any) -> bool:
 def _is_plain(field: ModelField) -> bool:
     """Whether it has one name, and what is sent is its value as it is."""
     info = field.field_info
-    return (
-        isinstance(info.validation_alias, str | None)
-        and not any((field.config or {}).get(option) is not None for option in _ALIASING)
-        and not any(type(item) is Json for item in info.metadata)
-    )
+    return isinstance(info.validation_alias, str | None) and not any(type(item) is Json for item in info.metadata)
 
 
 def _query_fields(dependant: Dependant) -> Iterator[ModelField]:

@@ -97,10 +97,10 @@ STATUSES = (None, 204, 200, 0, 404, 201, 207, 205, 304)
 
 
 @router.get("/added", status_code=201)
-async def added(_added: Added, response: Response, q: int | None = None) -> Item:
+async def added(_added: Added, response: Response, q: int) -> Item:
     response.headers["X-Endpoint"] = "ü"
     response.headers.append("X-Endpoint", "b")
-    response.status_code = STATUSES[(q or 0) % len(STATUSES)]  # type: ignore[assignment]
+    response.status_code = STATUSES[q % len(STATUSES)]  # type: ignore[assignment]
     return Item(name="a")
 
 
@@ -184,6 +184,18 @@ def threaded(q: int = 1) -> Item:
     return Item(name=str(q))
 
 
+@router.get("/defaults")
+async def defaults(
+    one: Annotated[Any, params.Header(default_factory=list)],
+    two: Annotated[str, params.Header()] = [],  # type: ignore[assignment]
+    three: Annotated[int, params.Header(validate_default=True)] = "7",  # type: ignore[assignment]
+) -> list[Any]:
+    """No two requests share a default that can be changed."""
+    one.append(1)
+    two.append(2)  # type: ignore[attr-defined]
+    return [one, two, three]
+
+
 @router.get("/html", response_class=HTMLResponse)
 async def html(q: str = "a") -> str:
     return f"<p>{q}"
@@ -252,10 +264,11 @@ def add_paths(app: FastAPI) -> None:
     ):  # fmt: skip
         for method in ("GET", "PUT"):
             app.add_api_route(path, endpoint(path=Request, p=_last(path)), methods=[method])
+    app.add_api_route("/paths/both/me", endpoint(path=Request))
     app.add_api_route("/paths/both/{p}", endpoint(p=str), methods=["GET", "HEAD", "OPTIONS", "DELETE"])
     app.mount("/paths/mounted", StaticFiles(directory=Path(__file__).parent))
     app.add_api_route("/paths/mounted/{p}", endpoint(p=str))
-    app.add_route("/paths/raw", _raw)
+    app.add_route("/raw", _raw)
     app.add_api_websocket_route("/paths/socket", _socket)
     app.add_api_route("/paths/socket", endpoint(q=int))
     inner, outer = (
@@ -284,7 +297,7 @@ def add_paths(app: FastAPI) -> None:
 
 
 def _last(path: str) -> Any:
-    return int if "f/" not in path and ":path" not in path and ":uuid" not in path else str
+    return int if ":int" in path else str
 
 
 async def _text(item: Item) -> str:

@@ -45,6 +45,7 @@ class Strict(BaseModel):
     a: int = 0
     b: list[int] = []
     c: Kind | None = None
+    d: str | list[str] | None = None
 
 
 class ByName(BaseModel):
@@ -85,7 +86,8 @@ def endpoint(**annotations: Any) -> Callable[..., Any]:
 
 
 def shown(value: Any) -> str:
-    return repr(value.path_params if isinstance(value, HTTPConnection) else value)
+    """An address in memory is never the same."""
+    return repr((value.path_params, value.scope["route"].path) if isinstance(value, HTTPConnection) else value)
 
 
 def _with_signature(function: Any, annotations: dict[str, Any]) -> Callable[..., Any]:
@@ -113,7 +115,7 @@ def dependency(name: str, *, yields: bool = False, fails: str = "", **takes: Any
             raise Refused(name)
         await asyncio.sleep(0)
         _add_tasks(name, values)
-        return (name, *(repr(value) for value in values.values() if not isinstance(value, _UNSHOWN)))
+        return (name, len(EVENTS), *(repr(value) for value in values.values() if not isinstance(value, _UNSHOWN)))
 
     async def provide(**values: Any) -> AsyncIterator[Any]:
         try:
@@ -232,7 +234,8 @@ def _of_options() -> APIRouter:
             # Without an annotation of what it returns, since an answer without a body must not have one.
             function: Any = endpoint(q=int, item=Item)
             function.__signature__ = function.__signature__.replace(return_annotation=Signature.empty)
-            router.post(f"/{option}/{number}", **{option: value})(function)
+            model = None if option in ("status_code", "response_class") else Echo
+            router.post(f"/{option}/{number}", **{"response_model": model, option: value})(function)
     return router
 
 
@@ -320,6 +323,11 @@ def _of_dependencies() -> APIRouter:
             takes = {"a": Annotated[Any, Depends(call, **options)], "i": int}
             for suffix, function in {"": endpoint(**takes), "/raises": raising(**takes)}.items():
                 router.post(f"/{name}/{ending}{suffix}")(function)
+    for name in ("plain", "of-request"):
+        call = _each()[name]
+        scopes = {scope: Annotated[Any, Depends(call, scope=scope)] for scope in ("function", "request")}
+        router.post(f"/{name}/both-scopes")(endpoint(a=scopes["function"], b=scopes["request"], c=scopes["function"]))
+    router.get("/scopes")(endpoint(a=Annotated[Any, Depends(_scopes)]))
     router.get("/security")(endpoint(a=Annotated[Any, Security(_scopes, scopes=["a"])]))
     return router
 

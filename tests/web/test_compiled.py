@@ -37,7 +37,8 @@ def _named(sent: Sent) -> str:
 
 def _requests(sent: Sent) -> Iterator[tuple[Way, Asked]]:
     first = ROUTES.index(sent) * EACH
-    for number, way in zip(range(first, first + EACH), cycle(Way)):
+    each = EACH * 4 if sent.pair is PAIRS[-1] else EACH
+    for number, way in zip(range(first, first + each), cycle(Way)):
         yield way, request(sent, way, CHOICES[number % len(CHOICES)])
 
 
@@ -60,7 +61,7 @@ def _is_left(sent: Sent) -> bool:
 # body; places; scopes of security; routes that serve in their own way; and what a path does not name.
 LEFT = (
     *("/threaded", "/class/", "/object/", "/generated/", "/events/", "/mounted/", "/raw/", "/max_body_size/", "/few/"),
-    *("/bearer/", "/security/", "/Recording/", "/path/alias/1/", "/path/validation_alias/4/"),
+    *("/bearer/", "/security/", "/scopes/", "/Recording/", "/path/alias/1/", "/path/validation_alias/4/"),
 )
 
 
@@ -82,7 +83,7 @@ async def test_a_mounted_application_answers_the_same() -> None:
 
 async def test_overrides_of_dependencies_switch_it_off() -> None:
     ours, usual = PAIRS[-1]
-    asked = Asked("GET", "/answers/added")
+    asked = Asked("GET", "/answers/added", b"q=0")
 
     async def nothing() -> None:
         return None
@@ -129,3 +130,40 @@ async def test_a_body_that_is_not_valid_is_parsed_once(monkeypatch: pytest.Monke
     )
     assert (await PAIRS[-1][0].ask(asked)).status == 422
     assert parsed == [b'{"name":1}']
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            "/paths/me",
+            "/paths/me\n",
+            "/paths/x\n",
+            "/paths/both/me",
+            "/paths/both/me\n",
+            "/paths/both/x\n",
+            "/paths/after",
+        ),
+        *("/paths/a/b", "/paths/b/b", "/paths/a/c", "/paths/x/7", "/paths/x/seven", "/paths/x/7/8", "/paths/f/1.5"),
+        *(
+            "/paths/u/01a20327-4455-7040-bbfd-742c4f9b48f3",
+            "/paths/v-1/w",
+            "/paths/w/a.b",
+            "/paths//b",
+            "/paths/",
+            "//",
+        ),
+        *("/paths/mounted/features.py", "/raw", "/paths/socket", "/nested/one/inner/7", "/nested/two/t/inner/7"),
+        "/paths/x/" + "9" * 5000,
+    ],
+    ids=lambda path: path[:40],
+)
+async def test_every_path_finds_the_same_route(method: str, path: str) -> None:
+    await assert_same(PAIRS[-1], Asked(method, path, b"p=1&q=1", [(b"h", b"1")]))
+
+
+async def test_defaults_that_can_be_changed_are_each_requests_own() -> None:
+    for _ in range(2):
+        answered = await assert_same(PAIRS[-1], Asked("GET", "/answers/defaults"))
+        assert answered.messages[1]["body"] == b"[[1],[2],7]"

@@ -156,3 +156,9 @@ def test_what_comes_after_a_route_that_matches_in_its_own_way_is_left_to_fastapi
     app.add_api_route("/third", _endpoint)
     table = compiled.Table(app)
     assert [bool(table.find("GET", path)) for path in ("/first", "/second", "/third")] == [True, False, False]
+
+
+def test_a_route_whose_dependencies_another_application_overrides_is_left_to_fastapi() -> None:
+    context, app = _contexts(APIRoute("/", _endpoint, dependency_overrides_provider=FastAPI()))
+    with pytest.raises(Unknown):
+        Plan(context, app)
