@@ -28,6 +28,7 @@ from src.health.router import router as health_router
 from src.migrations import Revisions, load_revisions
 from src.settings import Settings
 from src.web import compiled, index, openapi, problems
+from src.web.application import Application
 from src.web.middleware import RequestMiddleware
 from src.web.root_path import without_root_path
 
@@ -95,7 +96,7 @@ async def lifespan(settings: Settings) -> AsyncIterator[State]:
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Return the application. Without `settings`, read them from the environment."""
     settings = settings or Settings.load()
-    app = FastAPI(
+    app = Application(
         title="Audit trail",
         description=DESCRIPTION,
         version=__version__,

@@ -20,7 +20,13 @@ from src.web import problems
 from src.web.middleware import CLOSE_CONNECTION, OVER_CONNECTION_LIMIT
 from src.web.request_context import NO_STORE
 from src.web.sending import ServerConfig, WriteLimitedProtocol
-from src.web.transports import BufferedFlowControl, EarlyAnswerTransport, LingeringClose, without_chunked_encoding
+from src.web.transports import (
+    BufferedFlowControl,
+    CorkedTransport,
+    EarlyAnswerTransport,
+    LingeringClose,
+    without_chunked_encoding,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +44,7 @@ class BoundedProtocol(WriteLimitedProtocol):
 
     flow: BufferedFlowControl
     _early_answer_transport: EarlyAnswerTransport
+    _corked_transport: CorkedTransport
 
     def __init__(self, config: ServerConfig, *arguments: Any, **options: Any) -> None:
         super().__init__(config, *arguments, **options)
@@ -65,6 +72,7 @@ class BoundedProtocol(WriteLimitedProtocol):
         super().connection_made(transport)
         self.flow = BufferedFlowControl(transport)
         self._early_answer_transport = EarlyAnswerTransport(transport, self._close_after_early_answer)
+        self._corked_transport = CorkedTransport(transport, self.loop)
         self._is_over_limit = len(self.connections) > self.settings.max_connections
         self._start_read_timer()
 
@@ -104,7 +112,7 @@ class BoundedProtocol(WriteLimitedProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._enter_phase(self.settings.request_head_timeout, in_head=True)
-        self.scope["extensions"] = {CLOSE_CONNECTION: {"close": self.transport.close}}
+        self.scope["extensions"] = {CLOSE_CONNECTION: {"close": self._corked_transport.close}}
         if self._is_over_limit:
             self.scope["extensions"][OVER_CONNECTION_LIMIT] = {}
 
@@ -139,7 +147,8 @@ class BoundedProtocol(WriteLimitedProtocol):
             return
         super().on_message_complete()
         self.cycle.default_headers = self.server_state.default_headers
-        self.cycle.transport = self.transport
+        self._corked_transport.expect_head()
+        self.cycle.transport = self._corked_transport  # type: ignore[assignment]
         self._enter_phase(None)
 
     def _wants_upgrade(self) -> bool:
@@ -205,6 +214,7 @@ class BoundedProtocol(WriteLimitedProtocol):
 
     def _refuse(self, error: AppError) -> None:
         """Answer bytes that are not a complete request with `error`, and close the connection."""
+        self._corked_transport.flush()
         self._start_lingering_close()
         if (running := self._running_cycle) and not running.response_complete:
             # Tell the application that its client has left. Pipelined requests behind this one never start.

@@ -37,6 +37,45 @@ class EarlyAnswerTransport:
         self.close = close
 
 
+class CorkedTransport:
+    """Sends the head of an answer together with the first piece of its body.
+
+    What it does: it holds the head back until the body is written, at most until the next turn of the event loop.
+    Why: uvicorn writes them one after the other, and a system call takes 8 us.
+    To switch it off: let `src/web/connection.py` give its own transport to the answer.
+    """
+
+    def __init__(self, transport: Transport, loop: AbstractEventLoop) -> None:
+        self.is_closing, self.get_extra_info = transport.is_closing, transport.get_extra_info
+        self._transport, self._loop = transport, loop
+        self._expects_head = False
+        self._held = b""
+
+    def expect_head(self) -> None:
+        """The next write is a head."""
+        self._expects_head = True
+
+    def write(self, data: bytes) -> None:
+        if self._held:
+            data, self._held = self._held + data, b""
+        elif self._expects_head:
+            self._expects_head = False
+            self._held = data
+            self._loop.call_soon(self.flush)
+            return
+        self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send what is held back."""
+        held, self._held = self._held, b""
+        if held and not self._transport.is_closing():
+            self._transport.write(held)
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+
 class LingeringClose:
     """Discards what the client still sends after its last answer, then closes the connection.
 
