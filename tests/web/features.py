@@ -45,7 +45,10 @@ class Strict(BaseModel):
     a: int = 0
     b: list[int] = []
     c: Kind | None = None
-    d: str | list[str] | None = None
+
+
+class Mixed(BaseModel):
+    a: str | list[str] | None = None
 
 
 class ByName(BaseModel):
@@ -202,7 +205,7 @@ PARAMETER_KINDS = (params.Path, params.Query, params.Header, params.Cookie, para
 TYPES: tuple[Any, ...] = (
     *(int, float, bool, str, bytes, UUID, Decimal, Kind, Literal["1", "x"], int | str, int | None, str | list[str]),
     *(list[int], list[str] | None, set[str], tuple[int, int], dict[str, int], Item, Item | None, Aliased, Strict),
-    *(ByName, Item | Strict, Json[list[int]], Annotated[int, AfterValidator(even)]),
+    *(ByName, Mixed, Item | Strict, Json[list[int]], Annotated[int, AfterValidator(even)]),
     Annotated[str, AfterValidator(exploding)],
 )
 
