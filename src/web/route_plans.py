@@ -287,7 +287,7 @@ def _has_constant(field: ModelField) -> bool:
     info = field.field_info
     if info.is_required():
         return True
-    return info.default_factory is None and not info.validate_default and isinstance(info.default, _IMMUTABLE)
+    return not info.validate_default and isinstance(info.default, _IMMUTABLE)
 
 
 def value_of(option: Any) -> Any:

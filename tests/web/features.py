@@ -330,6 +330,8 @@ def _of_dependencies() -> APIRouter:
         call = _each()[name]
         scopes = {scope: Annotated[Any, Depends(call, scope=scope)] for scope in ("function", "request")}
         router.post(f"/{name}/both-scopes")(endpoint(a=scopes["function"], b=scopes["request"], c=scopes["function"]))
+        cached, anew = (Annotated[Any, Depends(call, use_cache=cache)] for cache in (True, False))
+        router.post(f"/{name}/thrice")(endpoint(a=cached, b=anew, c=cached))
     router.get("/scopes")(endpoint(a=Annotated[Any, Depends(_scopes)]))
     router.get("/security")(endpoint(a=Annotated[Any, Security(_scopes, scopes=["a"])]))
     return router
