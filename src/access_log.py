@@ -10,11 +10,11 @@ To switch it off: configure another handler in `src/log.py`; then each line goes
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from starlette.types import Scope
 from typing_extensions import override
 
 from src import log
@@ -69,27 +69,17 @@ class AccessLog:
         handlers = logging.getLogger().handlers
         self._handler = next((each for each in handlers if isinstance(each, BatchingHandler)), None)
 
-    def write(self, scope: Scope, method: str, path: str, status: int, size: int, seconds: float) -> None:
-        """`size` is that of the body in bytes; `path` is without the root path."""
+    def write(self, fields: Mapping[str, Any]) -> None:
+        """Write a line with these fields, besides those of every line."""
         if not self._logger.isEnabledFor(logging.INFO):
             return
-        route, client = scope.get("route"), scope.get("client")
-        fields = {
-            "method": method,
-            "path": path,
-            "route": getattr(route, "path_format", None) or getattr(route, "path", None),
-            "status": status,
-            "duration_ms": round(seconds * 1000, 2),
-            "bytes": size,
-            "client": client[0] if client else None,
-        }
         if self._handler:
             self._handler.write_soon(_to_line(fields, self._handler.max_line_bytes))
         else:
             self._logger.info("request", extra=fields)
 
 
-def _to_line(fields: dict[str, Any], max_bytes: int) -> str:
+def _to_line(fields: Mapping[str, Any], max_bytes: int) -> str:
     """The line that the handler's formatter would write of these fields."""
     record = {
         "timestamp": datetime.now(UTC).isoformat(),

@@ -107,8 +107,9 @@ class _Exchange:
             await self._apply_cors()
         finally:
             seconds = time.perf_counter() - started
-            path = scope["path"][len(settings.root_path) :]
-            self._middleware.access_log.write(self._scope, self._method, path, self._status, self._size, seconds)
+            fields = request_context.access_fields(self._scope, settings.root_path, self._method, self._status)
+            fields |= {"duration_ms": round(seconds * 1000, 2), "bytes": self._size}
+            self._middleware.access_log.write(fields)
 
     async def _apply_cors(self) -> None:
         """Answer a preflight; `send` adds the headers of CORS to every other answer."""

@@ -1,6 +1,7 @@
 """What each request has of its own: its ids, and the headers that every answer gets."""
 
 import re
+from typing import Any
 
 from opentelemetry import trace
 from starlette.types import Scope
@@ -39,6 +40,18 @@ def add_headers(fields: Fields, request_id: str) -> None:
     names = {name for name, _ in fields}
     if _CACHE_CONTROL not in names:
         fields.append(_REVALIDATE if b"etag" in names else _DO_NOT_STORE)
+
+
+def access_fields(scope: Scope, root: str, method: str, status: int) -> dict[str, Any]:
+    """The fields of the access line that tell what was asked, and with which status it was answered."""
+    route, client = scope.get("route"), scope.get("client")
+    return {
+        "method": method,
+        "path": scope["path"][len(root) :],
+        "route": getattr(route, "path_format", None) or getattr(route, "path", None),
+        "status": status,
+        "client": client[0] if client else None,
+    }
 
 
 def _trace_id(scope: Scope, traceparent: bytes) -> str | None:
