@@ -104,6 +104,19 @@ async def test_who_has_waited_is_served_before_who_comes_just_then(pool: Connect
     assert order == ["waited", "came again"]
 
 
+async def test_both_ways_to_borrow_share_the_connections(
+    database_settings: DatabaseSettings, connection: asyncpg.Connection
+) -> None:
+    pool = pool_with(database_settings, connections=2)
+    for use in (by_statement, by_transaction, by_statement, by_connect, by_autocommit):
+        await asyncio.gather(use(pool, "SELECT pg_sleep(0.01)"), use(pool, "SELECT pg_sleep(0.01)"))
+    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    assert await connection.fetchval(others) == 2
+    await pool.dispose()
+    while await connection.fetchval(others):  # noqa: ASYNC110 (PostgreSQL has no event for the end of a session)
+        await asyncio.sleep(0.01)
+
+
 @every_use
 async def test_no_place_is_lost_with_those_who_give_up(pool: ConnectionPool, use: Use) -> None:
     held = await pool.acquire()
