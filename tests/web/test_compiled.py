@@ -1,6 +1,7 @@
 """Every feature of FastAPI's routes answers the same, compiled or not: status, headers, body, and what happens when."""
 
 from collections.abc import Iterator
+from functools import cache
 from itertools import cycle
 
 import pytest
@@ -14,43 +15,51 @@ from tests.web.both_ways import BODIES, Application, Asked, Pair, Sent, Way, ass
 
 def _applications() -> Iterator[FastAPI]:
     yield from map(features.application, features.routers())
+    yield _answers()
+
+
+def _answers() -> FastAPI:
     app = features.application(answers.router)
     answers.add_paths(app)
-    yield app
+    return app
 
 
-def _pairs_of_applications() -> Iterator[Pair]:
-    for compiling, usual in zip(_applications(), _applications(), strict=True):
-        compiled.install(compiling)
-        yield Application(compiling), Application(usual)
+def _pair(compiling: FastAPI, usual: FastAPI) -> Pair:
+    compiled.install(compiling)
+    return Application(compiling), Application(usual)
 
 
-PAIRS = list(_pairs_of_applications())
-ROUTES = [sent for pair in PAIRS for sent in sent_to(pair)]
-EACH = 6
+@cache
+def answers_pair() -> Pair:
+    return _pair(_answers(), _answers())
+
+
+EACH = 4
 CHOICES = choices(400)
 
 
-def _named(sent: Sent) -> str:
-    return f"{sent.method} {sent.path}"
+def _requests(sent: Sent, number: int) -> Iterator[tuple[Way, Asked]]:
+    """Some for each route, of each kind, and more for those of `answers`; `number` is that of the route."""
+    each = EACH * 4 if sent.path.startswith("/answers/") else EACH
+    for choice, way in zip(range(number * EACH, number * EACH + each), cycle(Way)):
+        yield way, request(sent, way, CHOICES[choice % len(CHOICES)])
 
 
-def _requests(sent: Sent) -> Iterator[tuple[Way, Asked]]:
-    first = ROUTES.index(sent) * EACH
-    each = EACH * 4 if sent.pair is PAIRS[-1] else EACH
-    for number, way in zip(range(first, first + each), cycle(Way)):
-        yield way, request(sent, way, CHOICES[number % len(CHOICES)])
+async def test_every_feature_of_fastapi_answers_the_same() -> None:
+    """And what is valid is served without FastAPI's way to it, where the route is compiled.
 
-
-@pytest.mark.parametrize("sent", ROUTES, ids=_named)
-async def test_every_feature_of_fastapi_answers_the_same(sent: Sent) -> None:
-    """And what is valid is served without FastAPI's way to it, where the route is compiled."""
-    compiling = sent.pair[0]
-    for way, asked in _requests(sent):
-        left = compiling.left
-        answered = await assert_same(sent.pair, asked)
-        if way is Way.VALID and answered.status == 200:
-            assert (compiling.left > left) == _is_left(sent), asked
+    One test, since each process that collects it would make these applications, which takes seconds.
+    """
+    pairs = [_pair(*each) for each in zip(_applications(), _applications(), strict=True)]
+    routes = [sent for pair in pairs for sent in sent_to(pair)]
+    assert len(routes) > 600
+    for number, sent in enumerate(routes):
+        compiling = sent.pair[0]
+        for way, asked in _requests(sent, number):
+            left = compiling.left
+            answered = await assert_same(sent.pair, asked)
+            if way is Way.VALID and answered.status == 200:
+                assert (compiling.left > left) == _is_left(sent), asked
 
 
 def _is_left(sent: Sent) -> bool:
@@ -68,21 +77,21 @@ LEFT = (
 async def test_a_mounted_application_answers_the_same() -> None:
     """Its routes see the path without that of the mount, and parameters of both."""
     outer = []
-    for pair in zip(*PAIRS[-1:], strict=True):
+    for inner in answers_pair():
         parent = FastAPI(openapi_url=None)
-        parent.mount("/sub/{t}", pair[0].app)
+        parent.mount("/sub/{t}", inner.app)
         outer.append(Application(parent))
-    left = PAIRS[-1][0].left
+    left = answers_pair()[0].left
     for path in ("/sub/1/paths/7", "/sub/1/paths/both/x", "/sub/1/nested/two/3/inner/7", "/sub/1/answers/request/7"):
         for method in ("GET", "POST"):
             headers = [(b"content-type", b"application/json"), (b"h", b"1")]
             answered = await assert_same((outer[0], outer[1]), Asked(method, path, headers=headers, body=BODIES[:1]))
             assert answered.status in (200, 207, 405)
-    assert PAIRS[-1][0].left == left + 4
+    assert answers_pair()[0].left == left + 4
 
 
 async def test_overrides_of_dependencies_switch_it_off() -> None:
-    ours, usual = PAIRS[-1]
+    ours, usual = answers_pair()
     asked = Asked("GET", "/answers/added", b"q=0")
 
     async def nothing() -> None:
@@ -105,7 +114,7 @@ async def test_overrides_of_dependencies_switch_it_off() -> None:
 async def test_a_body_that_breaks_off_is_refused_the_same() -> None:
     for path in ("/answers/tasks", "/StrictJSONRoute/body"):
         asked = Asked("POST", path, headers=[(b"content-type", b"application/json")], body=[b'{"name":'])
-        await assert_same(PAIRS[-1], asked, breaks_off=True)
+        await assert_same(answers_pair(), asked, breaks_off=True)
 
 
 @pytest.mark.parametrize("path", ["/StrictJSONRoute/scalars", "/lenient/scalars"])
@@ -113,7 +122,7 @@ async def test_a_body_that_breaks_off_is_refused_the_same() -> None:
     "query", [b"r=%ff", b"r=\xff", b"r=\xc3\xbc", b"r=%C3%BC", b"r[]=a&r[]=b", b"r=a&q=2", b"r=a;b=c", b"r", b"r=a&x=1"]
 )
 async def test_every_way_to_write_a_query_is_understood_the_same(path: str, query: bytes) -> None:
-    await assert_same(PAIRS[-1], Asked("GET", path, b"q=1&" + query, [(b"h", b"1")]))
+    await assert_same(answers_pair(), Asked("GET", path, b"q=1&" + query, [(b"h", b"1")]))
 
 
 async def test_a_body_that_is_not_valid_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +137,7 @@ async def test_a_body_that_is_not_valid_is_parsed_once(monkeypatch: pytest.Monke
     asked = Asked(
         "POST", "/StrictJSONRoute/body", headers=[(b"content-type", b"application/json")], body=[b'{"name":1}']
     )
-    assert (await PAIRS[-1][0].ask(asked)).status == 422
+    assert (await answers_pair()[0].ask(asked)).status == 422
     assert parsed == [b'{"name":1}']
 
 
@@ -160,10 +169,10 @@ async def test_a_body_that_is_not_valid_is_parsed_once(monkeypatch: pytest.Monke
     ids=lambda path: path[:40],
 )
 async def test_every_path_finds_the_same_route(method: str, path: str) -> None:
-    await assert_same(PAIRS[-1], Asked(method, path, b"p=1&q=1", [(b"h", b"1")]))
+    await assert_same(answers_pair(), Asked(method, path, b"p=1&q=1", [(b"h", b"1")]))
 
 
 async def test_defaults_that_can_be_changed_are_each_requests_own() -> None:
     for _ in range(2):
-        answered = await assert_same(PAIRS[-1], Asked("GET", "/answers/defaults"))
+        answered = await assert_same(answers_pair(), Asked("GET", "/answers/defaults"))
         assert answered.messages[1]["body"] == b"[[1],[2],7]"
