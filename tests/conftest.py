@@ -89,6 +89,13 @@ async def client(database_settings: DatabaseSettings) -> AsyncIterator[httpx2.As
         yield client
 
 
+@pytest.fixture(scope="module")
+async def client_of_module(database_of_module: DatabaseSettings) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of one application for a whole module, whose tests do not mind what the others have recorded."""
+    async with run_application(database_of_module) as client:
+        yield client
+
+
 @pytest.fixture(scope="session")
 async def own_cluster() -> AsyncIterator[Cluster]:
     """A durable server that tests may stop: stopped at once, it keeps its commits."""

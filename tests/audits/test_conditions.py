@@ -20,6 +20,12 @@ NO_VERSION = [
 MISSING = f"{AUDITS}/01a202e4-1742-76d7-9e81-3d827693f0c3"
 
 
+@pytest.fixture(scope="module")
+def client(client_of_module: httpx2.AsyncClient) -> httpx2.AsyncClient:
+    """One client for all tests of this module: each makes the records that it looks at."""
+    return client_of_module
+
+
 async def test_every_answer_with_a_record_carries_its_version_as_a_strong_etag(client: httpx2.AsyncClient) -> None:
     created = await client.post(AUDITS, json=audit_body())
     url = created.headers["Location"]

@@ -41,15 +41,15 @@ async def test_a_page_has_20_records_newest_first_by_default(
 
 
 @pytest.mark.parametrize("limit", [0, 51, -1, 2**63, 2**64, "x", "", "1.5"])
-async def test_a_limit_outside_1_to_50_gets_422(client: httpx2.AsyncClient, limit: object) -> None:
-    response = await client.get(AUDITS, params={"limit": str(limit)})
+async def test_a_limit_outside_1_to_50_gets_422(client_of_module: httpx2.AsyncClient, limit: object) -> None:
+    response = await client_of_module.get(AUDITS, params={"limit": str(limit)})
     assert response.status_code == 422
     assert response.json()["errors"][0]["loc"] == ["query", "limit"]
 
 
 @pytest.mark.parametrize("limit", [1, 50])
-async def test_a_limit_of_1_and_of_50_is_allowed(client: httpx2.AsyncClient, limit: int) -> None:
-    assert (await find(client, limit=limit))["limit"] == limit
+async def test_a_limit_of_1_and_of_50_is_allowed(client_of_module: httpx2.AsyncClient, limit: int) -> None:
+    assert (await find(client_of_module, limit=limit))["limit"] == limit
 
 
 async def test_a_page_beyond_the_end_is_empty_and_has_the_total(client: httpx2.AsyncClient) -> None:
@@ -81,9 +81,10 @@ async def test_a_capped_count_stops_at_the_cap_and_total_relation_says_so(
     assert len(page["items"]) == 20
 
 
-@pytest.fixture
-async def records(client: httpx2.AsyncClient) -> None:
-    """Three records that differ in every field; `entity_id` tells them apart."""
+@pytest.fixture(scope="module")
+async def client_with_records(client_of_module: httpx2.AsyncClient) -> httpx2.AsyncClient:
+    """Where there are three records that differ in every field; `entity_id` tells them apart."""
+    client = client_of_module
     await create_audit(
         client, entity_id="1", action="invoice.update", details={"a": {"b": [1, 2]}}, occurred_at="2026-01-01T00:00:00Z"
     )
@@ -106,9 +107,9 @@ async def records(client: httpx2.AsyncClient) -> None:
         details={"a": 1e3},
         occurred_at="2026-01-03T00:00:00Z",
     )
+    return client
 
 
-@pytest.mark.usefixtures("records")
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
@@ -136,9 +137,9 @@ async def records(client: httpx2.AsyncClient) -> None:
     ],
 )
 async def test_filters_combine_with_and_and_their_values_with_or(
-    client: httpx2.AsyncClient, query: dict[str, Any], expected: str
+    client_with_records: httpx2.AsyncClient, query: dict[str, Any], expected: str
 ) -> None:
-    assert await found_ids(client, **query) == set(expected)
+    assert await found_ids(client_with_records, **query) == set(expected)
 
 
 @pytest.mark.parametrize(
@@ -197,9 +198,9 @@ async def test_a_list_may_be_written_with_brackets(client: httpx2.AsyncClient, q
     ],
 )
 async def test_an_invalid_query_gets_422_and_names_the_parameter(
-    client: httpx2.AsyncClient, query: str, location: list[str | int]
+    client_of_module: httpx2.AsyncClient, query: str, location: list[str | int]
 ) -> None:
-    response = await client.get(f"{AUDITS}?{query}")
+    response = await client_of_module.get(f"{AUDITS}?{query}")
     assert response.status_code == 422, response.text
     assert [error["loc"] for error in response.json()["errors"]] == [location]
 
