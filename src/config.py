@@ -168,10 +168,12 @@ class AppSettings(EnvironmentSettings):
         if not self.request_body_timeout < self.request_timeout < self.graceful_shutdown_seconds:
             raise self.broken_rule(
                 "REQUEST_BODY_TIMEOUT < REQUEST_TIMEOUT < GRACEFUL_SHUTDOWN_SECONDS",
-                "so that a stop cuts nothing that would have been answered",
+                "so that a stop interrupts no request that would still be answered",
             )
         if self.place_timeout >= self.request_timeout:
-            raise self.broken_rule("PLACE_TIMEOUT < REQUEST_TIMEOUT", "so that a request is told it has no place")
+            raise self.broken_rule(
+                "PLACE_TIMEOUT < REQUEST_TIMEOUT", "so that a request without a place gets an answer"
+            )
         return self
 
 
@@ -200,9 +202,9 @@ def _check_hosts_and_ports(hosts: Sequence[str | None], ports: Sequence[int | No
             if host and not host.startswith("/"):
                 host.encode("idna")
     except UnicodeError:
-        raise ValueError("has a host that cannot be") from None
+        raise ValueError("has an impossible host") from None
     if not all(port is None or 1 <= int(port) <= _MAX_PORT for port in ports):
-        raise ValueError("has a port that cannot be")
+        raise ValueError("has an impossible port")
 
 
 class Pooler(StrEnum):
@@ -271,7 +273,7 @@ class DatabaseSettings(EnvironmentSettings):
         if longest >= add_seconds(self.request_timeout):
             raise self.broken_rule(
                 "DATABASE_POOL_TIMEOUT + DATABASE_CONNECT_TIMEOUT + DATABASE_COMMAND_TIMEOUT < REQUEST_TIMEOUT",
-                "so that a request is told what it has waited for",
+                "so that a request that waits in vain gets an answer that says for what",
             )
         if self.response_write_timeout >= self.database_stream_idle_timeout:
             raise self.broken_rule(

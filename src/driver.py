@@ -64,7 +64,7 @@ class Connection(asyncpg.Connection):
 
 
 async def connect_with_limits(limits: Mapping[str, str], seconds: float, **options: Any) -> Connection:
-    """Connect, and check that `limits` are in force, in at most so many `seconds`.
+    """Connect, and check that `limits` are in force. Both together take at most `seconds`.
 
     Raises `LimitsNotInForce`, `TimeoutError`, and what `asyncpg.connect` raises.
     """
@@ -77,7 +77,7 @@ async def connect_with_limits(limits: Mapping[str, str], seconds: float, **optio
 class LimitedConnection(Connection):
     """A connection that sets `limits` (settings of PostgreSQL) in each transaction.
 
-    `fetch_committed` takes at most so many `seconds`: a pooler lets BEGIN wait for a connection of PostgreSQL.
+    `fetch_committed` takes at most `seconds`, because with a pooler BEGIN can wait for a connection of PostgreSQL.
     """
 
     limits: ClassVar[Mapping[str, str]]
@@ -128,7 +128,7 @@ class _LimitedTransaction(Transaction):
             await super().start()
             await self._limited.execute(self._limited.set_limits)
         except BaseException:
-            # The transaction may be open without its limits, and its caller does not know: nothing would end it.
+            # The transaction may be open without its limits. The caller does not know that, so nobody would end it.
             self._limited.terminate()
             raise
 

@@ -62,7 +62,7 @@ ItemT = TypeVar("ItemT")
 
 class Page(CustomModel, Generic[ItemT]):
     items: list[ItemT]
-    limit: int = Field(description="The limit of the request: the page has at most so many items.")
+    limit: int = Field(description="The limit of the request: the page has at most that many items.")
     offset: int | None = Field(description="How many items were skipped; null if the request had a cursor.")
     total: int | None = Field(description="How many items match; null when `count=none`.")
     total_relation: Literal["eq", "gte"] | None = Field(

@@ -148,6 +148,15 @@ def test_a_socket_folder_may_have_any_name() -> None:
     assert database_url(DatabaseSettings(database_url=SecretStr(url))).query["host"] == f"/tmp/{'x' * 80}"
 
 
+def test_an_invalid_model_is_the_only_error_although_other_defaults_depend_on_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AI_MODEL", " ")
+    with pytest.raises(SystemExit) as ended:
+        AISettings.load()
+    assert re.fullmatch(r"configuration: AI_MODEL: [^;]+ \(\.env\.example lists every variable\)", str(ended.value))
+
+
 def test_no_setting_shows_its_secret() -> None:
     settings = (DatabaseSettings(database_url=SecretStr(GOOD_URL)), AISettings(openai_api_key=SecretStr(SECRET)))
     assert SECRET not in repr(settings)

@@ -48,6 +48,10 @@ def write_within(max_line_bytes: int, **fields: Any) -> dict[str, Any]:
     return read
 
 
+def test_a_line_has_no_copy_of_the_message_for_terminals() -> None:
+    assert write_within(1024, color_message="uvicorn's copy").keys() == FIXED
+
+
 @given(VALUES | st.dictionaries(ANY_TEXT, VALUES))
 def test_any_value_is_logged_as_one_line_of_ascii_that_reads_back(value: Any) -> None:
     assert json.loads(write(value))["value"] == value

@@ -5,17 +5,20 @@ see a rename of an attribute that we only assign, or of a key of the ASGI scope.
 """
 
 import inspect
+import logging
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import alembic.runtime.plugins
 import asyncpg
 import pytest
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 from httptools import HttpParserUpgrade, HttpRequestParser
 from openai import AsyncOpenAI, _streaming
+from opentelemetry.exporter.otlp.proto.http import trace_exporter
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.staticfiles import StaticFiles
@@ -94,6 +97,12 @@ def kept_signal_handlers() -> Iterator[None]:
         for number, handler in handlers.items():
             if signal.getsignal(number) is not handler:
                 signal.signal(number, handler)
+
+
+def test_loggers_whose_level_we_set_exist() -> None:
+    assert alembic.runtime.plugins.log.name == "alembic.runtime.plugins"
+    loggers = [value for value in vars(trace_exporter).values() if isinstance(value, logging.Logger)]
+    assert [logger.name.startswith("opentelemetry.exporter.") for logger in loggers] == [True]
 
 
 def test_the_parser_says_where_a_request_for_another_protocol_ends() -> None:

@@ -27,7 +27,7 @@ def lines_of_telemetry(server: Server) -> list[Any]:
 
 @pytest.mark.parametrize(
     ("of_traces", "of_metrics", "workers"),
-    [("hangs", "trickles", 2), ("is unavailable", "is down", 1)],
+    [("hangs", "trickles", 2), ("is unavailable", "is down", 1), ("refuses", "refuses", 1)],
 )
 async def test_a_failing_collector_does_not_delay_a_stop_and_the_loss_is_one_line(
     of_traces: Manner, of_metrics: Manner, workers: int
