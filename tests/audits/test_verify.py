@@ -30,6 +30,10 @@ async def collect_findings(settings: DatabaseSettings) -> list[tuple[str, str]]:
 
 @pytest.fixture
 async def record(client: httpx2.AsyncClient) -> str:
+    return await create_trail(client)
+
+
+async def create_trail(client: httpx2.AsyncClient) -> str:
     """The id of a record with four versions. There are two other records: one unchanged, one deleted."""
     await create_audit(client, details={"a": [1.5, {"ä": None}], "b": 6.677e16, "c": -0.0})
     deleted = await create_audit(client)
@@ -38,6 +42,11 @@ async def record(client: httpx2.AsyncClient) -> str:
     for number in range(3):
         await client.patch(f"{AUDITS}/{created['id']}", json={"details": {"n": number / 3}})
     return str(created["id"])
+
+
+@pytest.fixture(scope="module")
+async def record_of_module(client_of_module: httpx2.AsyncClient) -> str:
+    return await create_trail(client_of_module)
 
 
 async def test_an_untouched_trail_has_no_findings(record: str, database_settings: DatabaseSettings) -> None:
@@ -86,12 +95,17 @@ async def test_an_untouched_trail_has_no_findings(record: str, database_settings
     ],
 )
 async def test_verify_finds_each_record_that_was_changed_without_the_service_and_no_other(
-    record: str, database_settings: DatabaseSettings, connection: asyncpg.Connection, statement: str
+    record_of_module: str, database_of_module: DatabaseSettings, statement: str
 ) -> None:
-    await connection.execute(PERMIT)
-    await connection.execute(statement, record)
-    found = await collect_findings(database_settings)
-    assert {audit_id for audit_id, _ in found} == {record}
+    engine = create_job_engine(database_of_module)
+    # What is not committed is rolled back for the next one.
+    async with engine.connect() as connection:
+        await connection.exec_driver_sql(PERMIT)
+        changed = await connection.exec_driver_sql(statement, (record_of_module,))
+        assert changed.rowcount
+        found = [(str(audit_id), finding) async for audit_id, finding in verify(connection)]
+    await engine.dispose()
+    assert {audit_id for audit_id, _ in found} == {record_of_module}
 
 
 @pytest.mark.parametrize("table", ["audit", "audit_revision"])
