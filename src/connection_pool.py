@@ -22,7 +22,10 @@ class ConnectionPool:
     """
 
     def __init__(self, engine: AsyncEngine, connections: int, timeout: float) -> None:
-        """`engine` is used by nobody else, and its pool has no limit; `timeout`: seconds to wait for a connection."""
+        """`engine` is used by nobody else, and its pool has no limit.
+
+        `timeout`: seconds to wait for a connection, `DATABASE_POOL_TIMEOUT`.
+        """
         assert isinstance(engine.pool, QueuePool)
         self._engine, self._pool = engine, engine.pool
         self._admission = Admission(connections, timeout)

@@ -44,6 +44,7 @@ http {{
         location {root_path}/ {{
             proxy_http_version 1.1;
             proxy_set_header Connection "";
+            proxy_set_header X-Forwarded-For $remote_addr;
             proxy_pass {service}{kept};
         }}
     }}
@@ -61,7 +62,7 @@ async def nginx(
         pytest.skip("nginx is not there")
     port = free_port()
     database_url = database_settings.database_url.get_secret_value()
-    async with run_server(database_url, ROOT_PATH=ROOT_PATH) as server:
+    async with run_server(database_url, ROOT_PATH=ROOT_PATH, FORWARDED_ALLOW_IPS="127.0.0.1") as server:
         configuration = tmp_path / "nginx.conf"
         configuration.write_text(
             CONFIGURATION.format(
@@ -74,6 +75,8 @@ async def nginx(
         try:
             await listens(port)
             yield f"http://127.0.0.1:{port}"
+            # Every client is at this address, whatever it says itself.
+            assert {line["client"] for line in server.log() if "client" in line} == {"127.0.0.1"}
         finally:
             process.terminate()
             await process.wait()
@@ -101,7 +104,7 @@ async def test_create_read_change_and_list_work_through_nginx(nginx: str) -> Non
     async with httpx2.AsyncClient(base_url=nginx, timeout=10) as client:
         created = [await client.post(f"{ROOT_PATH}{AUDITS}", json=audit_body()) for _ in range(3)]
         url = created[0].headers["Location"]
-        read = await client.get(url)
+        read = await client.get(url, headers={"X-Forwarded-For": "192.0.2.9"})
         assert (read.headers["Content-Encoding"], read.headers["ETag"]) == ("gzip", 'W/"1"')
         seen = {"If-None-Match": read.headers["ETag"]}
         assert (await client.get(url, headers=seen)).status_code == 304
