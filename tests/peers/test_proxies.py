@@ -75,11 +75,11 @@ async def nginx(
         try:
             await listens(port)
             yield f"http://127.0.0.1:{port}"
-            # Every client is at this address, whatever it says itself.
-            assert {line["client"] for line in server.log() if "client" in line} == {"127.0.0.1"}
         finally:
             process.terminate()
             await process.wait()
+    # Every client is at this address, whatever it says itself.
+    assert {line["client"] for line in server.log() if "client" in line} == {"127.0.0.1"}
 
 
 def free_port() -> int:
