@@ -10,9 +10,10 @@ To switch it off: configure another handler in `src/log.py`; then each line goes
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from select import PIPE_BUF
 from typing import Any
 
 from typing_extensions import override
@@ -55,10 +56,28 @@ class BatchingHandler(logging.StreamHandler[Any]):
 
     def _write_lines(self) -> None:
         lines, self._lines = self._lines, []
-        if lines:
-            # Nobody reads the log any more: that is no reason to stop.
-            with suppress(OSError):
-                self.stream.write("".join(lines))
+        # If nobody reads the log any more, the service goes on.
+        with suppress(OSError):
+            for piece in _pieces(lines):
+                self.stream.write(piece)
+                self.stream.flush()
+
+
+def _pieces(lines: Sequence[str]) -> Iterator[str]:
+    """Join whole lines of ASCII to pieces that a pipe takes as a whole (PIPE_BUF in pipe(7)).
+
+    Workers share one pipe, and longer pieces of several workers can be mixed. A longer line is a piece by itself.
+    """
+    piece: list[str] = []
+    size = 0
+    for line in lines:
+        if piece and size + len(line) > PIPE_BUF:
+            yield "".join(piece)
+            piece, size = [], 0
+        piece.append(line)
+        size += len(line)
+    if piece:
+        yield "".join(piece)
 
 
 class AccessLog:

@@ -4,6 +4,10 @@ import asyncio
 import io
 import json
 import logging
+import os
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from logging.config import DictConfigurator
 from typing import Any
@@ -12,6 +16,7 @@ import pytest
 
 from src import log
 from src.access_log import AccessLog, BatchingHandler
+from src.config import PROJECT_ROOT
 from src.log import logging_config
 
 
@@ -73,6 +78,40 @@ async def test_a_line_is_the_one_that_logging_would_write(stream: io.StringIO) -
     one, other = json.loads(batched), json.loads(logged)
     assert one.pop("timestamp") <= other.pop("timestamp")
     assert list(one.items()) == list(other.items())
+
+
+def test_the_lines_of_several_workers_are_never_mixed() -> None:
+    program = """
+import asyncio, logging.config, sys
+from src.access_log import AccessLog
+from src.log import logging_config
+logging.config.dictConfig(logging_config("INFO"))
+async def main():
+    log = AccessLog()
+    sys.stdin.readline()
+    for _ in range(100):
+        for number in range(40):
+            log.write({"worker": sys.argv[1], "path": "/" + "a" * 150})
+        await asyncio.sleep(0)
+asyncio.run(main())
+"""
+    read, written = os.pipe()
+    workers = [
+        subprocess.Popen([sys.executable, "-c", program, name], stdin=subprocess.PIPE, stdout=written, cwd=PROJECT_ROOT)
+        for name in "ab"
+    ]
+    os.close(written)
+    for worker in workers:
+        assert worker.stdin
+        worker.stdin.write(b"\n")
+        worker.stdin.close()
+    received = bytearray()
+    # A piece that is no line, so that writers find the pipe nearly full.
+    while piece := os.read(read, 1000):
+        received += piece
+    os.close(read)
+    assert [worker.wait() for worker in workers] == [0, 0]
+    assert Counter(json.loads(line)["worker"] for line in received.splitlines()) == {"a": 4_000, "b": 4_000}
 
 
 async def test_a_long_line_is_cut(stream: io.StringIO) -> None:

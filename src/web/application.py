@@ -5,7 +5,8 @@ outside of it: its own last answer to exceptions, its limit of bodies, which is 
 
 Why: these, and asking with each request whether there are traces, take a tenth of the CPU of `/health/live`.
 
-To switch it off: traces or metrics do; or let `create_app` return a `FastAPI`.
+To switch it off: traces or metrics do, and a middleware that is added around ours; or let `create_app` return a
+`FastAPI`.
 """
 
 from functools import cached_property
@@ -36,6 +37,10 @@ class Application(FastAPI):
         if self.middleware_stack is None:
             self.middleware_stack = self.build_middleware_stack()
         layer = self.middleware_stack
+        outermost: object = self.user_middleware[0].cls
+        if outermost is not RequestMiddleware:
+            # Somebody has added a middleware around ours.
+            return layer
         while not isinstance(layer, RequestMiddleware):
             layer = layer.app  # type: ignore[attr-defined]
         return layer

@@ -158,7 +158,9 @@ class _Exchange:
             middleware.body_deadlines.discard(self)
 
     def expire(self, deadlines: Deadlines) -> None:
-        """End the request with an error: one of its deadlines has passed."""
+        """End the request with an error: a deadline has passed. If both pass at once, the first one counts."""
+        if self._error is not None:
+            return
         if deadlines is self._middleware.answer_deadlines:
             self._error = RequestTimeout(
                 "Ask for less, or try again; with the same Idempotency-Key nothing is done twice."

@@ -109,7 +109,7 @@ def log_if_outage(error: BaseException) -> bool:
 
 
 def install(app: FastAPI) -> None:
-    """Register a handler for the exceptions that we expect; `LastResortMiddleware` answers all others."""
+    """Register a handler for the exceptions that we expect; `RequestMiddleware` answers all others."""
 
     async def handle(request: Request, error: Exception) -> Response:
         return from_exception(error, request.scope)

@@ -316,6 +316,31 @@ async def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
             assert [(await connection.answer()).status for _ in range(2)] == [200, 422]
 
 
+async def test_a_head_without_a_body_is_sent_before_its_connection_closes(server: Server) -> None:
+    async with asyncio.timeout(10), connect(server.url) as connection:
+        await connection.send(head("HEAD", "/health/live", "Connection: close"))
+        assert (await connection.rest()).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+async def test_two_deadlines_that_pass_at_once_are_one_problem_document() -> None:
+    times = {"REQUEST_BODY_TIMEOUT": "0.3999", "REQUEST_TIMEOUT": "0.4", "DATABASE_POOL_TIMEOUT": "0.05"}
+    times |= {
+        "DATABASE_CONNECT_TIMEOUT": "0.05",
+        "DATABASE_COMMAND_TIMEOUT": "0.2",
+        "DATABASE_STATEMENT_TIMEOUT": "0.1",
+    }
+    times |= {"DATABASE_LOCK_TIMEOUT": "0.1", "PLACE_TIMEOUT": "0.1"}
+    times |= {"AI_DEADLINE": "0.3", "AI_CONNECT_TIMEOUT": "0.1", "AI_READ_TIMEOUT": "0.1", "AI_PLACE_TIMEOUT": "0.05"}
+    async with asyncio.timeout(30), run_server(UNREACHABLE, **times) as server:
+        for _ in range(5):
+            async with connect(server.url) as connection:
+                await connection.send(head("POST", AUDITS, JSON, "Content-Length: 100") + b"{")
+                answer = await connection.answer()
+                assert answer.json()["code"] in ("request-incomplete", "request-timeout")
+                assert answer.headers["X-Request-ID"]
+        assert server.tracebacks() == ""
+
+
 async def test_an_unused_connection_is_closed_after_the_keep_alive_timeout() -> None:
     async with run_server(UNREACHABLE, KEEP_ALIVE_TIMEOUT="1") as server, connect(server.url) as connection:
         await connection.send(LIVE)
