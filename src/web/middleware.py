@@ -42,7 +42,7 @@ _WITH_BODY = ("POST", "PUT", "PATCH")
 
 # Seconds until a request beyond those that may wait is refused: this slows down callers who ask again at once.
 # The figures are in tests/benchmarks/README.md.
-_REFUSAL_DELAY = 0.25
+_REFUSAL_DELAY = 0.2
 
 
 class RequestMiddleware:

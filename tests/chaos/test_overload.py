@@ -1,5 +1,7 @@
 """With five times as many callers as places, most of the work is still done, and the rest is refused fast."""
 
+from statistics import median
+
 import pytest
 
 from src.config import AppSettings, DatabaseSettings
@@ -33,9 +35,11 @@ async def test_under_five_times_the_load_most_of_the_work_is_done_and_the_rest_i
             return sum(map(report.count, GOOD)) / report.seconds
 
         await goodput(8, 2)
-        peak = max([await goodput(connections, 6) for connections in (places // 2, places)])
-        flooded = await goodput(5 * places, 12)
-        print(f"peak {peak:.0f}/s, flooded {flooded:.0f}/s: {flooded / peak:.0%}")
-        # Measured 75 to 81 per cent: with more callers, this generator itself takes more of the two cores.
-        assert flooded >= 0.7 * peak
+        shares = []
+        # In turns, since a shared machine is faster in one minute than in the next.
+        for _ in range(3):
+            peak = max([await goodput(connections, 3) for connections in (places // 2, places)])
+            shares.append(await goodput(5 * places, 6) / peak)
+        print(f"of the peak: {', '.join(f'{share:.0%}' for share in shares)}")
+        assert median(shares) >= 0.75
         assert await goodput(places // 2, 4) >= 0.6 * peak
