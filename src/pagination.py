@@ -2,17 +2,18 @@
 
 import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Generic, Literal, Self, TypeVar
 from urllib.parse import urlencode
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import from_json, to_json
-from sqlalchemy import ColumnElement, Select, Subquery, Text, cast, func, literal_column, null, select
+from sqlalchemy import Select, func, null, select
 
 from src.exceptions import InvalidCursor
 from src.schemas import CustomModel
+from src.shaped import json_array
 
 T = TypeVar("T")
 
@@ -70,6 +71,11 @@ class Page(CustomModel, Generic[ItemT]):
     )
     next_cursor: str | None = Field(description="For the next page; null on the last one.")
 
+    def as_json(self, items: Iterable[str]) -> str:
+        """The page as JSON. `items` are the JSON of its own items, which is not written anew."""
+        rest = self.model_dump_json(exclude={"items"})
+        return f'{{"items":{json_array(items)},{rest[1:]}'
+
     @classmethod
     def of(
         cls,
@@ -90,12 +96,6 @@ class Page(CustomModel, Generic[ItemT]):
             total_relation=relation,
             next_cursor=cursor_after(items[-1]) if len(found) > query.limit else None,
         )
-
-
-def json_array(items: Subquery) -> ColumnElement[str]:
-    """The column `item` of all rows as one JSON array, which PostgreSQL makes."""
-    array = func.coalesce(func.json_agg(items.c.item), literal_column("'[]'::json"))
-    return select(cast(array, Text)).scalar_subquery()
 
 
 def count_matches(matches: Select[Any], count: Count) -> Select[Any]:

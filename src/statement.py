@@ -4,20 +4,20 @@ It takes two thirds of the time of `execute` to read a record (tests/benchmarks/
 and there is no result object. Most domains do not need it; audits do, since nearly every request is about them.
 
 How to use it: build the statement once, as a constant or with a cache. Let PostgreSQL return each row as a JSON object
-(`json_object`), which Pydantic validates in one call. Run the statement with `AutocommitConnection.fetch`:
+(`json_object` in `src/shaped.py`), which Pydantic validates in one call. Run the statement with
+`AutocommitConnection.fetch`:
 
-    GET = Statement(select(cast(json_object(audit.c), Text)).where(audit.c.id == bindparam("audit_id")))
+    GET = Statement(select(json_object(audit.c)).where(audit.c.id == bindparam("audit_id")))
     found = await connection.fetch_column(GET, audit_id=audit_id)
     Audit.model_validate_json(found[0])
 
 asyncpg gets the parameters unchanged: a time must be a `datetime`, and JSON must be text.
 """
 
-from collections.abc import Iterable, Mapping
-from itertools import chain
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ClauseElement, Column, ColumnElement, func, literal_column
+from sqlalchemy import ClauseElement
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -37,8 +37,3 @@ class Statement:
     def arguments(self, values: Mapping[str, Any]) -> list[Any]:
         """The parameters in the order in which the SQL takes them: `values`, else the statement's own constants."""
         return [values[name] if name in values else self._constants[name] for name in self._names]
-
-
-def json_object(columns: Iterable[Column[Any]]) -> ColumnElement[Any]:
-    """A row as a JSON object that PostgreSQL makes. It has only these columns, even if the next release adds others."""
-    return func.json_build_object(*chain.from_iterable((literal_column(f"'{each.name}'"), each) for each in columns))

@@ -79,7 +79,7 @@ async def answer_question(
     value, completion = await structured_output.complete_json(client, prompt)
     query, unsupported = _parse_query(value, question.limit)
     url = _list_url(list_path, query, client.settings.max_url_bytes)
-    page = None if question.dry_run else await audits_service.find(connection, query)
+    page = None if question.dry_run else (await audits_service.find(connection, query)).value
     return AuditQuestionAnswer(
         filter=AuditSelection.model_validate(query.model_dump(include={*AuditFilter.model_fields})),
         url=url,

@@ -10,6 +10,8 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$"
 # A name, or a prefix such as `invoice.*` for all names that begin with `invoice.`.
 NAME_FILTER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:-]*(\.\*)?$"
 
+FIRST_VERSION = 1
+
 MAX_NAME_LENGTH = 128
 MAX_TEXT_LENGTH = 256
 MAX_CORRELATION_ID_LENGTH = 128

@@ -17,17 +17,18 @@ from src.audits.idempotency import IdempotentRequest
 from src.audits.revisions import Attribution
 from src.audits.schemas import Audit
 from src.schemas import TEXT_PATTERN
+from src.shaped import Shaped
 from src.web.dependencies import AutocommitDep
 
 AuditId = Annotated[UUID, Path(description="The id that the service gave to the record.")]
 
 
-async def valid_audit(audit_id: AuditId, connection: AutocommitDep) -> Audit:
+async def valid_audit(audit_id: AuditId, connection: AutocommitDep) -> Shaped[Audit]:
     """Read the record. Raises `AuditNotFound`."""
     return await service.get(connection, audit_id)
 
 
-ValidAudit = Annotated[Audit, Depends(valid_audit)]
+ValidAudit = Annotated[Shaped[Audit], Depends(valid_audit)]
 """The record that the path names; 404 if there is none.
 
 For reads only. A write must not use it, since the record can change before the write locks it.

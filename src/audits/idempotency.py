@@ -12,11 +12,10 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
-    Text,
     Uuid,
     and_,
     bindparam,
-    cast,
+    case,
     column,
     delete,
     func,
@@ -29,11 +28,13 @@ from sqlalchemy.dialects.postgresql import insert
 
 from src import clock
 from src.audits.exceptions import IdempotencyKeyReused
+from src.audits.models import audit, audit_revision
 from src.audits.models import audit_idempotency_key as keys
-from src.audits.models import audit_revision
 from src.audits.revisions import canonicalize
+from src.audits.statements import FIELDS, typed_rows
 from src.database import AutocommitConnection
 from src.exceptions import Conflict
+from src.shaped import json_object
 from src.statement import Statement
 
 # Each new key removes up to this many expired ones, so that no job has to, and they do not pile up.
@@ -99,11 +100,13 @@ CLEAR_EXPIRED = (
 """Removes up to `_MAX_CLEARED` expired keys."""
 
 _ids = func.unnest(keys.c.audit_ids).table_valued(column("id", Uuid), with_ordinality="position").render_derived()
+_first_record = typed_rows(func.jsonb_to_record(audit_revision.c.record), "first_record", audit, FIELDS)
 _FIRST_ANSWER = Statement(
-    select(keys.c.payload_hash, cast(audit_revision.c.record, Text))
+    select(keys.c.payload_hash, case((audit_revision.c.audit_id.is_not(None), json_object(_first_record.c))))
     .select_from(keys)
     .join(_ids, true())
     .outerjoin(audit_revision, and_(audit_revision.c.audit_id == _ids.c.id, audit_revision.c.version == 1))
+    .outerjoin(_first_record, true())
     .where(_is_this_key)
     .order_by(_ids.c.position)
 )

@@ -12,9 +12,10 @@ from src.audits import filters
 from src.audits.constants import MAX_COUNTED_ACTIONS
 from src.audits.models import audit, audit_revision
 from src.audits.schemas import Audit, AuditFilter, AuditQuery, AuditRevision, HistoryQuery
-from src.audits.statements import AS_OBJECT
+from src.audits.statements import AS_JSON
 from src.pagination import Count, Order
 from src.schemas import UTCDateTime
+from src.shaped import text_array
 from src.statement import Statement
 
 Position = tuple[UTCDateTime, UUID]
@@ -42,7 +43,7 @@ def page_parameters(query: AuditQuery, position: Position | None) -> dict[str, A
 
 @lru_cache(_MAX_CACHED_STATEMENTS)
 def page_statement(names: tuple[str, ...], order: Order, count: Count) -> Statement:
-    """Selects one row: the records as a JSON array, and how many records match.
+    """Selects one row: an array of the records, each as JSON, and how many records match.
 
     The array has one record more than the limit if there is a next page. `names` are those of the parameters. To
     compile the statement takes 2 ms, so it is cached; most lists use the same few filters.
@@ -50,7 +51,7 @@ def page_statement(names: tuple[str, ...], order: Order, count: Count) -> Statem
     predicates = filters.predicates(names)
     page_predicates = [*predicates, filters.keyset_predicate(order)] if "last_id" in names else predicates
     records = (
-        select(AS_OBJECT.label("item"))
+        select(AS_JSON.label("item"))
         .where(*page_predicates)
         .order_by(*filters.sort_order(order))
         .limit(_LIMIT)
@@ -59,17 +60,17 @@ def page_statement(names: tuple[str, ...], order: Order, count: Count) -> Statem
     )
     matches: Select[Any] = select(literal_column("1")).select_from(audit).where(*predicates)
     counted = pagination.count_matches(matches, count)
-    return Statement(select(pagination.json_array(records), counted.scalar_subquery()))
+    return Statement(select(text_array(records), counted.scalar_subquery()))
 
 
 @lru_cache(_MAX_CACHED_STATEMENTS)
 def sample_statement(names: tuple[str, ...]) -> Statement:
-    """Selects one row: the newest records as a JSON array, and the counts by action and by status as objects."""
+    """Selects one row: an array of the newest records, and the counts by action and by status as JSON objects."""
     predicates = filters.predicates(names)
-    newest = select(AS_OBJECT.label("item")).where(*predicates).order_by(*filters.sort_order(Order.DESC)).limit(_LIMIT)
+    newest = select(AS_JSON.label("item")).where(*predicates).order_by(*filters.sort_order(Order.DESC)).limit(_LIMIT)
     return Statement(
         select(
-            pagination.json_array(newest.subquery()),
+            text_array(newest.subquery()),
             _counts_by_value(audit.c.action, predicates, MAX_COUNTED_ACTIONS),
             _counts_by_value(audit.c.status, predicates, None),
         )
@@ -122,17 +123,15 @@ def history_parameters(audit_id: UUID, query: HistoryQuery, before: int | None) 
 
 _is_of_audit = audit_revision.c.audit_id == bindparam("audit_id")
 _revisions = (
-    select(_REVISION.label("item"))
+    select(cast(_REVISION, Text).label("item"))
     .where(_is_of_audit, audit_revision.c.version < bindparam("before"))
     .order_by(audit_revision.c.version.desc())
     .limit(_LIMIT)
     .offset(_OFFSET)
     .subquery()
 )
-HISTORY = Statement(
-    select(pagination.json_array(_revisions), select(func.count()).where(_is_of_audit).scalar_subquery())
-)
-"""Selects one row: the revisions as a JSON array, newest first, and how many revisions the record has.
+HISTORY = Statement(select(text_array(_revisions), select(func.count()).where(_is_of_audit).scalar_subquery()))
+"""Selects one row: an array of the revisions, each as JSON, newest first, and how many revisions the record has.
 
 The array has one revision more than the limit if there is a next page.
 """

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from src.audits import service
-from src.audits.constants import MEDIA_TYPES, PATH, ExportFormat
+from src.audits.constants import FIRST_VERSION, MEDIA_TYPES, PATH, ExportFormat
 from src.audits.dependencies import AttributionDep, AuditId, IdempotencyDep, ValidAudit
 from src.audits.exceptions import AuditNotFound, IdempotencyKeyReused
 from src.audits.schemas import (
@@ -29,8 +29,10 @@ from src.audits.service import Created
 from src.etags import etag
 from src.exceptions import Conflict, VersionMismatch
 from src.pagination import links
+from src.shaped import Shaped, json_array
 from src.web import openapi, problems
 from src.web.dependencies import AutocommitDep, IfMatchDep, IfNoneMatch, StreamDep, TransactionDep, not_modified
+from src.web.responses import ShapedJSON
 from src.web.routes import BatchJSONRoute, StrictJSONRoute
 
 _UNAVAILABLE = problems.documented(*problems.DATABASE_ERRORS)
@@ -64,65 +66,63 @@ _EXPORTED[200]["content"] = {
 
 
 @router.get("/{audit_id:uuid}", summary="Read a record", response_model=Audit, responses=_READ)
-async def read_audit(
-    audit: ValidAudit, if_none_match: IfNoneMatch = None, *, request: Request, response: Response
-) -> Audit | Response:
+async def read_audit(audit: ValidAudit, if_none_match: IfNoneMatch = None, *, request: Request) -> Response:
     """The record in its current version."""
-    if unchanged := not_modified(request, if_none_match, audit.version):
-        return unchanged
-    response.headers["ETag"] = etag(audit.version)
-    return audit
+    return not_modified(request, if_none_match, audit.value.version) or _answer(audit)
 
 
-@router.get("", summary="List records", responses=openapi.describe(headers=openapi.LINK))
-async def list_audits(
-    query: Annotated[AuditQuery, Query()], connection: AutocommitDep, request: Request, response: Response
-) -> AuditPage:
+def _answer(audit: Shaped[Audit]) -> ShapedJSON:
+    return ShapedJSON(audit.json, headers={"etag": etag(audit.value.version)})
+
+
+@router.get("", summary="List records", response_model=AuditPage, responses=openapi.describe(headers=openapi.LINK))
+async def list_audits(query: Annotated[AuditQuery, Query()], connection: AutocommitDep, request: Request) -> Response:
     """Newest first, 20 by default and 50 at most. Filters are combined with AND, the values of one filter with OR.
 
     Follow `next_cursor`, or the link `next`, to read all records. While others are created and removed, a record that
     exists throughout is neither skipped nor repeated.
     """
     page = await service.find(connection, query)
-    response.headers["Link"] = links(request.scope["path"], query, page.next_cursor)
-    return page
+    return ShapedJSON(page.json, headers={"link": links(request.scope["path"], query, page.value.next_cursor)})
 
 
-@router.post("", status_code=201, summary="Record who did what to which entity", responses=_CREATED)
+@router.post(
+    "", status_code=201, summary="Record who did what to which entity", response_model=Audit, responses=_CREATED
+)
 async def create_audit(
     record: AuditCreate,
     connection: AutocommitDep,
     attribution: AttributionDep,
     idempotent: IdempotencyDep,
     request: Request,
-    response: Response,
-) -> Audit:
+) -> Response:
     """`occurred_at` defaults to now. The service sets `id`, `recorded_at`, `updated_at` and `version`."""
     created = await service.create(connection, record, attribution, idempotent)
-    audit = created.audits[0]
-    response.headers["Location"] = f"{request.scope['path']}/{audit.id}"
-    response.headers["ETag"] = etag(audit.version)
-    _set_replayed_header(created, response)
-    return audit
+    headers = {"location": f"{request.scope['path']}/{created.ids[0]}", "etag": etag(FIRST_VERSION)}
+    return ShapedJSON(created.records[0], 201, headers | _replayed_header(created))
 
 
-@batch_router.post("/batch", status_code=201, summary="Record many at once", responses=_CREATED_BATCH)
+@batch_router.post(
+    "/batch",
+    status_code=201,
+    summary="Record many at once",
+    response_model=AuditBatchCreated,
+    responses=_CREATED_BATCH,
+)
 async def create_audit_batch(
     batch: AuditBatch,
     connection: AutocommitDep,
     attribution: AttributionDep,
     idempotent: IdempotencyDep,
-    response: Response,
-) -> AuditBatchCreated:
+) -> Response:
     """Up to 1,000 records: the service creates all of them or none. `errors` names each invalid record by its index."""
     created = await service.create_batch(connection, batch.items, attribution, idempotent)
-    _set_replayed_header(created, response)
-    return AuditBatchCreated(items=created.audits, count=len(created.audits))
+    items = json_array(created.records)
+    return ShapedJSON(f'{{"items":{items},"count":{len(created.ids)}}}', 201, _replayed_header(created))
 
 
-def _set_replayed_header(created: Created, response: Response) -> None:
-    if created.replayed:
-        response.headers["Idempotency-Replayed"] = "true"
+def _replayed_header(created: Created) -> dict[str, str]:
+    return {"idempotency-replayed": "true"} if created.replayed else {}
 
 
 @router.get(
@@ -141,40 +141,34 @@ async def export_audits(query: Annotated[ExportQuery, Query()], connection: Stre
     )
 
 
-@router.put("/{audit_id:uuid}", summary="Replace a record", responses=_CHANGED)
+@router.put("/{audit_id:uuid}", summary="Replace a record", response_model=Audit, responses=_CHANGED)
 async def replace_audit(
     audit_id: AuditId,
     record: AuditReplace,
     connection: TransactionDep,
     attribution: AttributionDep,
     if_match: IfMatchDep,
-    response: Response,
-) -> Audit:
+) -> Response:
     """Replaces the whole record: fields that are left out take their defaults, and `occurred_at` is required.
 
     Without `If-Match` the last writer wins.
     """
-    audit = await service.replace(connection, audit_id, record, attribution, if_match)
-    response.headers["ETag"] = etag(audit.version)
-    return audit
+    return _answer(await service.replace(connection, audit_id, record, attribution, if_match))
 
 
-@router.patch("/{audit_id:uuid}", summary="Change some fields of a record", responses=_CHANGED)
+@router.patch("/{audit_id:uuid}", summary="Change some fields of a record", response_model=Audit, responses=_CHANGED)
 async def patch_audit(
     audit_id: AuditId,
     changes: AuditPatch,
     connection: TransactionDep,
     attribution: AttributionDep,
     if_match: IfMatchDep,
-    response: Response,
-) -> Audit:
+) -> Response:
     """Replaces each given field as a whole; the other fields stay as they are.
 
     Without `If-Match` the last writer wins, field by field.
     """
-    audit = await service.patch(connection, audit_id, changes, attribution, if_match)
-    response.headers["ETag"] = etag(audit.version)
-    return audit
+    return _answer(await service.patch(connection, audit_id, changes, attribution, if_match))
 
 
 @router.delete(

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 from sqlalchemy import exists, select, text
@@ -19,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from src import clock
 from src.audits import filters, idempotency, listing, statements
-from src.audits.constants import Operation
+from src.audits.constants import FIRST_VERSION, Operation
 from src.audits.exceptions import AuditNotFound, DetailsTooLarge
 from src.audits.export import open_export
 from src.audits.idempotency import IdempotentRequest
@@ -42,6 +43,7 @@ from src.database import AutocommitConnection, TransactionConnection
 from src.etags import IfMatch
 from src.identifiers import new_id
 from src.pagination import Count
+from src.shaped import Shaped, json_array
 from src.statement import Statement
 
 _CREATE_ONCE = Statement(
@@ -60,9 +62,13 @@ _counts = TypeAdapter(dict[str, int])
 
 @dataclass(frozen=True)
 class Created:
-    """The created records. `replayed` means that an earlier request with the same idempotency key created them."""
+    """The ids of the created records, and each record as JSON, in its first version.
 
-    audits: list[Audit]
+    `replayed` means that an earlier request with the same idempotency key created them.
+    """
+
+    ids: Sequence[UUID]
+    records: Sequence[str]
     replayed: bool = False
 
 
@@ -116,17 +122,17 @@ async def _create(
     idempotent: IdempotentRequest | None,
 ) -> Created:
     revisions = _first_revisions(records, attribution)
+    audit_ids = [revision.audit_id for revision in revisions]
     parameters = statements.parameters(revisions)
     if idempotent is None:
-        return _in_request_order(revisions, await connection.fetch_column(statements.CREATE, **parameters))
-    audit_ids = [revision.audit_id for revision in revisions]
+        return _in_order(audit_ids, await connection.fetch(statements.CREATE, **parameters))
     while True:
         claim = idempotency.parameters(idempotent, audit_ids)
-        if created := await connection.fetch_column(_CREATE_ONCE, **parameters, **claim):
-            return _in_request_order(revisions, created)
+        if created := await connection.fetch(_CREATE_ONCE, **parameters, **claim):
+            return _in_order(audit_ids, created)
         # The key is taken. If it has expired since, there is no first answer, and the loop claims the key.
         if first := await idempotency.get_first_answer(connection, idempotent):
-            return Created([Audit.model_validate_json(record) for record in first], replayed=True)
+            return Created([Audit.model_validate_json(record).id for record in first], first, replayed=True)
 
 
 def _first_revisions(records: Sequence[AuditCreate], attribution: Attribution) -> list[Revision]:
@@ -135,32 +141,39 @@ def _first_revisions(records: Sequence[AuditCreate], attribution: Attribution) -
 
 
 def _new_record(record: AuditCreate, now: datetime) -> dict[str, Any]:
-    times = {"occurred_at": now, "recorded_at": now, "updated_at": now}
-    return Audit.model_validate(times | record.model_dump() | {"id": new_id(), "version": 1}).model_dump(mode="json")
+    """The record as the API serves it. What the caller sent is valid already."""
+    time = now.isoformat().replace("+00:00", "Z")
+    times = {"occurred_at": time, "recorded_at": time, "updated_at": time}
+    return times | record.model_dump(mode="json") | {"id": str(new_id()), "version": FIRST_VERSION}
 
 
-def _in_request_order(revisions: Sequence[Revision], records: Sequence[str]) -> Created:
+def _in_order(ids: list[UUID], created: Sequence[asyncpg.Record]) -> Created:
     """Put the records into the order in which they were sent: RETURNING does not keep it."""
-    audits = {audit.id: audit for audit in map(Audit.model_validate_json, records)}
-    return Created([audits[revision.audit_id] for revision in revisions])
+    records = {audit_id: record for record, audit_id in created}
+    return Created(ids, [records[audit_id] for audit_id in ids])
 
 
-async def get(connection: AutocommitConnection, audit_id: UUID) -> Audit:
+async def get(connection: AutocommitConnection, audit_id: UUID) -> Shaped[Audit]:
     """Read a record. Raises `AuditNotFound`."""
     found = await connection.fetch_column(statements.GET, audit_id=audit_id)
     if not found:
         raise AuditNotFound
-    return Audit.model_validate_json(found[0])
+    return _shaped(found[0])
 
 
-async def find(connection: AutocommitConnection, query: AuditQuery) -> AuditPage:
+def _shaped(record: str) -> Shaped[Audit]:
+    return Shaped(Audit.model_validate_json(record), record)
+
+
+async def find(connection: AutocommitConnection, query: AuditQuery) -> Shaped[AuditPage]:
     """Read a page of records and their total, from one snapshot. Raises `InvalidCursor`."""
     position = listing.decode_list_cursor(query)
     parameters = listing.page_parameters(query, position)
     statement = listing.page_statement(tuple(parameters), query.order, query.count)
     records, counted = await connection.fetch_row(statement, **parameters)
-    items = _audits.validate_json(records)
-    return AuditPage.of(items, query, counted, query.count, partial(listing.encode_list_cursor, query))
+    items = _audits.validate_json(json_array(records))
+    page = AuditPage.of(items, query, counted, query.count, partial(listing.encode_list_cursor, query))
+    return Shaped(page, page.as_json(records[: query.limit]))
 
 
 async def sample(connection: AutocommitConnection, wanted: AuditFilter, limit: int) -> Sample:
@@ -168,7 +181,7 @@ async def sample(connection: AutocommitConnection, wanted: AuditFilter, limit: i
     parameters = filters.parameters(wanted) | {"limit": limit}
     records, *counts = await connection.fetch_row(listing.sample_statement(tuple(parameters)), **parameters)
     by_action, by_status = map(_counts.validate_json, counts)
-    return Sample(_audits.validate_json(records), sum(by_status.values()), by_action, by_status)
+    return Sample(_audits.validate_json(json_array(records)), sum(by_status.values()), by_action, by_status)
 
 
 async def get_history(connection: AutocommitConnection, audit_id: UUID, query: HistoryQuery) -> AuditHistory:
@@ -181,7 +194,7 @@ async def get_history(connection: AutocommitConnection, audit_id: UUID, query: H
     revisions, counted = await connection.fetch_row(listing.HISTORY, **parameters)
     if not counted:
         raise AuditNotFound
-    items = _revisions.validate_json(revisions)
+    items = _revisions.validate_json(json_array(revisions))
     return AuditHistory.of(items, query, counted, Count.EXACT, partial(listing.encode_history_cursor, audit_id))
 
 
@@ -191,7 +204,7 @@ async def replace(
     record: AuditReplace,
     attribution: Attribution,
     if_match: IfMatch | None,
-) -> Audit:
+) -> Shaped[Audit]:
     """Replace all fields of a record. Raises `AuditNotFound`, `VersionMismatch`, `DetailsTooLarge`."""
     return await _update(connection, audit_id, record.model_dump(), attribution, if_match)
 
@@ -202,7 +215,7 @@ async def patch(
     changes: AuditPatch,
     attribution: Attribution,
     if_match: IfMatch | None,
-) -> Audit:
+) -> Shaped[Audit]:
     """Change the given fields of a record. Two patches of different fields at the same time both take effect.
 
     Raises `AuditNotFound`, `VersionMismatch`, `DetailsTooLarge`.
@@ -216,14 +229,14 @@ async def _update(
     fields: dict[str, Any],
     attribution: Attribution,
     if_match: IfMatch | None,
-) -> Audit:
+) -> Shaped[Audit]:
     current = await _lock(connection, audit_id, if_match)
     now = _now_not_before(current.audit.updated_at)
     changed = current.audit.model_copy(update=fields | {"version": current.audit.version + 1, "updated_at": now})
     revision = seal(changed.model_dump(mode="json"), Operation.UPDATE, attribution, now, current.hash)
     with _translate_size_check():
         updated = await connection.execute(statements.UPDATE, statements.parameters([revision]))
-    return Audit.model_validate_json(updated.scalar_one())
+    return _shaped(updated.scalar_one())
 
 
 async def remove(
