@@ -31,7 +31,7 @@ from src.exceptions import Conflict, VersionMismatch
 from src.pagination import links
 from src.shaped import Shaped, json_array
 from src.web import openapi, problems
-from src.web.dependencies import AutocommitDep, IfMatchDep, IfNoneMatch, StreamDep, TransactionDep, not_modified
+from src.web.dependencies import AutocommitDep, IfMatchDep, IfNoneMatch, StreamDep, not_modified
 from src.web.responses import ShapedJSON
 from src.web.routes import BatchJSONRoute, StrictJSONRoute
 
@@ -145,7 +145,7 @@ async def export_audits(query: Annotated[ExportQuery, Query()], connection: Stre
 async def replace_audit(
     audit_id: AuditId,
     record: AuditReplace,
-    connection: TransactionDep,
+    connection: AutocommitDep,
     attribution: AttributionDep,
     if_match: IfMatchDep,
 ) -> Response:
@@ -160,7 +160,7 @@ async def replace_audit(
 async def patch_audit(
     audit_id: AuditId,
     changes: AuditPatch,
-    connection: TransactionDep,
+    connection: AutocommitDep,
     attribution: AttributionDep,
     if_match: IfMatchDep,
 ) -> Response:
@@ -175,7 +175,7 @@ async def patch_audit(
     "/{audit_id:uuid}", summary="Remove a record", responses=openapi.describe(AuditNotFound, VersionMismatch)
 )
 async def delete_audit(
-    audit_id: AuditId, connection: TransactionDep, attribution: AttributionDep, if_match: IfMatchDep
+    audit_id: AuditId, connection: AutocommitDep, attribution: AttributionDep, if_match: IfMatchDep
 ) -> AuditDeleted:
     """Afterwards the record answers 404; its history stays."""
     return await service.remove(connection, audit_id, attribution, if_match)

@@ -1,10 +1,9 @@
 """Create, read, list, change, remove and export audit records. No function here commits.
 
-A change locks the record first, and only then checks that it exists and which version it has.
+A change is written only if the record is still the one that was read: of two writers, one starts again.
 """
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -15,11 +14,12 @@ import asyncpg
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 from sqlalchemy import exists, select, text
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from src import clock
 from src.audits import filters, idempotency, listing, statements
+from src.audits.changes import change_record, translate_size_check
 from src.audits.constants import FIRST_VERSION, Operation
 from src.audits.exceptions import AuditNotFound, DetailsTooLarge
 from src.audits.export import open_export
@@ -39,7 +39,7 @@ from src.audits.schemas import (
     ExportQuery,
     HistoryQuery,
 )
-from src.database import AutocommitConnection, TransactionConnection
+from src.database import AutocommitConnection
 from src.etags import IfMatch
 from src.identifiers import new_id
 from src.pagination import Count
@@ -82,12 +82,6 @@ class Sample:
     by_status: dict[str, int]
 
 
-@dataclass(frozen=True)
-class _LockedAudit:
-    audit: Audit
-    hash: bytes | None
-
-
 async def create(
     connection: AutocommitConnection,
     record: AuditCreate,
@@ -95,7 +89,7 @@ async def create(
     idempotent: IdempotentRequest | None = None,
 ) -> Created:
     """Create a record. Raises `DetailsTooLarge`, `IdempotencyKeyReused`, `Conflict`."""
-    with _translate_size_check():
+    with translate_size_check():
         return await _create(connection, [record], attribution, idempotent)
 
 
@@ -107,7 +101,7 @@ async def create_batch(
 ) -> Created:
     """Create all of the records, or none. Raises `DetailsTooLarge`, `IdempotencyKeyReused`, `Conflict`."""
     try:
-        with _translate_size_check():
+        with translate_size_check():
             return await _create(connection, records, attribution, idempotent)
     except DetailsTooLarge:
         details = to_json([record.details for record in records]).decode()
@@ -199,7 +193,7 @@ async def get_history(connection: AutocommitConnection, audit_id: UUID, query: H
 
 
 async def replace(
-    connection: TransactionConnection,
+    connection: AutocommitConnection,
     audit_id: UUID,
     record: AuditReplace,
     attribution: Attribution,
@@ -210,7 +204,7 @@ async def replace(
 
 
 async def patch(
-    connection: TransactionConnection,
+    connection: AutocommitConnection,
     audit_id: UUID,
     changes: AuditPatch,
     attribution: Attribution,
@@ -224,41 +218,32 @@ async def patch(
 
 
 async def _update(
-    connection: TransactionConnection,
+    connection: AutocommitConnection,
     audit_id: UUID,
     fields: dict[str, Any],
     attribution: Attribution,
     if_match: IfMatch | None,
 ) -> Shaped[Audit]:
-    current = await _lock(connection, audit_id, if_match)
-    now = _now_not_before(current.audit.updated_at)
-    changed = current.audit.model_copy(update=fields | {"version": current.audit.version + 1, "updated_at": now})
-    revision = seal(changed.model_dump(mode="json"), Operation.UPDATE, attribution, now, current.hash)
-    with _translate_size_check():
-        updated = await connection.execute(statements.UPDATE, statements.parameters([revision]))
-    return _shaped(updated.scalar_one())
+    def change(audit: Audit, last_hash: bytes | None) -> Revision:
+        now = _now_not_before(audit.updated_at)
+        changed = audit.model_copy(update=fields | {"version": audit.version + 1, "updated_at": now})
+        return seal(changed.model_dump(mode="json"), Operation.UPDATE, attribution, now, last_hash)
+
+    _, record = await change_record(connection, audit_id, if_match, change, statements.UPDATE)
+    return _shaped(record)
 
 
 async def remove(
-    connection: TransactionConnection, audit_id: UUID, attribution: Attribution, if_match: IfMatch | None
+    connection: AutocommitConnection, audit_id: UUID, attribution: Attribution, if_match: IfMatch | None
 ) -> AuditDeleted:
     """Delete a record, and keep its history. Raises `AuditNotFound`, `VersionMismatch`."""
-    current = await _lock(connection, audit_id, if_match)
-    now = _now_not_before(current.audit.updated_at)
-    revision = seal(current.audit.model_dump(mode="json"), Operation.DELETE, attribution, now, current.hash)
-    await connection.execute(statements.DELETE, statements.parameters([revision]))
-    return AuditDeleted(id=audit_id, version=revision.version, deleted_at=now)
 
+    def change(audit: Audit, last_hash: bytes | None) -> Revision:
+        now = _now_not_before(audit.updated_at)
+        return seal(audit.model_dump(mode="json"), Operation.DELETE, attribution, now, last_hash)
 
-async def _lock(connection: TransactionConnection, audit_id: UUID, if_match: IfMatch | None) -> _LockedAudit:
-    """Read a record and lock it until the transaction ends. Raises `AuditNotFound`, `VersionMismatch`."""
-    row = (await connection.execute(statements.LOCK, {"audit_id": audit_id})).one_or_none()
-    if row is None:
-        raise AuditNotFound
-    locked = _LockedAudit(Audit.model_validate_json(row[0]), None if row[1] is None else bytes.fromhex(row[1]))
-    if if_match:
-        if_match.check(locked.audit.version)
-    return locked
+    revision, _ = await change_record(connection, audit_id, if_match, change, statements.DELETE)
+    return AuditDeleted(id=audit_id, version=revision.version, deleted_at=revision.changed_at)
 
 
 def _now_not_before(last_change: datetime) -> datetime:
@@ -286,17 +271,3 @@ async def accepts_writes(connection: AsyncConnection) -> bool:
 async def export(connection: AsyncConnection, query: ExportQuery) -> AsyncIterator[bytes]:
     """Start an export of all matching records, and return its chunks."""
     return await open_export(connection, query)
-
-
-@contextmanager
-def _translate_size_check() -> Iterator[None]:
-    """Raise `DetailsTooLarge` if PostgreSQL refuses the size.
-
-    Only PostgreSQL knows the size: it prints 1e308 with 309 digits.
-    """
-    try:
-        yield
-    except IntegrityError as error:
-        if getattr(error.driver_exception, "constraint_name", None) != "audit_details_size_check":
-            raise
-        raise DetailsTooLarge([("body", "details")]) from None

@@ -17,17 +17,21 @@ from sqlalchemy import (
     Table,
     TableValuedAlias,
     Text,
+    and_,
     bindparam,
     cast,
     column,
     delete,
+    exists,
     false,
     func,
     insert,
+    literal_column,
     select,
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 from sqlalchemy.sql.functions import FunctionElement
 
 from src.audits.constants import MAX_DETAILS_BYTES
@@ -42,7 +46,7 @@ AS_JSON = json_object(audit.c[name] for name in FIELDS)
 
 GET = Statement(select(AS_JSON).where(audit.c.id == bindparam("audit_id")))
 # The hash as text: if a later release changes the column's type, PostgreSQL reports it.
-LOCK = select(AS_JSON, func.encode(audit.c.hash, "hex")).where(audit.c.id == bindparam("audit_id")).with_for_update()
+GET_WITH_HASH = Statement(select(AS_JSON, func.encode(audit.c.hash, "hex")).where(audit.c.id == bindparam("audit_id")))
 
 
 def typed_rows(function: FunctionElement[Any], name: str, table: Table, names: Iterable[str]) -> TableValuedAlias:
@@ -77,13 +81,27 @@ def insert_records(*predicates: ColumnElement[bool]) -> Any:
 
 
 CREATE = Statement(insert_records())
-UPDATE = (
+# The record is still the one that the revision follows: nobody else has changed it since it was read.
+_is_unchanged = and_(
+    audit.c.id == _revisions.c.audit_id,
+    audit.c.version == _revisions.c.version - literal_column("1"),
+    audit.c.hash.is_not_distinct_from(_revisions.c.previous_hash),
+)
+
+
+def _change(change: ReturningUpdate[Any] | ReturningDelete[Any]) -> Statement:
+    """Carries out `change` and inserts the revision, or does neither. Returns the record as JSON, if it was changed."""
+    changed = change.cte("changed")
+    return Statement(select(changed.c.record).add_cte(_insert_revisions(exists(select(changed.c.record)))))
+
+
+UPDATE = _change(
     update(audit)
     .values({name: _record.c[name] for name in FIELDS} | {"hash": _revisions.c.hash})
-    .where(audit.c.id == _revisions.c.audit_id, _is_same_audit)
-    .returning(AS_JSON)
-    .add_cte(_insert_revisions())
+    .where(_is_unchanged, _is_same_audit)
+    .returning(AS_JSON.label("record"))
 )
+DELETE = _change(delete(audit).where(_is_unchanged).returning(AS_JSON.label("record")))
 
 
 def _insert_no_row(table: Table) -> Insert:
@@ -96,7 +114,6 @@ INSERT_NOTHING = _insert_no_row(audit).add_cte(
 )
 """Inserts no row into the tables of a create. It is a write all the same: a balancer sends it to the primary, and a
 standby, a missing table or a missing right refuses it."""
-DELETE = delete(audit).where(audit.c.id == _revisions.c.audit_id).add_cte(_insert_revisions())
 
 _details = (
     func.jsonb_array_elements(_as_jsonb("details"))

@@ -1,12 +1,17 @@
 """Many requests at once."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import asyncpg
 import httpx2
 import pytest
 
+from src.audits import statements
+from src.audits.constants import Operation
+from src.audits.revisions import Attribution, seal
 from tests.audits.factories import AUDITS, audit_body, create_audit
+from tests.outages import wait_until_blocked
 
 
 async def test_concurrent_patches_of_different_fields_both_take_effect(client: httpx2.AsyncClient) -> None:
@@ -19,6 +24,51 @@ async def test_concurrent_patches_of_different_fields_both_take_effect(client: h
         assert [answer.status_code for answer in answers] == [200, 200]
         stored = (await client.get(url)).json()
         assert (stored["status"], stored["details"], stored["version"]) == ("failure", {"a": 1}, 3)
+
+
+@pytest.mark.parametrize("method", ["PATCH", "PUT", "DELETE"])
+@pytest.mark.parametrize("if_match", [None, '"1"'])
+async def test_a_change_by_another_process_after_the_record_was_read_is_not_lost(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection, method: str, if_match: str | None
+) -> None:
+    record = await create_audit(client)
+    url = f"{AUDITS}/{record['id']}"
+    previous_hash = await connection.fetchval("SELECT hash FROM audit")
+    now = datetime.now(UTC)
+    changed = record | {"details": {"by": "other"}, "updated_at": now.isoformat().replace("+00:00", "Z"), "version": 2}
+    other = seal(changed, Operation.UPDATE, Attribution(), now, previous_hash)
+    bodies = {"PATCH": {"status": "failure"}, "PUT": audit_body(occurred_at="2026-01-01T00:00:00Z"), "DELETE": None}
+    headers = {"If-Match": if_match} if if_match else {}
+    async with connection.transaction():
+        await connection.execute("SELECT FROM audit FOR UPDATE")
+        change = asyncio.create_task(client.request(method, url, json=bodies[method], headers=headers))
+        await wait_until_blocked(connection)
+        assert await connection.fetch(statements.UPDATE.sql, *statements.parameters([other]).values())
+    answer = await change
+    history = (await client.get(f"{url}/history")).json()["items"]
+    assert [revision["previous_hash"] for revision in history] == [*(each["hash"] for each in history[1:]), None]
+    if if_match:
+        assert answer.status_code == 412
+        assert [revision["version"] for revision in history] == [2, 1]
+    else:
+        assert (answer.status_code, answer.json()["version"]) == (200, 3)
+        assert [revision["version"] for revision in history] == [3, 2, 1]
+        assert (history[0]["record"]["details"] == {"by": "other"}) == (method != "PUT")
+
+
+async def test_changes_of_one_record_leave_connections_to_all_others(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    """All of them wait for a row that somebody has locked, and only the first of them holds a connection meanwhile."""
+    url, other = [f"{AUDITS}/{(await create_audit(client))['id']}" for _ in range(2)]
+    async with connection.transaction():
+        await connection.execute("SELECT FROM audit WHERE id = $1 FOR UPDATE", url.rpartition("/")[2])
+        changes = [asyncio.create_task(client.patch(url, json={"status": "failure"})) for _ in range(30)]
+        await wait_until_blocked(connection)
+        assert (await client.get(other)).status_code == 200
+        assert await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted") == 1
+    assert {answer.status_code for answer in await asyncio.gather(*changes)} == {200}
+    assert (await client.get(url)).json()["version"] == 31
 
 
 async def test_updated_at_never_decreases_when_the_clock_is_behind(

@@ -1,0 +1,91 @@
+"""How a record is changed: it is read, and its next revision is written if nobody else has changed it since.
+
+Why: no transaction and no lock, so two statements instead of four, and less than half the CPU. The record's version and
+the hash of its last revision tell whether it is still the one that was read.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+from sqlalchemy.exc import IntegrityError
+
+from src.admission import Admission, NotAdmitted
+from src.audits import statements
+from src.audits.exceptions import AuditNotFound, DetailsTooLarge
+from src.audits.revisions import Revision
+from src.audits.schemas import Audit
+from src.database import AutocommitConnection
+from src.etags import IfMatch
+from src.exceptions import Overloaded
+from src.statement import Statement
+
+# How long a change waits for those before it: as long as PostgreSQL, by default, lets it wait for a row.
+_TURN_SECONDS = 1.0
+# Only writers in other processes make a change start again, or a trigger that lets nothing be written.
+_MAX_ATTEMPTS = 50
+_ADVICE = "Many others are changing this record. Try again shortly."
+
+_turns: WeakValueDictionary[UUID, Admission] = WeakValueDictionary()
+
+
+async def change_record(
+    connection: AutocommitConnection,
+    audit_id: UUID,
+    if_match: IfMatch | None,
+    change: Callable[[Audit, bytes | None], Revision],
+    statement: Statement,
+) -> tuple[Revision, str]:
+    """Read a record, and write the revision that `change` makes of it. Returns the revision, and the record as JSON.
+
+    `statement` writes nothing if somebody else has changed the record since it was read; then this starts again.
+
+    Raises `AuditNotFound`, `VersionMismatch`, `DetailsTooLarge`, `Overloaded`.
+    """
+    async with _turn(audit_id):
+        for _ in range(_MAX_ATTEMPTS):
+            found = await connection.fetch(statements.GET_WITH_HASH, audit_id=audit_id)
+            if not found:
+                raise AuditNotFound
+            record, last_hash = found[0]
+            audit = Audit.model_validate_json(record)
+            if if_match:
+                if_match.check(audit.version)
+            revision = change(audit, None if last_hash is None else bytes.fromhex(last_hash))
+            with translate_size_check():
+                written = await connection.fetch_column(statement, **statements.parameters([revision]))
+            if written:
+                return revision, written[0]
+    raise Overloaded(_ADVICE)
+
+
+@asynccontextmanager
+async def _turn(audit_id: UUID) -> AsyncIterator[None]:
+    """One change of a record at a time, of those in this process: at once, all but one of them would start again.
+
+    Raises `Overloaded`.
+    """
+    turn = _turns.setdefault(audit_id, Admission(1, _TURN_SECONDS))
+    try:
+        await turn.admit()
+    except NotAdmitted:
+        raise Overloaded(_ADVICE) from None
+    try:
+        yield
+    finally:
+        turn.release()
+
+
+@contextmanager
+def translate_size_check() -> Iterator[None]:
+    """Raise `DetailsTooLarge` if PostgreSQL refuses the size.
+
+    Only PostgreSQL knows the size: it prints 1e308 with 309 digits.
+    """
+    try:
+        yield
+    except IntegrityError as error:
+        if getattr(error.driver_exception, "constraint_name", None) != "audit_details_size_check":
+            raise
+        raise DetailsTooLarge([("body", "details")]) from None
