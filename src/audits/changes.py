@@ -1,7 +1,7 @@
 """How a record is changed: it is read, and its next revision is written if nobody else has changed it since.
 
-Why: no transaction and no lock, so two statements instead of four, and less than half the CPU. The record's version and
-the hash of its last revision tell whether it is still the one that was read.
+Why: no transaction and no lock, so two statements instead of four, and half the CPU. The version tells whether
+the record is still the one that was read.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator

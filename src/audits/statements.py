@@ -81,12 +81,8 @@ def insert_records(*predicates: ColumnElement[bool]) -> Any:
 
 
 CREATE = Statement(insert_records())
-# The record is still the one that the revision follows: nobody else has changed it since it was read.
-_is_unchanged = and_(
-    audit.c.id == _revisions.c.audit_id,
-    audit.c.version == _revisions.c.version - literal_column("1"),
-    audit.c.hash.is_not_distinct_from(_revisions.c.previous_hash),
-)
+# The record still has the version before: nobody else has changed it since it was read.
+_is_unchanged = and_(audit.c.id == _revisions.c.audit_id, audit.c.version == _revisions.c.version - literal_column("1"))
 
 
 def _change(change: ReturningUpdate[Any] | ReturningDelete[Any]) -> Statement:
