@@ -131,13 +131,13 @@ async def _create(
 
 def _first_revisions(records: Sequence[AuditCreate], attribution: Attribution) -> list[Revision]:
     now = clock.now()
-    return [seal(_new_record(record, now), Operation.CREATE, attribution, now, None) for record in records]
-
-
-def _new_record(record: AuditCreate, now: datetime) -> dict[str, Any]:
-    """The record as the API serves it. What the caller sent is valid already."""
     time = now.isoformat().replace("+00:00", "Z")
     times = {"occurred_at": time, "recorded_at": time, "updated_at": time}
+    return [seal(_new_record(record, times), Operation.CREATE, attribution, now, None) for record in records]
+
+
+def _new_record(record: AuditCreate, times: dict[str, Any]) -> dict[str, Any]:
+    """The record as the API serves it. What the caller sent is valid already."""
     return times | record.model_dump(mode="json") | {"id": str(new_id()), "version": FIRST_VERSION}
 
 
