@@ -73,6 +73,11 @@ async def test_outside_of_details_the_bytes_are_those_of_the_model(
         assert created.text == model.replace('{"n":1}', '{"n": 1}')
 
 
+async def test_small_numbers_have_no_exponent(client_of_module: httpx2.AsyncClient) -> None:
+    created = await client_of_module.post(AUDITS, json=audit_body(details={"n": 1e-7}))
+    assert b'"details":{"n": 0.0000001},' in created.content
+
+
 async def test_a_batch_has_the_bytes_of_its_records_in_the_order_in_which_they_were_sent(
     client_of_module: httpx2.AsyncClient,
 ) -> None:

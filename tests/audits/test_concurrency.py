@@ -10,6 +10,8 @@ import pytest
 from src.audits import statements
 from src.audits.constants import Operation
 from src.audits.revisions import Attribution, seal
+from src.config import DatabaseSettings
+from tests.application import run_application
 from tests.audits.factories import AUDITS, audit_body, create_audit
 from tests.outages import wait_until_blocked
 
@@ -69,6 +71,20 @@ async def test_changes_of_one_record_leave_connections_to_all_others(
         assert await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted") == 1
     assert {answer.status_code for answer in await asyncio.gather(*changes)} == {200}
     assert (await client.get(url)).json()["version"] == 31
+
+
+async def test_a_change_that_waits_too_long_for_another_one_is_refused(
+    database_settings: DatabaseSettings, connection: asyncpg.Connection
+) -> None:
+    settings = database_settings.model_copy(update={"database_lock_timeout": 1.4})
+    async with run_application(settings) as client:
+        url = f"{AUDITS}/{(await create_audit(client))['id']}"
+        async with connection.transaction():
+            await connection.execute("SELECT FROM audit FOR UPDATE")
+            answers = await asyncio.gather(*(client.patch(url, json={"status": "failure"}) for _ in range(2)))
+    assert [answer.status_code for answer in answers] == [503, 503]
+    assert sorted(answer.json()["code"] for answer in answers) == ["database-timeout", "overloaded"]
+    assert all("Retry-After" in answer.headers for answer in answers)
 
 
 async def test_updated_at_never_decreases_when_the_clock_is_behind(

@@ -53,7 +53,7 @@ async def page(pool: asyncpg.Pool, _path: str, _body: bytes) -> bytes:
     row = await pool.fetchrow(PAGE, *PAGE_PARAMETERS)
     assert row is not None
     records, counted = row
-    items = orjson.loads(records)
+    items = [orjson.loads(record) for record in records]
     cursor = None
     if len(items) > DEFAULT_LIMIT:
         items.pop()
