@@ -21,11 +21,13 @@ class ConnectionPool:
     here, and who is admitted finds a connection, or room to make one.
     """
 
-    def __init__(self, engine: AsyncEngine, connections: int, timeout: float) -> None:
+    def __init__(self, engine: AsyncEngine, connections: int, timeout: float, lock_timeout: float) -> None:
         """`engine` is used by nobody else, and its pool has no limit.
 
-        `timeout`: seconds to wait for a connection, `DATABASE_POOL_TIMEOUT`.
+        `timeout`: seconds to wait for a connection, `DATABASE_POOL_TIMEOUT`. `lock_timeout`: seconds that a statement
+        on one of them waits for a lock, `DATABASE_LOCK_TIMEOUT`.
         """
+        self.lock_timeout = lock_timeout
         assert isinstance(engine.pool, QueuePool)
         self._engine, self._pool = engine, engine.pool
         self._admission = Admission(connections, timeout)

@@ -94,7 +94,9 @@ def _create_pool(settings: DatabaseSettings, size: int, overflow: int) -> Connec
     event.listen(engine.sync_engine, "checkout", refuse_closed_connection)
     event.listen(engine.sync_engine, "do_connect", connect_in_greenlets_only)
     event.listen(engine.sync_engine, "handle_error", hang_up_on_silence)
-    return ConnectionPool(engine, size + overflow, settings.database_pool_timeout)
+    return ConnectionPool(
+        engine, size + overflow, settings.database_pool_timeout, lock_timeout=settings.database_lock_timeout
+    )
 
 
 def _create_engine(settings: DatabaseSettings, **pool: Any) -> AsyncEngine:
@@ -196,6 +198,11 @@ class AutocommitConnection:
 
     def __init__(self, pool: ConnectionPool) -> None:
         self._pool = pool
+
+    @property
+    def lock_timeout(self) -> float:
+        """Seconds that a statement waits for a lock, `DATABASE_LOCK_TIMEOUT`."""
+        return self._pool.lock_timeout
 
     async def execute(
         self, statement: Executable, parameters: Mapping[str, Any] | None = None

@@ -21,8 +21,6 @@ from src.etags import IfMatch
 from src.exceptions import Overloaded
 from src.statement import Statement
 
-# How long a change waits for those before it: as long as PostgreSQL, by default, lets it wait for a row.
-_TURN_SECONDS = 1.0
 # Only writers in other processes make a change start again, or a trigger that lets nothing be written.
 _MAX_ATTEMPTS = 50
 _ADVICE = "Many others are changing this record. Try again shortly."
@@ -43,7 +41,7 @@ async def change_record(
 
     Raises `AuditNotFound`, `VersionMismatch`, `DetailsTooLarge`, `Overloaded`.
     """
-    async with _turn(audit_id):
+    async with _turn(audit_id, connection.lock_timeout):
         for _ in range(_MAX_ATTEMPTS):
             found = await connection.fetch(statements.GET_WITH_HASH, audit_id=audit_id)
             if not found:
@@ -61,12 +59,12 @@ async def change_record(
 
 
 @asynccontextmanager
-async def _turn(audit_id: UUID) -> AsyncIterator[None]:
-    """One change of a record at a time, of those in this process: at once, all but one of them would start again.
+async def _turn(audit_id: UUID, timeout: float) -> AsyncIterator[None]:
+    """Let one change of a record at a time run in this process: of several at once, all but one would start again.
 
-    Raises `Overloaded`.
+    Others wait `timeout` seconds, as PostgreSQL would let them wait for the row. Raises `Overloaded`.
     """
-    turn = _turns.setdefault(audit_id, Admission(1, _TURN_SECONDS))
+    turn = _turns.setdefault(audit_id, Admission(1, timeout))
     try:
         await turn.admit()
     except NotAdmitted:

@@ -76,14 +76,15 @@ async def test_changes_of_one_record_leave_connections_to_all_others(
 async def test_a_change_that_waits_too_long_for_another_one_is_refused(
     database_settings: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
-    settings = database_settings.model_copy(update={"database_lock_timeout": 1.4})
+    settings = database_settings.model_copy(update={"database_lock_timeout": 0.3})
     async with run_application(settings) as client:
         url = f"{AUDITS}/{(await create_audit(client))['id']}"
         async with connection.transaction():
             await connection.execute("SELECT FROM audit FOR UPDATE")
-            answers = await asyncio.gather(*(client.patch(url, json={"status": "failure"}) for _ in range(2)))
-    assert [answer.status_code for answer in answers] == [503, 503]
-    assert sorted(answer.json()["code"] for answer in answers) == ["database-timeout", "overloaded"]
+            answers = await asyncio.gather(*(client.patch(url, json={"status": "failure"}) for _ in range(3)))
+    assert [answer.status_code for answer in answers] == [503, 503, 503]
+    # The second may get its turn just when its wait ends, and then waits for the row.
+    assert {answer.json()["code"] for answer in answers} == {"database-timeout", "overloaded"}
     assert all("Retry-After" in answer.headers for answer in answers)
 
 
