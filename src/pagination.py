@@ -4,6 +4,7 @@ import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Generic, Literal, Self, TypeVar
 from urllib.parse import urlencode
 
@@ -115,12 +116,12 @@ def describe_total(counted: int | None, count: Count) -> tuple[int | None, Liter
     return counted, "eq"
 
 
-def encode_cursor(position: Sequence[str | int], bound_to: Any) -> str:
+def encode_cursor(position: Sequence[str | int], bound_to: str) -> str:
     """The cursor of the page after the item at `position`. It is valid only for the list that `bound_to` describes."""
     return urlsafe_b64encode(to_json([_fingerprint(bound_to), *position])).rstrip(b"=").decode()
 
 
-def decode_cursor(cursor: str, bound_to: Any, form: TypeAdapter[T]) -> T:
+def decode_cursor(cursor: str, bound_to: str, form: TypeAdapter[T]) -> T:
     """The position that a cursor holds, validated by `form`.
 
     Raises `InvalidCursor` for a cursor of another list, and for one that `encode_cursor` did not make.
@@ -138,8 +139,9 @@ def decode_cursor(cursor: str, bound_to: Any, form: TypeAdapter[T]) -> T:
         raise InvalidCursor(_INVALID_CURSOR) from None
 
 
-def _fingerprint(bound_to: Any) -> str:
-    return hashlib.sha256(to_json(bound_to)).hexdigest()[: 2 * _FINGERPRINT_BYTES]
+@lru_cache(1024)
+def _fingerprint(bound_to: str) -> str:
+    return hashlib.sha256(bound_to.encode()).hexdigest()[: 2 * _FINGERPRINT_BYTES]
 
 
 def links(path: str, query: PageQuery, next_cursor: str | None) -> str:

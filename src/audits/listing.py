@@ -98,9 +98,9 @@ def decode_list_cursor(query: AuditQuery) -> Position | None:
     return None if query.cursor is None else pagination.decode_cursor(query.cursor, _list_identity(query), _position)
 
 
-def _list_identity(query: AuditQuery) -> dict[str, Any]:
+def _list_identity(query: AuditQuery) -> str:
     """The filters and the order that a cursor is bound to. `limit` and `count` may change from page to page."""
-    return query.model_dump(mode="json", include=_CURSOR_FIELDS)
+    return query.model_dump_json(include=_CURSOR_FIELDS)
 
 
 _REVISION = func.json_build_object(

@@ -72,7 +72,7 @@ class BoundedProtocol(WriteLimitedProtocol):
         super().connection_made(transport)
         self.flow = BufferedFlowControl(transport)
         self._early_answer_transport = EarlyAnswerTransport(transport, self._close_after_early_answer)
-        self._corked_transport = CorkedTransport(transport, self.loop)
+        self._corked_transport = CorkedTransport(transport, self.loop, self._limit_unsent)
         self._is_over_limit = len(self.connections) > self.settings.max_connections
         self._start_read_timer()
 
@@ -147,7 +147,6 @@ class BoundedProtocol(WriteLimitedProtocol):
             return
         super().on_message_complete()
         self.cycle.default_headers = self.server_state.default_headers
-        self._corked_transport.expect_head()
         self.cycle.transport = self._corked_transport  # type: ignore[assignment]
         self._enter_phase(None)
 
@@ -257,7 +256,10 @@ class BoundedProtocol(WriteLimitedProtocol):
             self.flow.has_unparsed_data = False
             self.flow.resume_reading()
             self._parse()
-        if self.transport.get_write_buffer_size():
+
+    def _limit_unsent(self) -> None:
+        """Limit the time for the rest of a complete answer; a part of an answer pauses its writer, which is limited."""
+        if self._is_idle():
             self._start_write_timer()
 
     @override

@@ -76,8 +76,8 @@ class _Exchange:
     """One request and its answer."""
 
     __slots__ = (
-        "_admission", "_body_arrived", "_cancelling", "_complete", "_error", "_has_place", "_is_head", "_method",
-        "_middleware", "_origin", "_receive", "_request_id", "_scope", "_send", "_size", "_started", "_status", "_task",
+        "_admission", "_body_arrived", "_cancelling", "_complete", "_error", "_has_place", "_is_head",
+        "_is_preflight", "_method", "_middleware", "_origin", "_receive", "_request_id", "_scope", "_send", "_size", "_started", "_status", "_task",
     )  # fmt: skip
 
     def __init__(self, middleware: RequestMiddleware, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,7 +85,7 @@ class _Exchange:
         self._method: str = scope["method"]
         self._is_head = self._method == "HEAD"
         self._status, self._size, self._complete = CLIENT_CLOSED_REQUEST, 0, False
-        self._body_arrived = self._has_place = False
+        self._body_arrived = self._has_place = self._is_preflight = False
         self._admission: Admission | None = None
         # Set when a deadline has passed.
         self._error: AppError | None = None
@@ -117,8 +117,8 @@ class _Exchange:
             headers = Headers(scope=self._scope)
             if "access-control-request-method" in headers:
                 preflight = self._middleware.cors.preflight_response(headers)
-                self._origin = None
-                await preflight(self._scope, self._receive, self._send_preflight)
+                self._is_preflight = True
+                await preflight(self._scope, self._receive, self.send)
                 return
         await self._answer_errors()
 
@@ -215,29 +215,19 @@ class _Exchange:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self._middleware.answer_deadlines.discard(self)
-            self._middleware.body_deadlines.discard(self)
+            middleware = self._middleware
+            middleware.answer_deadlines.discard(self)
+            middleware.body_deadlines.discard(self)
+            self._status = message["status"]
             fields: Fields = [*message["headers"]]
-            self._middleware.cors.add_headers(fields, self._origin)
-            await self._send_start(message["status"], fields)
-        else:
-            await self._send_body(message)
-
-    async def _send_preflight(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            await self._send_start(message["status"], [*message["headers"]])
-        else:
-            await self._send_body(message)
-
-    async def _send_start(self, status: int, fields: Fields) -> None:
-        self._status = status
-        request_context.add_headers(fields, self._request_id)
-        await self._send({"type": "http.response.start", "status": status, "headers": fields})
-        if self._is_head:
-            # The server then tells the application of a disconnect, which ends a stream.
-            await self._send({"type": "http.response.body", "body": b""})
-
-    async def _send_body(self, message: Message) -> None:
+            if not self._is_preflight:
+                middleware.cors.add_headers(fields, self._origin)
+            request_context.add_headers(fields, self._request_id)
+            await self._send({"type": "http.response.start", "status": self._status, "headers": fields})
+            if self._is_head:
+                # The server then tells the application of a disconnect, which ends a stream.
+                await self._send({"type": "http.response.body", "body": b""})
+            return
         self._complete = not message.get("more_body", False)
         if not self._is_head:
             self._size += len(message.get("body", b""))

@@ -15,6 +15,8 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 _LINGER_SECONDS = 1
 # A lingering connection closes at once when it has discarded more than this.
 _LINGER_BYTES = 128 * 1024 * 1024
+# As much as asyncio's transports buffer before they pause the writer.
+_CORKED_BYTES = 64 * 1024
 
 
 class BufferedFlowControl(FlowControl):
@@ -38,38 +40,34 @@ class EarlyAnswerTransport:
 
 
 class CorkedTransport:
-    """Sends the head of an answer together with the first piece of its body.
+    """Sends what is written in one turn of the event loop at once, when the turn ends.
 
-    What it does: it holds the head back until the body is written, at most until the next turn of the event loop.
-    Why: uvicorn writes them one after the other, and a system call takes 8 us.
+    What it does: it holds head and body of an answer back until the next turn begins, or until there are 64 KiB.
+    Why: uvicorn writes them one after the other, each with a system call, and each call may wake up the client: answers
+    that leave together wake it up once.
     To switch it off: let `src/web/connection.py` give its own transport to the answer.
     """
 
-    def __init__(self, transport: Transport, loop: AbstractEventLoop) -> None:
+    def __init__(self, transport: Transport, loop: AbstractEventLoop, on_unsent: Callable[[], None]) -> None:
+        """`on_unsent` is called when the client has not taken all that was sent."""
         self.is_closing, self.get_extra_info = transport.is_closing, transport.get_extra_info
-        self._transport, self._loop = transport, loop
-        self._expects_head = False
+        self._transport, self._loop, self._on_unsent = transport, loop, on_unsent
         self._held = b""
 
-    def expect_head(self) -> None:
-        """The next write is a head."""
-        self._expects_head = True
-
     def write(self, data: bytes) -> None:
-        if self._held:
-            data, self._held = self._held + data, b""
-        elif self._expects_head:
-            self._expects_head = False
-            self._held = data
+        if not self._held:
             self._loop.call_soon(self.flush)
-            return
-        self._transport.write(data)
+        self._held += data
+        if len(self._held) >= _CORKED_BYTES:
+            self.flush()
 
     def flush(self) -> None:
         """Send what is held back."""
         held, self._held = self._held, b""
         if held and not self._transport.is_closing():
             self._transport.write(held)
+            if self._transport.get_write_buffer_size():
+                self._on_unsent()
 
     def close(self) -> None:
         self.flush()
