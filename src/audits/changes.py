@@ -59,12 +59,12 @@ async def change_record(
 
 
 @asynccontextmanager
-async def _turn(audit_id: UUID, timeout: float) -> AsyncIterator[None]:
+async def _turn(audit_id: UUID, seconds: float) -> AsyncIterator[None]:
     """Let one change of a record at a time run in this process: of several at once, all but one would start again.
 
-    Others wait `timeout` seconds, as PostgreSQL would let them wait for the row. Raises `Overloaded`.
+    Others wait that many `seconds`, as PostgreSQL would let them wait for the row. Raises `Overloaded`.
     """
-    turn = _turns.setdefault(audit_id, Admission(1, timeout))
+    turn = _turns.setdefault(audit_id, Admission(1, seconds))
     try:
         await turn.admit()
     except NotAdmitted:

@@ -287,6 +287,6 @@ def _require_host(version: str, headers: list[tuple[bytes, bytes]]) -> None:
 
     HTTP/1.0 may leave it out; other versions than 1.0 and 1.1 are refused.
     """
-    hosts = sum(name == b"host" for name, _ in headers)
+    hosts = [name for name, _ in headers].count(b"host")
     if version not in ("1.0", "1.1") or hosts > 1 or (version == "1.1" and not hosts):
         raise ValueError("one Host, in HTTP/1")

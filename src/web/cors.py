@@ -47,7 +47,7 @@ class CORS(CORSMiddleware):
             fields += self._fields
             if not self.allow_all_origins and self.is_allowed_origin(origin.decode("latin-1")):
                 fields.append((b"access-control-allow-origin", origin))
-        if any(name == b"vary" for name, _ in fields):
+        if b"vary" in [name for name, _ in fields]:
             MutableHeaders(raw=fields).add_vary_header("Origin")
         else:
             fields.append(_VARY)

@@ -76,8 +76,9 @@ class _Exchange:
     """One request and its answer."""
 
     __slots__ = (
-        "_admission", "_body_arrived", "_cancelling", "_complete", "_error", "_has_place", "_is_head",
-        "_is_preflight", "_method", "_middleware", "_origin", "_receive", "_request_id", "_scope", "_send", "_size", "_started", "_status", "_task",
+        "_admission", "_body_arrived", "_cancelling", "_complete", "_error", "_has_place", "_is_head", "_is_preflight",
+        "_method", "_middleware", "_origin", "_receive", "_request_id", "_scope", "_send", "_size", "_status",
+        "_task",
     )  # fmt: skip
 
     def __init__(self, middleware: RequestMiddleware, scope: Scope, receive: Receive, send: Send) -> None:
@@ -106,10 +107,18 @@ class _Exchange:
         try:
             await self._apply_cors()
         finally:
-            seconds = time.perf_counter() - started
-            fields = request_context.access_fields(self._scope, settings.root_path, self._method, self._status)
-            fields |= {"duration_ms": round(seconds * 1000, 2), "bytes": self._size}
-            self._middleware.access_log.write(fields)
+            route, client = self._scope.get("route"), scope["client"]
+            self._middleware.access_log.write(
+                {
+                    "method": self._method,
+                    "path": scope["path"][len(settings.root_path) :],
+                    "route": getattr(route, "path_format", None) or getattr(route, "path", None),
+                    "status": self._status,
+                    "client": client[0] if client else None,
+                    "duration_ms": int((time.perf_counter() - started) * 100_000) / 100,
+                    "bytes": self._size,
+                }
+            )
 
     async def _apply_cors(self) -> None:
         """Answer a preflight; `send` adds the headers of CORS to every other answer."""

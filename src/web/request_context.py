@@ -1,7 +1,6 @@
 """What each request has of its own: its ids, and the headers that every answer gets."""
 
 import re
-from typing import Any
 
 from opentelemetry import trace
 from starlette.types import Scope
@@ -27,38 +26,26 @@ def start(scope: Scope, headers: dict[bytes, bytes], root: str) -> str:
     """Complete the scope with the root path, set the ids for the log, and return the request id."""
     if root:
         root_path.set_root_path(scope, root)
-    offered = headers.get(b"x-request-id", b"")
-    request_id = offered.decode() if _REQUEST_ID.fullmatch(offered) else new_request_id()
+    offered = headers.get(b"x-request-id")
+    request_id = offered.decode() if offered and _REQUEST_ID.fullmatch(offered) else new_request_id()
     log.request_id.set(request_id)
-    log.trace_id.set(_trace_id(scope, headers.get(b"traceparent", b"")))
+    log.trace_id.set(_trace_id(scope, headers.get(b"traceparent")))
     return request_id
 
 
 def add_headers(fields: Fields, request_id: str) -> None:
     """Add the request id, and `Cache-Control` where the answer has none."""
     fields.append((b"x-request-id", request_id.encode()))
-    names = {name for name, _ in fields}
+    names = [name for name, _ in fields]
     if _CACHE_CONTROL not in names:
         fields.append(_REVALIDATE if b"etag" in names else _DO_NOT_STORE)
 
 
-def access_fields(scope: Scope, root: str, method: str, status: int) -> dict[str, Any]:
-    """The fields of the access line that tell what was asked, and with which status it was answered."""
-    route, client = scope.get("route"), scope.get("client")
-    return {
-        "method": method,
-        "path": scope["path"][len(root) :],
-        "route": getattr(route, "path_format", None) or getattr(route, "path", None),
-        "status": status,
-        "client": client[0] if client else None,
-    }
-
-
-def _trace_id(scope: Scope, traceparent: bytes) -> str | None:
+def _trace_id(scope: Scope, traceparent: bytes | None) -> str | None:
     """The trace id of FastAPI's span if it makes one, else the client's."""
     if scope.get("fastapi.telemetry"):
         context = trace.get_current_span().get_span_context()
         if context.is_valid:
             return trace.format_trace_id(context.trace_id)
-    match = _TRACEPARENT.fullmatch(traceparent)
+    match = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
     return match[1].decode() if match else None
