@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from src import json_numbers
 from src.exceptions import MalformedJSON, ValidationFailed
 
 Location = tuple[str | int, ...]
@@ -43,7 +44,9 @@ def parse(text: bytes | str) -> Any:
         raise MalformedJSON(f"Not JSON: {error}.") from None
     sent = text if isinstance(text, bytes) else text.encode()
     names, may_be_lossy = _survey(value)
-    if may_be_lossy or rb"\u0000" in sent:
+    if json_numbers.may_be_rounded(sent):
+        _check_lossless(json.loads(sent, parse_float=json_numbers.SentNumber))
+    elif may_be_lossy or rb"\u0000" in sent:
         _check_lossless(value)
     _check_unique_names(sent, names)
     return value
@@ -117,21 +120,23 @@ def _find_lossy_values(value: Any, location: Location) -> Iterator[dict[str, Any
         case list():
             for index, item in enumerate(value):
                 yield from _find_lossy_values(item, (*location, index))
-        case str() if "\0" in value:
-            yield _error(location, "Text must not contain the character NUL", "nul_character")
-        case float() if isinf(value):
-            yield _error(location, "", _BEYOND_DOUBLE)
-        case int() if not _is_exact_double(value):
-            yield _error(
-                location, "A double does not hold this integer exactly; send it as a string", "inexact_integer"
-            )
+        case _ if loss := _describe_loss(value):
+            yield _error(location, *loss)
 
 
-def _is_exact_double(value: int) -> bool:
-    try:
-        return int(float(value)) == value
-    except OverflowError:
-        return False
+def _describe_loss(scalar: Any) -> tuple[str, str] | None:
+    """The message and the type of the error for a scalar that cannot be stored exactly."""
+    match scalar:
+        case float() | json_numbers.SentNumber() if isinf(float(scalar)):
+            return "", _BEYOND_DOUBLE
+        case json_numbers.SentNumber():
+            if not json_numbers.is_kept(scalar):
+                return "A double does not hold this number; send fewer digits, or a string", "inexact_number"
+        case str() if "\0" in scalar:
+            return "Text must not contain the character NUL", "nul_character"
+        case int() if not json_numbers.is_kept_integer(scalar):
+            return "A double does not hold this integer exactly; send it as a string", "inexact_integer"
+    return None
 
 
 def _error(location: Location, message: str, kind: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from fastapi.sse import EventSourceResponse, format_sse_event
 from starlette.responses import StreamingResponse
 from starlette.types import Scope
@@ -17,6 +17,7 @@ from src.config import API_PREFIX, AppSettings
 from src.exceptions import ValidationFailed
 from src.web import problems
 from src.web.dependencies import AutocommitDep
+from src.web.responses import ShapedJSON
 from src.web.routes import StrictJSONRoute
 
 router = APIRouter(prefix=f"{API_PREFIX}/ai", tags=["ai"], route_class=StrictJSONRoute)
@@ -118,18 +119,20 @@ def _encode_event(event: StreamEvent) -> bytes:
 @router.post(
     "/audits/query",
     summary="Ask for records in words",
+    response_model=AuditQuestionAnswer,
     responses=problems.documented(*problems.BODY_ERRORS, *_PROVIDER_ERRORS, *problems.DATABASE_ERRORS),
 )
 async def query_audits(
     question: AuditQuestion, connection: AutocommitDep, client: AIClientDep, request: Request
-) -> AuditQuestionAnswer:
+) -> Response:
     """A model turns the question into a filter of `GET /audits`, which is shown with the records that it finds.
 
     What no filter can express is in `unsupported`, and was not looked for. The model sees the question, and no record.
     """
     settings: AppSettings = request.state.settings.app
     list_path = settings.root_path + AUDITS_PATH
-    return await while_connected(request, audit_queries.answer_question(connection, client, question, list_path))
+    answer = await while_connected(request, audit_queries.answer_question(connection, client, question, list_path))
+    return ShapedJSON(answer.model_dump_json())
 
 
 @router.post(

@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from sqlalchemy import BindParameter, ColumnElement, Text, UnaryExpression, and_, bindparam, cast, or_, tuple_
 from sqlalchemy.dialects.postgresql import JSONB
 
+from src import json_numbers
 from src.audits.models import audit
 from src.audits.schemas import AuditFilter
 from src.pagination import Order
@@ -35,7 +36,8 @@ def parameters(wanted: AuditFilter) -> dict[str, Any]:
         found["occurred_to"] = wanted.occurred_to
     # An empty filter is left out, since every record contains {}.
     if wanted.details:
-        found["details"] = to_json(wanted.details).decode()
+        spelled = enumerate(json_numbers.spell(wanted.details))
+        found |= {f"details_{number}": to_json(details).decode() for number, details in spelled}
     return found
 
 
@@ -54,8 +56,8 @@ def predicates(names: Collection[str]) -> list[ColumnElement[bool]]:
         found.append(audit.c.occurred_at >= bindparam("occurred_from"))
     if "occurred_to" in names:
         found.append(audit.c.occurred_at < bindparam("occurred_to"))
-    if "details" in names:
-        found.append(audit.c.details.contains(cast(bindparam("details", type_=Text), JSONB)))
+    if details := [_details_predicate(name) for name in names if name.startswith("details_")]:
+        found.append(or_(*details))
     return found
 
 
@@ -64,6 +66,10 @@ def _action_predicate(name: str) -> ColumnElement[bool]:
         return audit.c.action == bindparam(name)
     end = name.replace("from", "to")
     return and_(audit.c.action >= bindparam(name), audit.c.action < bindparam(end))
+
+
+def _details_predicate(name: str) -> ColumnElement[bool]:
+    return audit.c.details.contains(cast(bindparam(name, type_=Text), JSONB))
 
 
 def sort_order(order: Order) -> list[UnaryExpression[datetime] | UnaryExpression[UUID]]:

@@ -184,6 +184,7 @@ async def delete_audit(
 @router.get(
     "/{audit_id:uuid}/history",
     summary="Read a record's history",
+    response_model=AuditHistory,
     responses=openapi.describe(AuditNotFound, headers=openapi.LINK),
 )
 async def list_audit_history(
@@ -191,9 +192,7 @@ async def list_audit_history(
     query: Annotated[HistoryQuery, Query()],
     connection: AutocommitDep,
     request: Request,
-    response: Response,
-) -> AuditHistory:
+) -> Response:
     """Every version of the record, newest first. The history of a removed record stays readable."""
     page = await service.get_history(connection, audit_id, query)
-    response.headers["Link"] = links(request.scope["path"], query, page.next_cursor)
-    return page
+    return ShapedJSON(page.model_dump_json(), headers={"link": links(request.scope["path"], query, page.next_cursor)})

@@ -15,8 +15,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, to_json
 
-from src import clock, json_parser
+from src import clock, json_numbers, json_parser
 from src.audits.constants import (
+    MAX_AMBIGUOUS_NUMBERS,
     MAX_BATCH_ITEMS,
     MAX_CORRELATION_ID_LENGTH,
     MAX_DETAILS_BYTES,
@@ -92,8 +93,18 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _check_ambiguous_numbers(value: dict[str, Any]) -> dict[str, Any]:
+    """Check that few numbers have two texts: the query has a predicate for each combination."""
+    if json_numbers.count_ambiguous(value) > MAX_AMBIGUOUS_NUMBERS:
+        raise ValueError(
+            f"must have at most {MAX_AMBIGUOUS_NUMBERS} numbers beyond 2^53 that can be written in two ways"
+        )
+    return value
+
+
+ContainedDetails = Annotated[Details, AfterValidator(_check_ambiguous_numbers)]
 DetailsFilter = Annotated[
-    Details,
+    ContainedDetails,
     BeforeValidator(_parse_json_object),
     WithJsonSchema({"type": "string", "contentMediaType": "application/json", "examples": ['{"tenant": "t-1"}']}),
 ]
@@ -230,7 +241,7 @@ class AuditSelection(AuditFilter):
 
     action: list[NameFilter] = Field(default=[], description=AuditFilter.model_fields["action"].description)
     status: list[AuditStatus] = Field(default=[])
-    details: Details | None = Field(None, description="What the record's details contain.")
+    details: ContainedDetails | None = Field(None, description="What the record's details contain.")
 
 
 class AuditQuery(AuditFilter, PageQuery):

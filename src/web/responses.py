@@ -4,16 +4,20 @@ from collections.abc import Mapping
 
 from starlette.responses import Response
 
+from src.json_numbers import with_exponents
+
 
 class ShapedJSON(Response):
-    """What PostgreSQL has written (`src/shaped.py`). FastAPI neither validates it again nor writes it anew.
+    """JSON of which only the numbers are written anew (`src/json_numbers.py`). FastAPI does not validate it again.
+
+    Most of it is what PostgreSQL has written (`src/shaped.py`).
 
     It does what the constructor of `Response` does, in less time. Names of headers are in small letters.
     """
 
     def __init__(self, text: str, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         self.status_code, self.background = status, None
-        self.body = text.encode()
+        self.body = with_exponents(text.encode())
         self.raw_headers = [
             (b"content-length", b"%d" % len(self.body)),
             (b"content-type", b"application/json"),
