@@ -76,6 +76,16 @@ async def test_the_answer_has_the_filter_and_the_records_that_the_list_returns_f
     assert (listed["items"], listed["total"]) == (body["items"], body["total"])
 
 
+async def test_large_numbers_of_the_filter_and_the_records_have_an_exponent(
+    provider: FakeProvider, client_with_database: httpx2.AsyncClient
+) -> None:
+    await create_audit(client_with_database, details={"n": 10**23, "s": str(10**23)})
+    provider.replies(understands(details='{"n": 99999999999999991611392}'))
+    answer = await ask(client_with_database)
+    assert (answer.json()["total"], answer.text.count('"details":{"n":1e+23')) == (1, 2)
+    assert answer.json()["items"][0]["details"]["s"] == str(10**23)
+
+
 async def test_an_empty_filter_returns_the_whole_list(
     provider: FakeProvider, client_with_database: httpx2.AsyncClient
 ) -> None:

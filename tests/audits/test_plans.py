@@ -27,6 +27,7 @@ SERVED_BY: dict[str, tuple[dict[str, Any], str]] = {
     "status": ({"status": ["pending"]}, "audit_status_idx"),
     "correlation_id": ({"correlation_id": "c-7"}, "audit_correlation_id_idx"),
     "details": ({"details": {"n": 7}}, "audit_details_idx"),
+    "details, a number with two texts": ({"details": {"n": 2**60}}, "audit_details_idx"),
 }
 SEED = """
     INSERT INTO audit (
