@@ -44,8 +44,8 @@ def parse(text: bytes | str) -> Any:
         raise MalformedJSON(f"Not JSON: {error}.") from None
     sent = text if isinstance(text, bytes) else text.encode()
     names, may_be_lossy = _survey(value)
-    if json_numbers.may_be_rounded(sent):
-        _check_lossless(json.loads(sent, parse_float=json_numbers.SentNumber))
+    if json_numbers.may_lose_digits(sent):
+        _check_lossless(json.loads(sent, parse_float=json_numbers.parse_fraction))
     elif may_be_lossy or rb"\u0000" in sent:
         _check_lossless(value)
     _check_unique_names(sent, names)
@@ -127,11 +127,10 @@ def _find_lossy_values(value: Any, location: Location) -> Iterator[dict[str, Any
 def _describe_loss(scalar: Any) -> tuple[str, str] | None:
     """The message and the type of the error for a scalar that cannot be stored exactly."""
     match scalar:
-        case float() | json_numbers.SentNumber() if isinf(float(scalar)):
+        case float() if isinf(scalar):
             return "", _BEYOND_DOUBLE
-        case json_numbers.SentNumber():
-            if not json_numbers.is_kept(scalar):
-                return "A double does not hold this number; send fewer digits, or a string", "inexact_number"
+        case json_numbers.LostNumber():
+            return "A double does not hold this number; send fewer digits, or a string", "inexact_number"
         case str() if "\0" in scalar:
             return "Text must not contain the character NUL", "nul_character"
         case int() if not json_numbers.is_kept_integer(scalar):

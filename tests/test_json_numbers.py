@@ -111,6 +111,13 @@ def test_the_error_names_the_number(number: str, kind: str) -> None:
     assert (error["loc"], error["type"]) == (["body", "a", 1, "b"], kind)
 
 
+@pytest.mark.parametrize("number", ["12345678901234567.89", "-12345678901234567.89", "1e-400"])
+@pytest.mark.parametrize("text", ["%s", "[%s]", "[0,%s]", "[0, %s]", "[\n%s]", "[\t%s]", "[\r%s ]", '{"a":%s}'])
+def test_a_number_is_refused_wherever_it_stands(text: str, number: str) -> None:
+    with pytest.raises(ValidationFailed):
+        json_parser.parse((text % number).encode())
+
+
 @pytest.mark.parametrize("before", ["", "-", ",", ", ", ":", "[", " ", r"\"", r"\\"])
 @pytest.mark.parametrize("after", ["", ",", "]", "}", " ", r"\"", r"\\", ": 1"])
 @pytest.mark.parametrize("digits", ["12345678901234567.89", "1e-400", "12345678901234567890123", f"0.{'0' * 30}1"])
