@@ -5,7 +5,7 @@ answer, as its `ETag` promises. What PostgreSQL has written is validated all the
 service.
 
 The JSON is what Pydantic would write, but for the values of `jsonb` columns: within these PostgreSQL puts a blank after
-each comma and colon, and writes numbers without an exponent.
+each comma and colon, and writes numbers without an exponent. Only an answer gives them one (`src/json_numbers.py`).
 """
 
 from collections.abc import Iterable

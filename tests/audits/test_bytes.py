@@ -73,9 +73,27 @@ async def test_outside_of_details_the_bytes_are_those_of_the_model(
         assert created.text == model.replace('{"n":1}', '{"n": 1}')
 
 
-async def test_small_numbers_have_no_exponent(client_of_module: httpx2.AsyncClient) -> None:
-    created = await client_of_module.post(AUDITS, json=audit_body(details={"n": 1e-7}))
-    assert b'"details":{"n": 0.0000001},' in created.content
+@pytest.mark.parametrize(
+    ("sent", "answered"),
+    [
+        (b"1e-7", b"0.0000001"),
+        (b"1e-18", b"1e-18"),
+        (b"1E+2", b"100.0"),
+        (b"0.10000000000000001", b"0.1"),
+        (b"-0.0", b"0.0"),
+        (b"0e400", b"0.0"),
+        (b"1152921504606846976", b"1152921504606846976"),
+        (b"1152921504606847000", b"1152921504606847000"),
+        (b"9223372036854775808", b"9.223372036854776e+18"),
+        (b"100000000000000000000000", b"1e+23"),
+    ],
+)
+async def test_numbers_are_answered_as_the_guide_for_clients_says(
+    client_of_module: httpx2.AsyncClient, sent: bytes, answered: bytes
+) -> None:
+    content = json.dumps(audit_body(details={"n": "?"})).encode().replace(b'"?"', sent)
+    created = await client_of_module.post(AUDITS, content=content, headers={"Content-Type": "application/json"})
+    assert b'"details":{"n": %s},' % answered in created.content
 
 
 async def test_a_batch_has_the_bytes_of_its_records_in_the_order_in_which_they_were_sent(
