@@ -88,6 +88,12 @@ async def test_integers_below_2_63_are_answered_as_they_were_sent(client: httpx2
     assert (await create_audit(client, details={"n": numbers}))["details"]["n"] == numbers
 
 
+async def test_the_history_writes_small_numbers_with_an_exponent(client: httpx2.AsyncClient) -> None:
+    record = await create_audit(client, details={"n": [1e-7, 1e-5]})
+    history = await client.get(f"{AUDITS}/{record['id']}/history")
+    assert '"details":{"n":[1e-7,0.00001]}' in history.text
+
+
 async def test_two_texts_of_a_number_are_the_same_request(client: httpx2.AsyncClient) -> None:
     first, second = [
         await client.post(AUDITS, content=_body(f'{{"n":{text}}}'), headers=JSON_BODY | {"Idempotency-Key": "k"})
