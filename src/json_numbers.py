@@ -115,7 +115,7 @@ def with_exponents(text: bytes) -> bytes:
 
     These have an exponent: `1e+23`, `5e-324`. Other numbers stay as they are, and so do strings.
     """
-    if _LONG not in text.translate(_OUTLINE, b".-"):
+    if _LONG not in (b" " + text).translate(_OUTLINE, b".-"):
         return text
     return _STRING_OR_LONG_NUMBER.sub(_with_exponent, text)
 

@@ -172,6 +172,8 @@ def test_the_value_of_a_text_does_not_change(value: Any, ensure_ascii: bool) -> 
 
 
 @given(VALUES)
+@example(2**63)
+@example(-(2**63))
 def test_no_answer_has_an_integer_from_2_63(value: Any) -> None:
     def check(text: str) -> None:
         assert abs(int(text)) < 2**63

@@ -13,6 +13,7 @@ from src.audits import filters
 from src.audits.constants import ExportFormat
 from src.audits.schemas import Audit, ExportQuery
 from src.audits.statements import AS_JSON
+from src.json_numbers import with_exponents
 
 # A row can take 64 KiB and more, and several times that while it is parsed. Why not more: tests/benchmarks/README.md.
 ROWS_PER_FETCH = 150
@@ -42,7 +43,7 @@ async def _write_chunks(
     while fetched:
         records += len(fetched)
         for row in fetched:
-            chunk += encode(Audit.model_validate_json(row))
+            chunk += encode(Audit.model_validate_json(with_exponents(row.encode())))
             if len(chunk) >= _CHUNK_BYTES:
                 if query.summary:
                     digest.update(chunk)

@@ -60,12 +60,14 @@ async def test_what_is_answered_is_accepted_again_and_is_the_same_value(
         assert (answer.status_code, details[0] in answer.text) == (200, True)
     batch = await client.post(f"{AUDITS}/batch", content=b'{"items":[' + _body(details[1]) + b"]}", headers=JSON_BODY)
     history, page = await client.get(f"{url}/history"), await client.get(AUDITS)
-    for answer in (created, batch, history, page):
-        assert _with_long_integers(answer.text) == []
+    exported = (await client.get(f"{AUDITS}/export")).text.split("\n")[:-1]
+    for text in (created.text, batch.text, history.text, page.text, *exported):
+        assert _with_long_integers(text) == []
     for record in (
         created.json(),
         batch.json()["items"][0],
         page.json()["items"][1],
+        *map(json.loads, exported),
         history.json()["items"][2]["record"],
     ):
         assert list(map(float, record["details"]["n"])) == numbers
