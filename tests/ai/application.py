@@ -5,17 +5,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
-from pydantic import SecretStr
 
 from src.ai.config import AISettings
-from src.config import DatabaseSettings
 from tests.ai.fake_provider import FakeProvider
-from tests.application import run_application
+from tests.application import NO_DATABASE, run_application
 
 RESPONSES = "/api/v1/ai/responses"
 STATUS = "/api/v1/ai/status"
 KEY = "sk-test-1f0c9b7e"
-NO_DATABASE = DatabaseSettings(database_url=SecretStr("postgresql://nobody@127.0.0.1:1/none"))
 
 
 def ai_settings(provider: FakeProvider | None = None, **changes: Any) -> AISettings:

@@ -13,8 +13,9 @@ import uvicorn
 from src.config import AppSettings
 from src.main import create_app
 from src.settings import Settings
-from tests.ai.application import NO_DATABASE, RESPONSES, ai_settings
+from tests.ai.application import RESPONSES, ai_settings
 from tests.ai.fake_provider import BEGINS, FakeProvider, Reply, Stream, answers, piece
+from tests.application import NO_DATABASE
 
 STREAM = f"{RESPONSES}/stream"
 BODY = b'{"input": "Say something."}'

@@ -1,6 +1,6 @@
 """Every feature of FastAPI's routes answers the same, compiled or not: status, headers, body, and what happens when."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import cycle
 
@@ -10,7 +10,19 @@ from fastapi import FastAPI
 from src import json_parser
 from src.web import compiled
 from tests.web import answers, features
-from tests.web.both_ways import BODIES, Application, Asked, Pair, Sent, Way, assert_same, choices, request, sent_to
+from tests.web.both_ways import (
+    BODIES,
+    Application,
+    Asked,
+    Choices,
+    Pair,
+    Sent,
+    Way,
+    assert_same,
+    choices,
+    request,
+    sent_to,
+)
 
 
 def _applications() -> Iterator[FastAPI]:
@@ -35,14 +47,13 @@ def answers_pair() -> Pair:
 
 
 EACH = 4
-CHOICES = choices(400)
 
 
-def _requests(sent: Sent, number: int) -> Iterator[tuple[Way, Asked]]:
+def _requests(sent: Sent, number: int, chosen: Sequence[Choices]) -> Iterator[tuple[Way, Asked]]:
     """Some for each route, of each kind, and more for those of `answers`; `number` is that of the route."""
     each = EACH * 4 if sent.path.startswith("/answers/") else EACH
     for choice, way in zip(range(number * EACH, number * EACH + each), cycle(Way)):
-        yield way, request(sent, way, CHOICES[choice % len(CHOICES)])
+        yield way, request(sent, way, chosen[choice % len(chosen)])
 
 
 async def test_every_feature_of_fastapi_answers_the_same() -> None:
@@ -53,9 +64,10 @@ async def test_every_feature_of_fastapi_answers_the_same() -> None:
     pairs = [_pair(*each) for each in zip(_applications(), _applications(), strict=True)]
     routes = [sent for pair in pairs for sent in sent_to(pair)]
     assert len(routes) > 600
+    chosen = choices(400)
     for number, sent in enumerate(routes):
         compiling = sent.pair[0]
-        for way, asked in _requests(sent, number):
+        for way, asked in _requests(sent, number, chosen):
             left = compiling.left
             answered = await assert_same(sent.pair, asked)
             if way is Way.VALID and answered.status == 200:
