@@ -34,7 +34,7 @@ def pytest_configure() -> None:
             os.environ.pop(name.upper(), None)
     for name in [name for name in os.environ if name.startswith("OPENAI_")]:
         del os.environ[name]
-    # No test speaks TLS. In a folder without certificates httpx2 finds none; to read the machine's takes each client 24 ms.
+    # No test speaks TLS. In a folder without certificates httpx2 finds none; to read those of the machine takes 24 ms.
     os.environ["SSL_CERT_DIR"] = str(PROJECT_ROOT / "tests")
 
 

@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from typing import Self
 
 from pluralizer import Pluralizer
-from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
 
 MAX_LENGTH = 28  # with a longer name, lines of comments in the template would get too long
 
-# SQLAlchemy quotes the reserved words that it knows, and not the others here. src/migrations.py quotes none.
-SQL_WORDS = RESERVED_WORDS | {"collation", "concurrently", "lateral", "system_user", "tablesample"}
 # PostgreSQL would look such names up in its own catalogue first; Alembic creates the last one.
 _RESERVED_TABLES = re.compile(r"pg_.*|alembic_version")
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -74,6 +71,14 @@ def _camel_case(name: str) -> str:
     return "".join(word.capitalize() for word in name.split("_"))
 
 
+def sql_words() -> set[str]:
+    """The reserved words of SQL. SQLAlchemy quotes those that it knows, and not the others; src/migrations.py, none."""
+    # Imported here, so that `make domain` refuses an impossible name at once.
+    from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
+
+    return RESERVED_WORDS | {"collation", "concurrently", "lateral", "system_user", "tablesample"}
+
+
 def _refuse_invalid(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise Refused(f"{name!r} is no name for it: lower-case words joined by underscores are, e.g. purchase_orders")
@@ -82,7 +87,7 @@ def _refuse_invalid(name: str) -> None:
     for spelling in (name, _camel_case(name)):
         if keyword.iskeyword(spelling) or hasattr(builtins, spelling):
             raise Refused(f"{spelling} is a word of Python: choose another, or make domain name=... singular=...")
-    if name in SQL_WORDS:
+    if name in sql_words():
         raise Refused(f"{name} is a reserved word of SQL: choose another, or make domain name=... singular=...")
     if _RESERVED_TABLES.fullmatch(name):
         raise Refused(f"{name} is for a table of PostgreSQL or Alembic: choose another")

@@ -8,10 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-
 from scripts.domain.names import Names, Refused
 
 TEMPLATE = Path(__file__).resolve().parent / "template"
@@ -85,6 +81,11 @@ def _names_of(node: ast.AST) -> Iterator[str]:
 
 def _revision(names: Names, project: Path) -> tuple[Path, str]:
     """The path and the text of the migration, which follows the newest one. `file_template` in alembic.ini names it."""
+    # Imported here, so that `make domain` refuses an impossible name at once.
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
     try:
         head = ScriptDirectory.from_config(Config(project / "alembic.ini")).get_current_head()
     except CommandError as error:

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from scripts.domain.__main__ import main, write
-from scripts.domain.names import MAX_LENGTH, SQL_WORDS, Names
+from scripts.domain.names import MAX_LENGTH, Names, sql_words
 from scripts.domain.render import render
 from src.config import PROJECT_ROOT
 from tests.scripts.conftest import ARCHITECTURE, run
@@ -156,7 +156,7 @@ def test_a_name_in_the_environment_is_ignored(project: Path) -> None:
 
 async def test_every_reserved_word_of_postgresql_is_known(administrator: asyncpg.Connection) -> None:
     words = await administrator.fetch("SELECT word FROM pg_get_keywords() WHERE catcode IN ('R', 'T')")
-    assert {row["word"] for row in words} <= SQL_WORDS
+    assert {row["word"] for row in words} <= sql_words()
 
 
 def test_a_failed_write_leaves_no_file(tmp_path: Path) -> None:
