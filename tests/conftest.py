@@ -123,6 +123,14 @@ async def connection(database_settings: DatabaseSettings) -> AsyncIterator[async
     await connection.close()
 
 
+@pytest.fixture(scope="module")
+async def connection_of_module(database_of_module: DatabaseSettings) -> AsyncIterator[asyncpg.Connection]:
+    """A connection to the database of `client_of_module`."""
+    connection = await asyncpg.connect(driver_url(database_of_module))
+    yield connection
+    await connection.close()
+
+
 def settings_for(cluster: Cluster, database: str = "app") -> DatabaseSettings:
     """Settings with a long pool timeout: on a busy machine many requests wait longer for a connection."""
     return DatabaseSettings(database_url=SecretStr(cluster.url(database)), database_pool_timeout=5)

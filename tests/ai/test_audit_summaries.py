@@ -26,6 +26,14 @@ async def client(provider: FakeProvider, database_settings: DatabaseSettings) ->
         yield client
 
 
+@pytest.fixture(scope="module")
+async def client_of_module(
+    shared_provider: FakeProvider, database_of_module: DatabaseSettings
+) -> AsyncIterator[httpx2.AsyncClient]:
+    async with run_application(database_of_module, ai_settings(shared_provider)) as client:
+        yield client
+
+
 def says(value: Any) -> Reply:
     return answers(output=[message(text(json.dumps(value)))])
 
@@ -233,10 +241,10 @@ async def test_only_the_100_most_frequent_actions_are_counted(
     ],
 )
 async def test_an_answer_in_the_wrong_form_gets_502(
-    provider: FakeProvider, client: httpx2.AsyncClient, value: Any
+    provider: FakeProvider, client_of_module: httpx2.AsyncClient, value: Any
 ) -> None:
     provider.replies(says(value))
-    assert_problem(await ask(client), 502, "ai-invalid-provider-response", retryable=False)
+    assert_problem(await ask(client_of_module), 502, "ai-invalid-provider-response", retryable=False)
 
 
 async def test_a_failed_call_gets_a_problem_document(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
@@ -259,9 +267,9 @@ async def test_a_failed_call_gets_a_problem_document(provider: FakeProvider, cli
     ],
 )
 async def test_an_invalid_body_gets_422_and_the_provider_no_request(
-    provider: FakeProvider, client: httpx2.AsyncClient, body: dict[str, Any]
+    provider: FakeProvider, client_of_module: httpx2.AsyncClient, body: dict[str, Any]
 ) -> None:
-    answer = await ask(client, **body)
+    answer = await ask(client_of_module, **body)
     assert (answer.status_code, answer.json()["code"]) == (422, "validation-error")
     assert provider.requests == []
 

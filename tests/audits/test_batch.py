@@ -40,8 +40,8 @@ async def test_a_batch_creates_all_records_in_the_order_sent(
 
 
 @pytest.mark.parametrize("size", [0, 1001])
-async def test_a_batch_of_none_or_of_more_than_1000_gets_422(client: httpx2.AsyncClient, size: int) -> None:
-    response = await client.post(BATCH, json={"items": batch(size)})
+async def test_a_batch_of_none_or_of_more_than_1000_gets_422(client_of_module: httpx2.AsyncClient, size: int) -> None:
+    response = await client_of_module.post(BATCH, json={"items": batch(size)})
     assert (response.status_code, response.json()["errors"][0]["loc"]) == (422, ["body", "items"])
 
 

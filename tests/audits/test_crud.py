@@ -96,13 +96,13 @@ async def test_delete_answers_with_the_deleted_version_and_the_record_is_gone(
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
-async def test_an_unknown_id_gets_404_for_every_method(client: httpx2.AsyncClient, method: str) -> None:
+async def test_an_unknown_id_gets_404_for_every_method(client_of_module: httpx2.AsyncClient, method: str) -> None:
     body = {"PUT": audit_body(occurred_at="2026-01-01T00:00:00Z"), "PATCH": {"status": "failure"}}.get(method)
-    response = await client.request(method, f"{AUDITS}/01a202e4-1742-76d7-9e81-3d827693f0c3", json=body)
+    response = await client_of_module.request(method, f"{AUDITS}/01a202e4-1742-76d7-9e81-3d827693f0c3", json=body)
     assert response.status_code == 404
     assert response.json()["code"] == "audit-not-found"
 
 
-async def test_a_path_without_a_uuid_gets_404(client: httpx2.AsyncClient) -> None:
-    response = await client.get(f"{AUDITS}/not-a-uuid")
+async def test_a_path_without_a_uuid_gets_404(client_of_module: httpx2.AsyncClient) -> None:
+    response = await client_of_module.get(f"{AUDITS}/not-a-uuid")
     assert (response.status_code, response.json()["code"]) == (404, "not-found")

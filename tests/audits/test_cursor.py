@@ -98,21 +98,23 @@ async def test_the_total_counts_all_matches_on_every_page(client: httpx2.AsyncCl
         {"details": '{"a": 1}'}, {"occurred_from": "2020-01-01T00:00:00Z"},
     ],
 )  # fmt: skip
-async def test_a_cursor_with_other_filters_gets_422(client: httpx2.AsyncClient, change: dict[str, Any]) -> None:
+async def test_a_cursor_with_other_filters_gets_422(
+    client_of_module: httpx2.AsyncClient, change: dict[str, Any]
+) -> None:
     for _ in range(2):
-        await create_audit(client)
-    cursor = (await client.get(AUDITS, params={"limit": 1})).json()["next_cursor"]
-    response = await client.get(AUDITS, params={"cursor": cursor} | change)
+        await create_audit(client_of_module)
+    cursor = (await client_of_module.get(AUDITS, params={"limit": 1})).json()["next_cursor"]
+    response = await client_of_module.get(AUDITS, params={"cursor": cursor} | change)
     assert (response.status_code, response.json()["errors"][0]["loc"]) == (422, ["query", "cursor"])
 
 
 @pytest.mark.parametrize(
     "cursor", ["", "x", "é", "W10", "e30", "bnVsbA", "WyIiLDEsMl0", "MQ", "A" * 600, "%00", "WyJhIiwiYiIsImMiXQ=="]
 )
-async def test_a_malformed_cursor_gets_422(client: httpx2.AsyncClient, cursor: str) -> None:
-    history = f"{AUDITS}/{(await create_audit(client))['id']}/history"
+async def test_a_malformed_cursor_gets_422(client_of_module: httpx2.AsyncClient, cursor: str) -> None:
+    history = f"{AUDITS}/{(await create_audit(client_of_module))['id']}/history"
     for path in (AUDITS, history):
-        response = await client.get(path, params={"cursor": cursor})
+        response = await client_of_module.get(path, params={"cursor": cursor})
         assert (response.status_code, response.json()["errors"][0]["loc"]) == (422, ["query", "cursor"])
 
 
@@ -123,27 +125,27 @@ def forge(bound_to: str, *position: object) -> str:
 
 
 @pytest.mark.parametrize("version", [float("inf"), float("nan"), 1.5, True, "1", -1, 0, 2**31, 10**400, None, [1]])
-async def test_a_forged_cursor_of_a_history_gets_422(client: httpx2.AsyncClient, version: object) -> None:
-    audit_id = (await create_audit(client))["id"]
-    response = await client.get(f"{AUDITS}/{audit_id}/history", params={"cursor": forge(audit_id, version)})
+async def test_a_forged_cursor_of_a_history_gets_422(client_of_module: httpx2.AsyncClient, version: object) -> None:
+    audit_id = (await create_audit(client_of_module))["id"]
+    response = await client_of_module.get(f"{AUDITS}/{audit_id}/history", params={"cursor": forge(audit_id, version)})
     assert (response.status_code, response.json()["errors"][0]["loc"]) == (422, ["query", "cursor"])
 
 
 @pytest.mark.parametrize(
     "occurred_at", ["2026-01-01", "2026-01-01T00:00:00", "0001-01-01T00:00:00+23:59", 1, None, float("inf")]
 )
-async def test_a_forged_cursor_of_a_list_gets_422(client: httpx2.AsyncClient, occurred_at: object) -> None:
+async def test_a_forged_cursor_of_a_list_gets_422(client_of_module: httpx2.AsyncClient, occurred_at: object) -> None:
     bound_to = AuditQuery().model_dump_json(include={*AuditFilter.model_fields, "order"})
     cursor = forge(bound_to, occurred_at, "01a202e4-1742-76d7-9e81-3d827693f0c3")
-    response = await client.get(AUDITS, params={"cursor": cursor})
+    response = await client_of_module.get(AUDITS, params={"cursor": cursor})
     assert (response.status_code, response.json()["errors"][0]["loc"]) == (422, ["query", "cursor"])
 
 
-async def test_a_cursor_with_a_positive_offset_gets_422(client: httpx2.AsyncClient) -> None:
+async def test_a_cursor_with_a_positive_offset_gets_422(client_of_module: httpx2.AsyncClient) -> None:
     for _ in range(2):
-        await create_audit(client)
-    cursor = (await client.get(AUDITS, params={"limit": 1})).json()["next_cursor"]
-    response = await client.get(AUDITS, params={"cursor": cursor, "offset": 1})
+        await create_audit(client_of_module)
+    cursor = (await client_of_module.get(AUDITS, params={"limit": 1})).json()["next_cursor"]
+    response = await client_of_module.get(AUDITS, params={"cursor": cursor, "offset": 1})
     assert (response.status_code, response.json()["code"]) == (422, "validation-error")
 
 

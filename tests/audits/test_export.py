@@ -77,9 +77,9 @@ async def test_an_export_takes_the_filters_of_the_list(client: httpx2.AsyncClien
     "query", [{"format": "xml"}, {"limit": 5}, {"action": "*"}, {"count": "none"}, {"summary": "maybe"}]
 )
 async def test_an_unsupported_query_parameter_of_an_export_gets_422(
-    client: httpx2.AsyncClient, query: dict[str, Any]
+    client_of_module: httpx2.AsyncClient, query: dict[str, Any]
 ) -> None:
-    assert (await client.get(EXPORT, params=query)).status_code == 422
+    assert (await client_of_module.get(EXPORT, params=query)).status_code == 422
 
 
 @pytest.mark.parametrize(("form", "start", "end"), [("ndjson", b"", b"\n"), ("csv", b"# ", b"\r\n")])

@@ -133,12 +133,12 @@ async def test_concurrent_changes_keep_the_chain_unbroken(client: httpx2.AsyncCl
 @pytest.mark.parametrize("name", ["X-Actor-Id", "X-Change-Reason"])
 @pytest.mark.parametrize("value", ["", "%", "%zz", "%ff", "é", "%00", "%0a", "a" * 513])
 async def test_a_malformed_percent_encoded_header_gets_422(
-    client: httpx2.AsyncClient, connection: asyncpg.Connection, name: str, value: str
+    client_of_module: httpx2.AsyncClient, connection_of_module: asyncpg.Connection, name: str, value: str
 ) -> None:
-    response = await client.post(AUDITS, json=audit_body(), headers={name.encode(): value.encode()})
+    response = await client_of_module.post(AUDITS, json=audit_body(), headers={name.encode(): value.encode()})
     assert response.status_code == 422, response.text
     assert response.json()["errors"][0]["loc"] == ["header", name]
-    assert await connection.fetchval("SELECT count(*) FROM audit_revision") == 0
+    assert await connection_of_module.fetchval("SELECT count(*) FROM audit_revision") == 0
 
 
 async def test_the_longest_actor_and_reason_are_kept(client: httpx2.AsyncClient) -> None:

@@ -170,8 +170,8 @@ async def test_a_key_whose_first_revision_is_gone_gets_409(
 
 
 @pytest.mark.parametrize("key", ["", "a" * 256, "é", "a\tb", "\x7f"])
-async def test_a_key_that_is_not_printable_ascii_gets_422(client: httpx2.AsyncClient, key: str) -> None:
-    response = await client.post(AUDITS, json=audit_body(), headers={b"Idempotency-Key": key.encode()})
+async def test_a_key_that_is_not_printable_ascii_gets_422(client_of_module: httpx2.AsyncClient, key: str) -> None:
+    response = await client_of_module.post(AUDITS, json=audit_body(), headers={b"Idempotency-Key": key.encode()})
     assert response.status_code == 422
     assert response.json()["errors"][0]["loc"] == ["header", "Idempotency-Key"]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from inspect import isclass
 from itertools import cycle
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
@@ -16,8 +17,6 @@ from fastapi._compat import ModelField, get_cached_model_fields
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_validation_alias
 from fastapi.routing import iter_route_contexts
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from pydantic import AliasChoices, BaseModel
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -234,7 +233,7 @@ class Way(Enum):
 
 @dataclass(frozen=True)
 class Choices:
-    """What makes a request of a route, as numbers: Hypothesis takes longer to choose than applications to answer."""
+    """What makes a request of a route, as numbers."""
 
     texts: list[int]
     names: list[int]
@@ -244,17 +243,16 @@ class Choices:
 
 
 def choices(number: int) -> list[Choices]:
-    made: list[Choices] = []
-    several = st.lists(st.integers(0, 100), min_size=8, max_size=8)
-    one = st.integers(0, 100)
+    """As many, the same in every run."""
+    random = Random(0)
 
-    @settings(max_examples=number, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
-    @given(st.builds(Choices, several, several, one, one, st.integers(0, 30)))
-    def collect(choices: Choices) -> None:
-        made.append(choices)
+    def several() -> list[int]:
+        return [random.randint(0, 100) for _ in range(8)]
 
-    collect()
-    return made
+    return [
+        Choices(several(), several(), random.randint(0, 100), random.randint(0, 100), random.randint(0, 30))
+        for _ in range(number)
+    ]
 
 
 def request(sent: Sent, way: Way, choices: Choices) -> Asked:

@@ -58,22 +58,22 @@ def assert_problem(response: httpx2.Response, status: int, code: str) -> dict[st
     return problem
 
 
-async def test_the_instance_is_a_uri_reference(client: httpx2.AsyncClient) -> None:
+async def test_the_instance_is_a_uri_reference(client_of_module: httpx2.AsyncClient) -> None:
     for path in ("/caf%C3%A9%20%22", "/a:b@c/(d);e=1&f,g+h!$'*~i", "/%2525"):
-        assert (await client.get(path)).json()["instance"] == path
+        assert (await client_of_module.get(path)).json()["instance"] == path
 
 
-async def test_documentation_files_ignore_the_range_header(client: httpx2.AsyncClient) -> None:
-    whole = await client.get("/docs/assets/favicon.png")
+async def test_documentation_files_ignore_the_range_header(client_of_module: httpx2.AsyncClient) -> None:
+    whole = await client_of_module.get("/docs/assets/favicon.png")
     assert (whole.status_code, whole.headers["Accept-Ranges"]) == (200, "none")
     for asked in ("bytes=0-1", "bytes=9999999-", "bytes=junk"):
-        answer = await client.get("/docs/assets/favicon.png", headers={"Range": asked})
+        answer = await client_of_module.get("/docs/assets/favicon.png", headers={"Range": asked})
         assert (answer.status_code, answer.content) == (200, whole.content)
 
 
-async def test_an_unknown_path_is_404(client: httpx2.AsyncClient) -> None:
-    assert_problem(await client.get("/no/such/path", headers=ORIGIN), 404, "not-found")
-    assert_problem(await client.get(f"{AUDITS}/", headers=ORIGIN), 404, "not-found")
+async def test_an_unknown_path_is_404(client_of_module: httpx2.AsyncClient) -> None:
+    assert_problem(await client_of_module.get("/no/such/path", headers=ORIGIN), 404, "not-found")
+    assert_problem(await client_of_module.get(f"{AUDITS}/", headers=ORIGIN), 404, "not-found")
 
 
 @pytest.mark.parametrize(
@@ -87,20 +87,20 @@ async def test_an_unknown_path_is_404(client: httpx2.AsyncClient) -> None:
     ],
 )
 async def test_a_wrong_method_is_405_and_names_every_allowed_one(
-    client: httpx2.AsyncClient, method: str, path: str, allowed: str
+    client_of_module: httpx2.AsyncClient, method: str, path: str, allowed: str
 ) -> None:
-    response = await client.request(method, path, headers=ORIGIN)
+    response = await client_of_module.request(method, path, headers=ORIGIN)
     assert_problem(response, 405, "method-not-allowed")
     assert response.headers["Allow"] == allowed
 
 
-async def test_malformed_json_is_400(client: httpx2.AsyncClient) -> None:
-    response = await client.post(AUDITS, content=b"{", headers=ORIGIN | {"Content-Type": "application/json"})
+async def test_malformed_json_is_400(client_of_module: httpx2.AsyncClient) -> None:
+    response = await client_of_module.post(AUDITS, content=b"{", headers=ORIGIN | {"Content-Type": "application/json"})
     assert_problem(response, 400, "malformed-json")
 
 
-async def test_a_wrong_content_type_is_415(client: httpx2.AsyncClient) -> None:
-    response = await client.post(AUDITS, content=b"a=b", headers=ORIGIN | {"Content-Type": "text/plain"})
+async def test_a_wrong_content_type_is_415(client_of_module: httpx2.AsyncClient) -> None:
+    response = await client_of_module.post(AUDITS, content=b"a=b", headers=ORIGIN | {"Content-Type": "text/plain"})
     assert_problem(response, 415, "unsupported-media-type")
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -179,9 +180,9 @@ async def test_a_stop_aborts_unfinished_answers_after_the_timeout(
 
 
 async def test_a_port_in_use_fails_the_start() -> None:
-    async with run_server(UNREACHABLE) as server:
-        port = server.url.rpartition(":")[2]
-        process = await start_server_process(UNREACHABLE, PORT=port)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = await start_server_process(UNREACHABLE, PORT=str(port))
         output, _ = await process.communicate()
         assert process.returncode not in (0, None)
         assert json.loads(output)["message"].startswith(
