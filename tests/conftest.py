@@ -39,9 +39,18 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start tests that run programs first: they take longest, and at the end other cores would wait for them."""
+    """Put tests that run programs before the others: they take longest, and at the end other cores would wait for them.
+
+    Those of `own_cluster` come first of all, side by side, so that only one process has to make it.
+    """
     tests = PROJECT_ROOT / "tests"
-    items.sort(key=lambda item: tests / "scripts" not in item.path.parents and item.path.parent != tests)
+
+    def place(item: pytest.Item) -> int:
+        if isinstance(item, pytest.Function) and "own_cluster" in item.fixturenames:
+            return 0
+        return 1 if tests / "scripts" in item.path.parents or item.path.parent == tests else 2
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

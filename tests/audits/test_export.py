@@ -290,13 +290,14 @@ async def test_an_invalid_stored_record_aborts_an_export_and_the_log_does_not_qu
 ) -> None:
     connection = await asyncpg.connect(driver_url(settings_for(cluster, "exports")))
     await connection.execute("ALTER TABLE audit DROP CONSTRAINT audit_status_check")
-    change_oldest = "UPDATE audit SET status = $1 WHERE id = (SELECT id FROM audit ORDER BY occurred_at, id LIMIT 1)"
-    await connection.execute(change_oldest, "31415926")
+    # 10,000 newer ones come before it.
+    change = f"UPDATE audit SET status = $1 WHERE entity_id = '{RECORDS - 10_000}'"
+    await connection.execute(change, "31415926")
     written = len(busy_server.lines)
     async with httpx2.AsyncClient(base_url=busy_server.url) as client, client.stream("GET", EXPORT) as response:
         with pytest.raises(httpx2.RemoteProtocolError, match="incomplete chunked read"):
             [chunk async for chunk in response.aiter_bytes()]
     await busy_server.line("stored value of an unexpected type")
     assert "31415926" not in "".join(busy_server.lines[written:])
-    await connection.execute(change_oldest, "success")
+    await connection.execute(change, "success")
     await connection.close()

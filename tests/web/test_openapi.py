@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from openapi_schema_validator import OAS31Validator, oas31_format_checker
-from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from scripts.openapi import render
 from src import main
@@ -153,6 +151,9 @@ def test_operation_ids_are_tag_and_name_and_unique() -> None:
 
 
 def test_the_document_is_valid_openapi_3_1() -> None:
+    # Not imported above: it takes half a second, and every process of `make test` collects this module.
+    from openapi_spec_validator import OpenAPIV31SpecValidator
+
     errors = [error.message for error in OpenAPIV31SpecValidator(DOCUMENT).iter_errors()]
     assert (DOCUMENT["openapi"], errors) == ("3.1.0", [])
 
@@ -221,6 +222,8 @@ def examples_of(shown: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
 
 
 def test_every_example_is_valid() -> None:
+    from openapi_schema_validator import OAS31Validator, oas31_format_checker
+
     examples = [example for shown in objects_in(DOCUMENT) for example in examples_of(shown)]
     assert examples
     for schema, example in examples:
