@@ -92,7 +92,7 @@ class Server:
                 self.lines.append(line.decode())
                 self._written.notify_all()
 
-    async def line(self, pattern: str, seconds: float = 20) -> re.Match[str]:
+    async def line(self, pattern: str, seconds: float = 60) -> re.Match[str]:
         """Wait for a line in which `pattern` is found. Raises `TimeoutError` after `seconds`."""
         found: re.Match[str] | None = None
 
@@ -114,7 +114,7 @@ class Server:
         """Send the signal, wait for the end, and return the exit status."""
         if self.process.returncode is None:
             self.process.send_signal(number)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             await self._reading
             return await self.process.wait()
 

@@ -101,7 +101,7 @@ async def test_new_connections_are_served_while_others_are_busy(
         async with connect(server.url) as client:
             await ask(client)
 
-    async with run_server(database_settings.database_url.get_secret_value()) as server:
+    async with run_server(database_settings.database_url.get_secret_value(), PLACE_TIMEOUT="5") as server:
         busy = [asyncio.create_task(ask_again_and_again()) for _ in range(16)]
         await is_busy.wait()
         before = answers
