@@ -31,6 +31,17 @@ class Environment(StrEnum):
     PRODUCTION = "production"
 
 
+class FastPath(StrEnum):
+    """Parts of the fast path. Without one of them the service answers the same, and takes more CPU."""
+
+    COMPILED_ROUTES = "compiled-routes"
+    DIRECT_ENTRANCE = "direct-entrance"
+    BATCHED_LOG = "batched-log"
+    JOINED_WRITES = "joined-writes"
+    SHARED_TIMER = "shared-timer"
+    KEPT_CONNECTIONS = "kept-connections"
+
+
 class EnvironmentSettings(BaseSettings):
     """The base of all settings: where values are read from, and how an invalid one is reported."""
 
@@ -54,6 +65,18 @@ class EnvironmentSettings(BaseSettings):
 
     max_in_flight: int = Field(32, ge=1)
     """Concurrent requests of each domain. It is here because it also limits the concurrent calls to a provider."""
+
+    fast_paths: Annotated[frozenset[FastPath], NoDecode] = frozenset(FastPath)
+    """The parts of the fast path that are on. It is here because one of them is the pool of the database."""
+
+    @field_validator("fast_paths", mode="before")
+    @classmethod
+    def parse_fast_paths(cls, value: Any) -> Any:
+        """Take `all`, `none`, or names separated by commas."""
+        if not isinstance(value, str):
+            return value
+        names = [name.strip() for name in value.split(",")]
+        return {"all": frozenset(FastPath), "none": frozenset()}.get(value.strip(), names)
 
     def broken_rule(self, rule: str, reason: str) -> ValueError:
         """An error that shows the rule, the reason and the values of the variables in `rule`; none may be a secret."""
@@ -115,9 +138,6 @@ class AppSettings(EnvironmentSettings):
     log_max_line_bytes: int = Field(LOG_MAX_LINE_BYTES, ge=MIN_LINE_LIMIT_BYTES)
     cors_origins: Annotated[list[Origin], NoDecode] = ["*"]
     docs_enabled: bool = True
-    compiled_routes: bool = True
-    """Whether requests are served without FastAPI's way to their routes, where that answers the same."""
-
     root_path: str = ""
     """The path under which a proxy offers the service, whether or not the proxy removes it from URLs."""
 

@@ -1,4 +1,12 @@
-"""The connections that requests share: lent in the order in which they were asked for."""
+"""The connections that requests share.
+
+What it does: `ConnectionPool` lends them in the order in which callers ask. A connection that a caller gives back is
+kept for the next one, and does not go through SQLAlchemy's pool.
+
+Why: SQLAlchemy takes time to take a connection back and to lend it again (tests/benchmarks/README.md).
+
+To switch off that connections are kept: leave `kept-connections` out of `FAST_PATHS`. The order is no option.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -14,26 +22,28 @@ from src.admission import Admission, NotAdmitted
 
 
 class ConnectionPool:
-    """An engine of which only so many connections are in use at once; who asks for one more waits.
+    """The connections of an engine, of which a limited number is in use at once. Other callers wait.
 
     SQLAlchemy's own pool would hand a free connection to whoever asks at that moment, before those who have waited for
-    it. Measured with 20 connections and 32 callers: some waited for 1.9 s where most waited for 10 ms. So callers wait
-    here, and who is admitted finds a connection, or room to make one.
+    it: some callers waited for seconds (tests/benchmarks/README.md). So callers wait here, and a caller who is admitted
+    finds a connection, or room to make one.
     """
 
-    def __init__(self, engine: AsyncEngine, connections: int, timeout: float, lock_timeout: float) -> None:
+    def __init__(
+        self, engine: AsyncEngine, connections: int, timeout: float, lock_timeout: float, *, keeps: bool
+    ) -> None:
         """`engine` is used by nobody else, and its pool has no limit.
 
         `timeout`: seconds to wait for a connection, `DATABASE_POOL_TIMEOUT`. `lock_timeout`: seconds that a statement
-        on one of them waits for a lock, `DATABASE_LOCK_TIMEOUT`.
+        on one of them waits for a lock, `DATABASE_LOCK_TIMEOUT`. `keeps`: whether `release` may keep a connection.
         """
         self.lock_timeout = lock_timeout
         assert isinstance(engine.pool, QueuePool)
         self._engine, self._pool = engine, engine.pool
         self._admission = Admission(connections, timeout)
-        # Connections that `release` keeps for the next `acquire`: SQLAlchemy takes 9 us to take one back and to give it
-        # out again. Those of the overflow are closed instead, and only SQLAlchemy knows which these are.
-        self._has_overflow = connections > engine.pool.size()
+        # Connections of the overflow are closed after their use, and only SQLAlchemy knows which these are.
+        self._keeps = keeps and connections <= engine.pool.size()
+        # Connections that `release` keeps for the next `acquire`.
         self._kept: list[PoolProxiedConnection] = []
 
     @asynccontextmanager
@@ -48,7 +58,7 @@ class ConnectionPool:
             self._admission.release()
 
     async def open(self) -> AsyncConnection:
-        """The same where no block can hold it: `close` gives it back."""
+        """As `connect`, for a caller that cannot use `async with`: `close` gives the connection back."""
         await self._admit()
         try:
             self._give_up_one()
@@ -65,7 +75,7 @@ class ConnectionPool:
             self._admission.release()
 
     async def acquire(self) -> PoolProxiedConnection:
-        """The connection of the driver as the pool keeps it, which takes less time; `release` gives it back.
+        """Lend a connection of the driver, without SQLAlchemy's `AsyncConnection` around it. `release` gives it back.
 
         Raises `sqlalchemy.exc.TimeoutError`, and what the driver raises.
         """
@@ -78,10 +88,10 @@ class ConnectionPool:
 
     async def release(self, borrowed: PoolProxiedConnection) -> None:
         try:
-            if borrowed.is_valid and not self._has_overflow:
+            if borrowed.is_valid and self._keeps:
                 self._kept.append(borrowed)
             elif self._pool.overflow() > 0:
-                # It may be closed now, and that is to wait.
+                # SQLAlchemy may close it now, and that is to wait.
                 await greenlet_spawn(borrowed.close)
             else:
                 borrowed.close()
@@ -115,10 +125,10 @@ class ConnectionPool:
             borrowed.close()
         try:
             if self._pool.checkedin():
-                # No greenlet, which takes 10 us and is for waiting only.
+                # Without a greenlet, which is only needed to wait (tests/benchmarks/README.md).
                 with suppress(MissingGreenlet):
                     return self._pool.connect()
-                # It was closed meanwhile, and to connect another is to wait.
+                # The server has closed it meanwhile. To open another one is to wait.
             return await self._engine.raw_connection()
         except EmulatedDBAPIException as error:
             raise error.driver_exception from None

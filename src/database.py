@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection
 from sqlalchemy.util.concurrency import in_greenlet
 
-from src.config import DatabaseSettings, Pooler
+from src.config import DatabaseSettings, FastPath, Pooler
 from src.connection_pool import ConnectionPool
 from src.driver import Connection, connect_with_limits, limited_connection
 from src.statement import Statement
@@ -95,7 +95,11 @@ def _create_pool(settings: DatabaseSettings, size: int, overflow: int) -> Connec
     event.listen(engine.sync_engine, "do_connect", connect_in_greenlets_only)
     event.listen(engine.sync_engine, "handle_error", hang_up_on_silence)
     return ConnectionPool(
-        engine, size + overflow, settings.database_pool_timeout, lock_timeout=settings.database_lock_timeout
+        engine,
+        size + overflow,
+        settings.database_pool_timeout,
+        lock_timeout=settings.database_lock_timeout,
+        keeps=FastPath.KEPT_CONNECTIONS in settings.fast_paths,
     )
 
 

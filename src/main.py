@@ -19,7 +19,7 @@ from src.ai.client import AIClient
 from src.ai.router import router as ai_router
 from src.audits.router import batch_router as audit_batches_router
 from src.audits.router import router as audits_router
-from src.config import API_PREFIX, AppSettings
+from src.config import API_PREFIX, AppSettings, FastPath
 from src.connection_pool import ConnectionPool
 from src.database import create_pool, create_probe_engine, create_stream_pool
 from src.health.exceptions import CheckFailed
@@ -96,7 +96,8 @@ async def lifespan(settings: Settings) -> AsyncIterator[State]:
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Return the application. Without `settings`, read them from the environment."""
     settings = settings or Settings.load()
-    app = Application(
+    kind = Application if FastPath.DIRECT_ENTRANCE in settings.app.fast_paths else FastAPI
+    app = kind(
         title="Audit trail",
         description=DESCRIPTION,
         version=__version__,
@@ -117,7 +118,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(router)
     index.install_documentation(app, settings.app)
     openapi.install(app)
-    if settings.app.compiled_routes:
+    if FastPath.COMPILED_ROUTES in settings.app.fast_paths:
         compiled.install(app)
     return app
 

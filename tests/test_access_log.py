@@ -38,7 +38,7 @@ def stream() -> Iterator[io.StringIO]:
 
 
 def write(number: int, path: str = "/") -> None:
-    AccessLog().write({"status": number, "path": path})
+    AccessLog(is_batched=True).write({"status": number, "path": path})
 
 
 def lines(stream: io.StringIO) -> list[Any]:
@@ -71,9 +71,7 @@ async def test_a_line_is_the_one_that_logging_would_write(stream: io.StringIO) -
     write(200, "/ä\n")
     await asyncio.sleep(0)
     batched = stream.getvalue()
-    access = AccessLog()
-    access._handler = None  # noqa: SLF001
-    access.write({"status": 200, "path": "/ä\n"})
+    AccessLog(is_batched=False).write({"status": 200, "path": "/ä\n"})
     logged = stream.getvalue().removeprefix(batched)
     one, other = json.loads(batched), json.loads(logged)
     assert one.pop("timestamp") <= other.pop("timestamp")
@@ -87,7 +85,7 @@ from src.access_log import AccessLog
 from src.log import logging_config
 logging.config.dictConfig(logging_config("INFO"))
 async def main():
-    log = AccessLog()
+    log = AccessLog(is_batched=True)
     sys.stdin.readline()
     for _ in range(100):
         for number in range(40):

@@ -5,8 +5,8 @@ outside of it: its own last answer to exceptions, its limit of bodies, which is 
 
 Why: these, and asking with each request whether there are traces, take a tenth of the CPU of `/health/live`.
 
-To switch it off: traces or metrics do, and a middleware that is added around ours; or let `create_app` return a
-`FastAPI`.
+To switch it off: leave `direct-entrance` out of `FAST_PATHS`. Traces and metrics switch it off, and so does a
+middleware that is added around ours.
 """
 
 from functools import cached_property

@@ -6,8 +6,8 @@ whole or not at all. All parameters are validated before any dependency is calle
 has anything unusual, FastAPI gets it as it came, and refuses or serves it: it stays the one that describes, validates
 and refuses, and both ways answer the same bytes (`tests/web/test_compiled.py`).
 
-To switch it off: `COMPILED_ROUTES=false`. `dependency_overrides`, and traces or metrics of a request, do so
-by themselves.
+To switch it off: leave `compiled-routes` out of `FAST_PATHS`. `dependency_overrides` switch it off, and so do traces
+and metrics.
 """
 
 from collections.abc import Iterator

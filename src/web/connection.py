@@ -14,6 +14,7 @@ from typing_extensions import override
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from src.config import FastPath
 from src.exceptions import AppError, HeadersTooLarge, MalformedRequest, RequestIncomplete, URITooLong
 from src.identifiers import new_request_id
 from src.web import problems
@@ -51,6 +52,7 @@ class BoundedProtocol(WriteLimitedProtocol):
         # Seconds for the current phase; None between a complete body and the next head.
         self._phase_timeout: float | None = self.settings.request_head_timeout
         self._phase_count = 0
+        self._joins_writes = FastPath.JOINED_WRITES in self.settings.fast_paths
         self._in_head = True
         # Whether the last piece had a part of a body, and the bytes that led neither to a body nor to a new phase.
         self._received_body = False

@@ -12,7 +12,7 @@ To switch it off, measure beside an earlier build: `make bench`.
 
 import asyncio
 import time
-from asyncio import CancelledError
+from asyncio import AbstractEventLoop, CancelledError
 from collections.abc import Sequence
 
 from starlette.datastructures import Headers
@@ -21,11 +21,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from src.access_log import AccessLog
 from src.admission import Admission, NotAdmitted, TooManyWaiting
-from src.config import AppSettings
+from src.config import AppSettings, FastPath
 from src.exceptions import AppError, Overloaded, RequestIncomplete, RequestTimeout
 from src.web import problems, request_context
 from src.web.cors import CORS
-from src.web.deadlines import Deadlines
+from src.web.deadlines import Deadlines, SeparateDeadlines
 from src.web.request_context import Fields
 from src.web.request_limits import limit_head
 
@@ -58,18 +58,31 @@ class RequestMiddleware:
         self.app = app
         self.settings = settings
         self.cors = CORS(settings.cors_origins, exposed_headers)
-        self.access_log = AccessLog()
-        self.answer_deadlines = Deadlines(settings.request_timeout)
-        self.body_deadlines = Deadlines(settings.request_body_timeout)
-        self.admissions = {
-            group: Admission(settings.max_in_flight, settings.place_timeout, settings.max_waiting) for group in groups
-        }
+        self.access_log = AccessLog(is_batched=FastPath.BATCHED_LOG in settings.fast_paths)
+        self._groups = groups
+        self._loop: AbstractEventLoop | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._start(loop)
         await _Exchange(self, scope, receive, send).run()
+
+    def _start(self, loop: AbstractEventLoop) -> None:
+        """Make what belongs to one event loop. An application can be used in several loops, one after the other."""
+        settings = self.settings
+        kind = Deadlines if FastPath.SHARED_TIMER in settings.fast_paths else SeparateDeadlines
+        self.answer_deadlines, self.body_deadlines = map(
+            kind, (settings.request_timeout, settings.request_body_timeout)
+        )
+        self.admissions = {
+            group: Admission(settings.max_in_flight, settings.place_timeout, settings.max_waiting)
+            for group in self._groups
+        }
+        self._loop = loop
 
 
 class _Exchange:

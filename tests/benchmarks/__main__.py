@@ -1,6 +1,7 @@
 """`make bench`: measure, print one table, and compare with what the last run has stored.
 
-`ROWS=1000000` also measures lists in a table of so many records, beside those of 10,000 and 100,000.
+`ROWS=1000000` also measures lists in a table of so many records, beside those of 10,000 and 100,000. `PARTS=yes` also
+measures the service beside itself without each part of the fast path.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from scripts.postgres import Cluster, postgres
-from src.config import PROJECT_ROOT
+from src.config import PROJECT_ROOT, FastPath
 from tests.benchmarks import cost, lists, measures, programs, report
 from tests.benchmarks.databases import fresh_copy, seeded
 from tests.benchmarks.load import GENERATOR
@@ -79,11 +80,21 @@ def _cost(service: Server, baseline: Server, url: str, log: Path) -> list[Figure
     with ExitStack() as stack:
         servers = {"service": service, "baseline": baseline}
         servers["resetting"] = stack.enter_context(serve(programs.BASELINE, url, log, POOL_RESET="yes"))
-        servers["uncompiled"] = stack.enter_context(serve(programs.SERVICE, url, log, COMPILED_ROUTES="false"))
+        servers["plain"] = stack.enter_context(serve(programs.SERVICE, url, log, FAST_PATHS="none"))
         for name, program in others.items():
             if program:
                 servers[name] = stack.enter_context(serve(program, url, log))
-        return cost.measure(servers)
+        figures = cost.measure(servers)
+    return figures + (_cost_without_each_part(service, url, log) if os.environ.get("PARTS") else [])
+
+
+def _cost_without_each_part(service: Server, url: str, log: Path) -> list[Figure]:
+    figures: list[Figure] = []
+    for part in FastPath:
+        others = ",".join(set(FastPath) - {part})
+        with serve(programs.SERVICE, url, log, FAST_PATHS=others) as without:
+            figures += cost.of_part(part, service, without)
+    return figures
 
 
 def _at_many(cluster: Cluster, log: Path, rows: int) -> list[Figure]:

@@ -1,4 +1,4 @@
-"""CPU of one request: of the service (with compiled routes and without), the baseline, an earlier build and Fastify."""
+"""CPU of one request: of the service (with its fast path and without), the baseline, an earlier build and Fastify."""
 
 import json
 import logging
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from src.config import FastPath
 from tests.benchmarks.measures import (
     LIVE,
     RECORD,
@@ -46,8 +47,18 @@ def measure(servers: Mapping[str, Server]) -> list[Figure]:
     ]
     figures = [figure for compared in everybody for figure in _figures(compared, servers, list(servers))]
     # The others know neither.
-    ours = [name for name in ("service", "uncompiled", "earlier") if name in servers]
+    ours = [name for name in ("service", "plain", "earlier") if name in servers]
     return figures + [figure for compared in _only_ours(read) for figure in _figures(compared, servers, ours)]
+
+
+def of_part(part: FastPath, service: Server, without: Server) -> list[Figure]:
+    """What one part of the fast path gives, as the CPU with it and without it."""
+    figures = []
+    for call in (LIVE, *calls(service)):
+        logger.info("cost of %s without %s", call.name, part)
+        (ours, _), (theirs, _) = in_turns([partial(cpu, server, call) for server in (service, without)])
+        figures.append(Figure(f"{call.name}: CPU, beside itself without {part}", "us", ours, theirs))
+    return figures
 
 
 def _only_ours(read: Call) -> list[Compared]:
@@ -78,7 +89,7 @@ def _figures(compared: Compared, servers: Mapping[str, Server], names: Sequence[
 _NAMES = {
     "baseline": "the bare baseline",
     "resetting": "a baseline whose pool resets",
-    "uncompiled": "itself without compiled routes",
+    "plain": "itself without its fast path",
     "earlier": "the earlier build",
     "fastify": "Fastify",
 }

@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from src import clock
 from src.audits import service
 from src.audits.config import AuditSettings
-from src.config import AppSettings, DatabaseSettings
+from src.config import AppSettings, DatabaseSettings, FastPath
 from src.health import probe
 from src.main import create_app
 from src.settings import Settings
@@ -75,7 +75,7 @@ async def pair(
     async with AsyncExitStack() as stack:
         made = []
         for database, compiles in ((database_settings, True), (database_of_module, False)):
-            app_settings = AppSettings(place_timeout=5, compiled_routes=compiles)
+            app_settings = AppSettings(place_timeout=5, fast_paths=frozenset(FastPath) if compiles else frozenset())
             app = create_app(Settings.load(app_settings, database, AuditSettings(), ai_settings(openai_api_key=None)))
             state: Any = await stack.enter_async_context(app.router.lifespan_context(app))
             made.append(Ours(app, state, numbered))

@@ -1,8 +1,15 @@
-"""Deadlines of many, with one timer."""
+"""Deadlines of many, with one timer and with one for each."""
 
 import asyncio
 
-from src.web.deadlines import Deadlines
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from src.config import AppSettings, FastPath
+from src.web.deadlines import Deadlines, SeparateDeadlines
+from src.web.middleware import RequestMiddleware
+
+both_kinds = pytest.mark.parametrize("kind", [Deadlines, SeparateDeadlines])
 
 
 class Waiting:
@@ -14,8 +21,9 @@ class Waiting:
         self.expired.set()
 
 
-async def test_each_expires_in_the_order_of_its_deadline_and_once() -> None:
-    deadlines = Deadlines(0.05)
+@both_kinds
+async def test_each_expires_in_the_order_of_its_deadline_and_once(kind: type[Deadlines]) -> None:
+    deadlines = kind(0.05)
     first, discarded, second = Waiting(), Waiting(), Waiting()
     deadlines.add(first)
     deadlines.add(discarded)
@@ -29,11 +37,12 @@ async def test_each_expires_in_the_order_of_its_deadline_and_once() -> None:
         await second.expired.wait()
     assert not discarded.expired.is_set()
     # Nothing is left that could expire again.
-    assert not deadlines._due  # noqa: SLF001
+    assert not any(value for value in vars(deadlines).values() if isinstance(value, dict))
 
 
-async def test_a_deadline_that_comes_after_all_others_have_gone_expires() -> None:
-    deadlines = Deadlines(0.01)
+@both_kinds
+async def test_a_deadline_that_comes_after_all_others_have_gone_expires(kind: type[Deadlines]) -> None:
+    deadlines = kind(0.01)
     for _ in range(2):
         waiting = Waiting()
         deadlines.add(waiting)
@@ -41,8 +50,9 @@ async def test_a_deadline_that_comes_after_all_others_have_gone_expires() -> Non
             await waiting.expired.wait()
 
 
-async def test_none_expires_before_its_time() -> None:
-    loop, deadlines, waiting = asyncio.get_running_loop(), Deadlines(0.1), Waiting()
+@both_kinds
+async def test_none_expires_before_its_time(kind: type[Deadlines]) -> None:
+    loop, deadlines, waiting = asyncio.get_running_loop(), kind(0.1), Waiting()
     gone = Waiting()
     deadlines.add(gone)
     await asyncio.sleep(0.05)
@@ -52,3 +62,51 @@ async def test_none_expires_before_its_time() -> None:
     async with asyncio.timeout(30):
         await waiting.expired.wait()
     assert loop.time() - started >= 0.1
+
+
+@pytest.mark.parametrize("parts", [frozenset(FastPath), frozenset[FastPath]()], ids=["all", "none"])
+def test_one_application_keeps_its_limits_in_one_event_loop_after_the_other(parts: frozenset[FastPath]) -> None:
+    settings = AppSettings(
+        fast_paths=parts,
+        request_timeout=0.2,
+        request_body_timeout=0.1,
+        place_timeout=0.1,
+        max_in_flight=1,
+    )
+    middleware = RequestMiddleware(answer, settings, groups=["/slow"], exposed_headers=[])
+
+    async def ask_all() -> list[int]:
+        paths = ["/quick", "/slow", "/slow"]
+        statuses = await asyncio.gather(*(ask(middleware, path) for path in paths))
+        # This one leaves a timer that is set.
+        return [*statuses, await ask(middleware, "/quick")]
+
+    for _ in range(2):
+        loop = asyncio.new_event_loop()
+        try:
+            assert loop.run_until_complete(asyncio.wait_for(ask_all(), 10)) == [200, 504, 503, 200]
+        finally:
+            loop.close()
+
+
+async def answer(scope: Scope, _receive: Receive, send: Send) -> None:
+    if scope["path"] == "/slow":
+        await asyncio.Event().wait()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body"})
+
+
+async def ask(middleware: RequestMiddleware, path: str) -> int:
+    statuses = []
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    head = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b""}
+    await middleware({**head, "headers": []}, receive, send)
+    (status,) = statuses
+    return int(status)
