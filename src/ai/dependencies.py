@@ -9,13 +9,13 @@ from fastapi import Depends, Request
 from starlette.requests import ClientDisconnect
 
 from src.ai.client import AIClient
+from src.web.state import shared
 
 T = TypeVar("T")
 
 
 async def get_client(request: Request) -> AIClient:
-    client: AIClient = request.state.ai_client
-    return client
+    return shared(request, "ai_client", AIClient)
 
 
 AIClientDep = Annotated[AIClient, Depends(get_client)]

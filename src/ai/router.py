@@ -19,6 +19,7 @@ from src.web import problems
 from src.web.dependencies import AutocommitDep
 from src.web.responses import ShapedJSON
 from src.web.routes import StrictJSONRoute
+from src.web.state import shared
 
 router = APIRouter(prefix=f"{API_PREFIX}/ai", tags=["ai"], route_class=StrictJSONRoute)
 
@@ -129,7 +130,7 @@ async def query_audits(
 
     What no filter can express is in `unsupported`, and was not looked for. The model sees the question, and no record.
     """
-    settings: AppSettings = request.state.settings.app
+    settings = shared(request, "app_settings", AppSettings)
     list_path = settings.root_path + AUDITS_PATH
     answer = await while_connected(request, audit_queries.answer_question(connection, client, question, list_path))
     return ShapedJSON(answer.model_dump_json())

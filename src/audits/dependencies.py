@@ -19,6 +19,7 @@ from src.audits.schemas import Audit
 from src.schemas import TEXT_PATTERN
 from src.shaped import Shaped
 from src.web.dependencies import AutocommitDep
+from src.web.state import shared
 
 AuditId = Annotated[UUID, Path(description="The id that the service gave to the record.")]
 
@@ -107,7 +108,7 @@ async def get_idempotent_request(
     """Read the idempotency key and the body that belongs to it. None if the caller sent no key."""
     if idempotency_key is None:
         return None
-    settings: AuditSettings = request.state.settings.audits
+    settings = shared(request, "audit_settings", AuditSettings)
     lifetime = timedelta(hours=settings.idempotency_key_hours)
     return IdempotentRequest(
         endpoint=f"{request.method} {request.scope['route'].path_format}",

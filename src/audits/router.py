@@ -62,9 +62,6 @@ _EXPORTED[200]["content"] = {
 }
 
 
-# The routes that are used most come first: FastAPI matches one after another (tests/benchmarks/README.md).
-
-
 @router.get("/{audit_id:uuid}", summary="Read a record", response_model=Audit, responses=_READ)
 async def read_audit(audit: ValidAudit, if_none_match: IfNoneMatch = None, *, request: Request) -> Response:
     """The record in its current version."""

@@ -4,14 +4,18 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from src.ai.client import AIClient
 from src.health import service
+from src.health.probe import DatabaseProbe
 from src.health.schemas import Health
+from src.migrations import Revisions
+from src.web.state import shared
 
 
 async def run_checks(request: Request) -> Health:
     """Check the database, its migrations and the AI configuration."""
-    state = request.state
-    return await service.check(state.database_probe, state.revisions, ai_configured=state.ai_client.configured)
+    probe, revisions = shared(request, "database_probe", DatabaseProbe), shared(request, "revisions", Revisions)
+    return await service.check(probe, revisions, ai_configured=shared(request, "ai_client", AIClient).configured)
 
 
 ChecksDep = Annotated[Health, Depends(run_checks)]

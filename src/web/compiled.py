@@ -1,10 +1,12 @@
-"""Routes that answer without FastAPI's way to them: match, parameters, dependencies, endpoint, answer.
+"""Compiled routes, which serve valid requests in place of FastAPI.
 
-Why: FastAPI asks one route after another, and works out with each request what it knew at start; that was a third of
-the CPU of a read. Here a route has its plan (`src/web/route_plans.py`), made once, and a request is served by it as a
-whole or not at all. All parameters are validated before any dependency is called. Where one is not valid, or a request
-has anything unusual, FastAPI gets it as it came, and refuses or serves it: it stays the one that describes, validates
-and refuses, and both ways answer the same bytes (`tests/web/test_compiled.py`).
+What it does: each route gets a plan at the start (`src/web/route_plans.py`). `Table` finds the route of a request, and
+the plan serves the request as a whole or not at all: all parameters are validated before any dependency is called. If
+one is not valid, or if the request has anything unusual, FastAPI gets the request as it came, and refuses or serves it.
+So FastAPI still describes, validates and refuses. Both ways answer the same bytes (`tests/web/test_compiled.py`).
+
+Why: FastAPI tries one route after another, and works out for each request what it knew at the start; that was a third
+of the CPU of a read (tests/benchmarks/README.md).
 
 To switch it off: leave `compiled-routes` out of `FAST_PATHS`. `dependency_overrides` switch it off, and so do traces
 and metrics.
@@ -30,12 +32,12 @@ _FAILURE = "audit-trail.failure"
 
 
 def install(app: FastAPI) -> None:
-    """Serve what can be served so within all other middleware. Routes that are added after the start are FastAPI's."""
+    """Put compiled routes behind all other middleware. They do not include routes that are added after the start."""
     app.user_middleware.append(Middleware(CompiledRoutesMiddleware, application=app))
 
 
 class CompiledRoutesMiddleware:
-    """ASGI: serves what it has compiled, and hands on everything else."""
+    """Serves the requests of compiled routes, and hands all others on to FastAPI."""
 
     def __init__(self, app: ASGIApp, application: FastAPI) -> None:
         self.app = app
@@ -43,7 +45,7 @@ class CompiledRoutesMiddleware:
         handlers = {
             kind: handler for kind, handler in application.exception_handlers.items() if kind not in (500, Exception)
         }
-        self._answer_failure = ExceptionMiddleware(_fail, handlers, application.debug)
+        self._answer_failure = ExceptionMiddleware(_raise_failure, handlers, application.debug)
         self._table = Table(application)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,13 +63,13 @@ class CompiledRoutesMiddleware:
             else:
                 if failure:
                     scope[_FAILURE] = failure
-                    await self._answer_failure(scope, receive, _nowhere if failure.has_begun else send)
+                    await self._answer_failure(scope, receive, _discard if failure.has_begun else send)
                 return
         await self.app(scope, receive, send)
 
 
-async def _fail(scope: Scope, receive: Receive, send: Send) -> None:
-    """As within a route of FastAPI's: the handler of an exception gets the request that the route has had."""
+async def _raise_failure(scope: Scope, receive: Receive, send: Send) -> None:
+    """Raise the failure as a route does, so that the handler of an exception gets the request of the route."""
     failure: Failure = scope.pop(_FAILURE)
 
     async def fail(_scope: Scope, _receive: Receive, send: Send) -> None:
@@ -78,12 +80,12 @@ async def _fail(scope: Scope, receive: Receive, send: Send) -> None:
     await wrap_app_handling_exceptions(fail, failure.request)(scope, receive, send)
 
 
-async def _nowhere(_message: Message) -> None:
-    pass
+async def _discard(_message: Message) -> None:
+    """Take the messages of a handler that answers when the answer has begun already."""
 
 
 class Table:
-    """The route that FastAPI would choose: the first of those that match. None where that is not compiled."""
+    """Finds the route that FastAPI would choose, which is the first that matches."""
 
     def __init__(self, application: FastAPI) -> None:
         matching = [(context, _compiled(context, application)) for context in _matching(application)]
@@ -97,7 +99,7 @@ class Table:
     def _add(self, method: str, matching: "list[tuple[RouteContext, CompiledRoute | None]]") -> None:
         for path in (context.path_format or "" for context, _ in matching if not _prefix(context)):
             first, route = next(each for each in matching if each[0].path_regex.match(path))
-            # Where one with parameters comes before it, the prefix leads to that.
+            # If a route with parameters comes first and matches this path, `_by_prefix` has it.
             if not _prefix(first):
                 self._by_path[method, path] = route
         with_parameters = [
@@ -109,20 +111,21 @@ class Table:
             ]
 
     def find(self, method: str, path: str) -> "tuple[CompiledRoute, dict[str, Any]] | None":
+        """The route and the text of its path parameters; None if no route matches, or if it is not compiled."""
         if (method, path) in self._by_path:
             route = self._by_path[method, path]
             return (route, {}) if route else None
         end = min(len(path), self._longest_prefix)
         while (end := path.rfind("/", 0, end)) >= 0:
             for pattern, candidate in self._by_prefix.get((method, path[: end + 1]), ()):
-                # A pattern takes a line break after its end.
+                # A pattern also matches a path that ends with a line break.
                 if (match := pattern.match(path)) and not path.endswith("\n"):
                     return (candidate, match.groupdict()) if candidate else None
         return None
 
 
 def _matching(application: FastAPI) -> Iterator[RouteContext]:
-    """The routes up to the first of which it is not known what they match; not those that are for WebSocket."""
+    """The routes for HTTP, up to the first whose class has a `matches` of its own: nobody knows what that matches."""
     for context in iter_route_contexts(application.routes):
         route = context.original_route
         if isinstance(route, WebSocketRoute):
@@ -133,7 +136,7 @@ def _matching(application: FastAPI) -> Iterator[RouteContext]:
 
 
 def _prefix(context: RouteContext) -> str:
-    """Of a path with parameters: what comes before the segment of the first."""
+    """The path before the segment of its first parameter; empty if it has no parameters."""
     fixed, has_parameters, _ = (context.path_format or "").partition("{")
     return fixed[: fixed.rindex("/") + 1] if has_parameters else ""
 

@@ -1,12 +1,10 @@
-"""One route that is compiled: how a request of it is served.
+"""One compiled route: how its requests are served.
 
-Why there are such routes, and how to switch them off, is in `src/web/compiled.py`.
+`src/web/compiled.py` says why there are compiled routes, and how to switch them off.
 """
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from email.message import Message as Email
-from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -20,22 +18,23 @@ from fastapi.utils import is_body_allowed_for_status_code
 from starlette.types import Message, Receive, Scope, Send
 
 from src.web.route_plans import REQUEST, REQUIRED, RESPONSE, TASKS, Arguments, Parameter, Plan, value_of
-from src.web.routes import PARSED, StrictJSONRoute
+from src.web.routes import PARSED, StrictJSONRoute, is_json
 
 Headers = list[tuple[bytes, bytes]]
 
 
 class Unserved(Exception):
-    """A request that FastAPI is to serve, with what it can receive then."""
+    """FastAPI has to serve this request, and gets its body from `receive`."""
 
     def __init__(self, receive: Receive) -> None:
         self.receive = receive
 
 
 class Failure:
-    """What an endpoint or a dependency has raised, or what sends the answer: for FastAPI's handlers of exceptions.
+    """An exception of an endpoint, of a dependency or of sending the answer. FastAPI's handlers of exceptions get it.
 
-    Whoever raises it takes it out: the traceback of an exception that is still here would be a cycle.
+    Raise it by `raise failure.errors.pop()`: if it stayed here, it would refer to itself through its traceback, and
+    only the garbage collector could free it.
     """
 
     def __init__(self, request: Request, error: Exception, *, has_begun: bool) -> None:
@@ -66,7 +65,10 @@ class CompiledRoute:
         }
 
     async def serve(self, scope: Scope, receive: Receive, send: Send, path_params: dict[str, str]) -> Failure | None:
-        """Raises `Unserved` before anything has begun, and nothing else."""
+        """Answer the request. Returns the exception of the endpoint, of a dependency or of sending the answer, if any.
+
+        Raises only `Unserved`, and only before the first dependency is called.
+        """
         plan = self._plan
         request = Request(scope, receive, send)
         values: list[Any] = [None] * plan.size
@@ -92,10 +94,10 @@ class CompiledRoute:
         return None
 
     def _read_parameters(self, request: Request, path_params: dict[str, str], values: list[Any]) -> dict[str, Any]:
-        """The parameters of the path, converted. All others go to their slots."""
+        """Put all parameters but those of the body into their slots. Returns the converted ones of the path."""
         plan, scope = self._plan, request.scope
         sent: dict[bytes, bytes] = dict(scope["headers"])
-        # Which of two is meant is for FastAPI to say.
+        # A header is repeated. FastAPI decides which of its values counts.
         if len(sent) < len(scope["headers"]):
             raise Unserved(request.receive)
         try:
@@ -103,20 +105,20 @@ class CompiledRoute:
             if inherited := scope.get("path_params"):
                 converted = inherited | converted
             for path in plan.path:
-                values[path.slot] = _valid(path.field, converted[path.key])
+                values[path.slot] = _validate(path.field, converted[path.key])
             for header in plan.headers:
                 text = sent.get(header.key)
-                values[header.slot] = _read(header, None if text is None else text.decode("latin-1"))
+                values[header.slot] = _validate_or_default(header, None if text is None else text.decode("latin-1"))
             self._read_query(scope["query_string"], values)
             for other in plan.others:
-                values[other.slot] = _only(request_params_to_args([other.field], getattr(request, other.key)))
+                values[other.slot] = _single_value(request_params_to_args([other.field], getattr(request, other.key)))
         except Exception:
-            # Where it matters, FastAPI meets the same.
+            # A parameter is not valid, so FastAPI has to refuse the request.
             raise Unserved(request.receive) from None
         return converted
 
     def _read_query(self, query: bytes, values: list[Any]) -> None:
-        """Raises `ValueError` where what is sent is not what each valid request has."""
+        """Raises an exception if a parameter is repeated, missing, unknown to a strict route, or not valid."""
         plan = self._plan
         sent: dict[str, Any] = {}
         if query and (plan.query_names or plan.is_strict):
@@ -128,36 +130,40 @@ class CompiledRoute:
                 else:
                     sent[name] = text
         for model in plan.models:
-            values[model.slot] = _valid(model.field, {name: sent[name] for name in model.keys & sent.keys()})
+            values[model.slot] = _validate(model.field, {name: sent[name] for name in model.keys & sent.keys()})
         for parameter in plan.query:
-            values[parameter.slot] = _read(parameter, sent.get(parameter.key))
+            values[parameter.slot] = _validate_or_default(parameter, sent.get(parameter.key))
 
     async def _read_body(self, request: Request, values: list[Any]) -> Request:
-        """The request, whose body is read. What cannot be read so is not read anew by FastAPI, but what it gets."""
+        """Read and validate the body, and return the request that has it.
+
+        Raises `Unserved`, with the body that was read or the exception that reading it has raised.
+        """
         receive, route = request.receive, self._plan.route
         if isinstance(route, StrictJSONRoute):
             request = await route.parse(request)
         try:
             body = await request.body()
         except Exception as error:
-            raise Unserved(_failing(error)) from None
+            raise Unserved(_raise_on_receive(error)) from None
         try:
-            if not (body and _is_json(request.headers.get("content-type", ""))):
+            # A strict route has checked the media type already.
+            if not body or not (self._plan.is_strict or is_json(request.headers.get("content-type", ""))):
                 raise ValueError
             value = await request.json()
             for part in self._plan.body:
-                values[part.slot] = _only(await request_body_to_args([part.field], value, self._embeds))
+                values[part.slot] = _single_value(await request_body_to_args([part.field], value, self._embeds))
         except Exception:
             if self._plan.is_strict:
                 request.scope[PARSED] = request
-            raise Unserved(_replaying(body, receive)) from None
+            raise Unserved(_receive_again(body, receive)) from None
         return request
 
     async def _answer_within_exits(self, scope: Scope, receive: Receive, send: Send, values: list[Any]) -> None:
-        """With dependencies that end when the answer is made, or when it is sent, in FastAPI's order."""
+        """Answer with dependencies that yield. Each ends when the answer is made or when it is sent, as in FastAPI."""
         is_sent = False
         async with AsyncExitStack() as of_request:
-            # FastAPI's own code for these asks for it.
+            # `_solve_generator` reads it.
             scope["fastapi_inner_astack"] = of_request
             async with AsyncExitStack() as of_function:
                 response = await self._respond(values, {"request": of_request, "function": of_function})
@@ -201,7 +207,7 @@ class CompiledRoute:
 
 
 class _Injected(Response):
-    """What dependencies and the endpoint add to the answer, as FastAPI gives it to them, without its constructor."""
+    """The `Response` to which dependencies and the endpoint add headers, without the work of its constructor."""
 
     def __init__(self) -> None:
         self.status_code: int | None = None  # type: ignore[assignment]
@@ -210,7 +216,7 @@ class _Injected(Response):
 
 
 class _JSON(Response):
-    """What `Response` makes of JSON, without its constructor, which takes 3 us."""
+    """A JSON answer, as `Response` makes it, without the work of its constructor (tests/benchmarks/README.md)."""
 
     def __init__(self, body: bytes, status: int, added: Headers, background: BackgroundTasks | None) -> None:
         self.body, self.status_code, self.background = body, status, background
@@ -229,22 +235,22 @@ class _Sender:
         await self._send(message)
 
 
-def _valid(field: ModelField, value: Any) -> Any:
+def _validate(field: ModelField, value: Any) -> Any:
     valid, errors = field.validate(value, {}, loc=())
     if errors:
         raise ValueError
     return valid
 
 
-def _read(parameter: Parameter, text: str | list[str] | None) -> Any:
+def _validate_or_default(parameter: Parameter, text: str | list[str] | None) -> Any:
     if text is not None:
-        return _valid(parameter.field, text)
+        return _validate(parameter.field, text)
     if parameter.default is REQUIRED:
         raise ValueError(parameter.key)
     return parameter.default
 
 
-def _only(solved: tuple[dict[str, Any], list[Any]]) -> Any:
+def _single_value(solved: tuple[dict[str, Any], list[Any]]) -> Any:
     values, errors = solved
     if errors:
         raise ValueError
@@ -255,24 +261,15 @@ def _arguments(names: Arguments, values: list[Any]) -> dict[str, Any]:
     return {name: values[slot] for name, slot in names}
 
 
-@lru_cache(maxsize=256)
-def _is_json(content_type: str) -> bool:
-    """As FastAPI reads it."""
-    email = Email()
-    email["content-type"] = content_type
-    subtype = email.get_content_subtype()
-    return email.get_content_maintype() == "application" and (subtype == "json" or subtype.endswith("+json"))
-
-
-def _failing(error: Exception) -> Receive:
+def _raise_on_receive(error: Exception) -> Receive:
     async def receive() -> Message:
         raise error
 
     return receive
 
 
-def _replaying(body: bytes, receive: Receive) -> Receive:
-    """What was received as a whole can be received once more."""
+def _receive_again(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives the body, which was read already, once more."""
     messages = iter([{"type": "http.request", "body": body, "more_body": False}])
 
     async def receive_again() -> Message:

@@ -12,6 +12,7 @@ from typing_extensions import override
 from src import __version__
 from src.config import AppSettings
 from src.schemas import CustomModel, example
+from src.web.state import shared
 
 ASSETS_PATH = "/docs/assets"
 OPENAPI_PATH = "/openapi.json"
@@ -49,7 +50,7 @@ class Index(CustomModel):
 async def read_index(request: Request) -> Index:
     """Every endpoint of the OpenAPI document."""
     app: FastAPI = request.app
-    settings: AppSettings = request.state.settings.app
+    settings = shared(request, "app_settings", AppSettings)
     return Index(
         name=app.title,
         version=__version__,

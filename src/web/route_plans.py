@@ -1,24 +1,23 @@
 """What each request of a route needs, worked out once: its parameters, its dependencies in order, its endpoint.
 
-FastAPI works this out anew with each request: it walks the tree of dependencies, and asks each parameter what it is
-called, where it is and what it is left out for. `src/web/compiled.py` carries a plan out, and says how to
-switch it off.
+FastAPI works this out for each request: it walks the tree of dependencies, and asks each parameter for its name, its
+place and its default. `src/web/compiled.py` carries out a plan, and says how to switch it off.
 
-A route has a plan only where everything that it is made of is in the lists below. What an upgrade of FastAPI adds is in
-none of them: `tests/web/test_compiled_options.py` then names it, and until somebody has looked, FastAPI serves alone.
+A route has a plan only if the lists below name everything that it is made of. They do not name what an upgrade of
+FastAPI adds: then `tests/web/test_compiled_options.py` fails and names it, and FastAPI serves such routes until
+somebody has added it here.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from inspect import isasyncgenfunction, isclass, iscoroutinefunction, unwrap
-from typing import Any, get_origin
+from inspect import isasyncgenfunction, iscoroutinefunction, unwrap
+from typing import Any
 
 from fastapi import FastAPI, params
 from fastapi._compat import (
     ModelField,
     field_annotation_is_scalar,
     field_annotation_is_sequence,
-    get_cached_model_fields,
     lenient_issubclass,
 )
 from fastapi.datastructures import DefaultPlaceholder
@@ -26,10 +25,10 @@ from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_validation_alias
 from fastapi.routing import APIRoute, RouteContext
 from fastapi.sse import EventSourceResponse
-from pydantic import BaseModel, Json
+from pydantic import Json
 from pydantic_core import PydanticUndefined
 
-from src.web.routes import StrictJSONRoute
+from src.web.routes import StrictJSONRoute, is_list, named_parameters, query_fields
 
 # Attributes of a route: those that describe it, and those that an answer depends on.
 _DESCRIBING = """
@@ -48,7 +47,7 @@ background_tasks_param_name body_params call concurrency cookie_params dependenc
 http_connection_param_name name own_oauth_scopes parent_oauth_scopes path path_params query_params request_param_name
 response_param_name scope security_scopes_param_name use_cache websocket_param_name
 """
-# What FastAPI's parameters have beside what pydantic's do.
+# The attributes that FastAPI's parameters add to those of Pydantic's `FieldInfo`.
 _OF_PARAMETER = "convert_underscores embed example in_ include_in_schema media_type openapi_examples"
 
 ROUTE_ATTRIBUTES = frozenset((_DESCRIBING + _SERVING).split())
@@ -62,23 +61,23 @@ _PARAMETERS = (params.Path, params.Query, params.Header, params.Cookie, params.B
 
 _IMMUTABLE = (type(None), bool, int, float, str, bytes, tuple, frozenset)
 
-# Slots of what each request has; those of its values follow.
+# The slots that every request has. The slots of parameters and dependencies follow.
 REQUEST, RESPONSE, TASKS = range(3)
 
 REQUIRED = PydanticUndefined
 """The default of a parameter that has none."""
 
 Arguments = tuple[tuple[str, int], ...]
-"""The names under which something is called, and the slots of what it is called with."""
+"""The name of each argument of a call, and the slot that holds its value."""
 
 
 class Unknown(Exception):
-    """A route that is left to FastAPI as a whole."""
+    """The route has something that no list here names, so FastAPI serves all its requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A dependency to call. `scope` is set for one that yields: its end comes with the `function` or the `request`."""
+    """A dependency to call. One that yields has a `scope`, with which it ends: `function` or `request`."""
 
     dependant: Dependant
     call: Callable[..., Any]
@@ -89,7 +88,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter, and under which name it is sent. `default` is `REQUIRED` where it has none."""
+    """A parameter, and the name under which clients send it. Without a default, `default` is `REQUIRED`."""
 
     slot: int
     key: Any
@@ -99,7 +98,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model whose fields are the parameters of the query that have these names."""
+    """A model whose fields are query parameters with the names `keys`."""
 
     slot: int
     keys: frozenset[str]
@@ -107,7 +106,7 @@ class Model:
 
 
 class Plan:
-    """What requests of one route need. Raises `Unknown` where the route is made of something that is not known here."""
+    """What requests of one route need. Raises `Unknown` if the route has something that no list here names."""
 
     def __init__(self, context: RouteContext, application: FastAPI) -> None:
         self.route = _known_route(context, application)
@@ -120,17 +119,17 @@ class Plan:
         self.query: list[Parameter] = []
         self.models: list[Model] = []
         self.query_names: dict[str, bool] = {}
-        """What the query may hold, and whether that is a list."""
+        """The names that the query may have, and whether each is a list."""
 
         self.others: list[Parameter] = []
-        """What FastAPI itself reads; the key is the attribute of the request that it reads from."""
+        """Parameters that FastAPI's own functions read. The key is the attribute of the request that holds them."""
 
         self.body: list[Parameter] = []
         self.steps: list[Step] = []
         self.size = len((REQUEST, RESPONSE, TASKS))
         self.uses_response = self.uses_tasks = False
         self._solved: dict[Any, int] = {}
-        self._has_plain_query = all(map(_is_plain_query, _query_fields(context.dependant)))
+        self._has_plain_query = all(map(_is_plain_query, query_fields(context.dependant)))
         self.arguments = self._visit(context.dependant)
         self.has_exits = any(step.scope for step in self.steps)
 
@@ -156,7 +155,7 @@ class Plan:
         return tuple((name, slot) for name, slot in arguments if name is not None)
 
     def _solve(self, dependant: Dependant) -> int:
-        # As FastAPI does, what it needs itself is solved even where its value is known: that may be called each time.
+        # As in FastAPI, its own dependencies are visited even if its value is cached, since they may not be.
         arguments = self._visit(dependant)
         call: Any = dependant.call
         scope = None
@@ -209,10 +208,10 @@ class Plan:
         if not self._has_plain_query:
             self.others.append(Parameter(slot, "query_params", field))
             return
-        named = _named(field)
+        named = named_parameters(field)
         for inner in named:
-            is_list = _is_list(inner)
-            _require(self.query_names.setdefault(get_validation_alias(inner), is_list) is is_list)
+            repeatable = is_list(inner)
+            _require(self.query_names.setdefault(get_validation_alias(inner), repeatable) is repeatable)
         if named == [field]:
             self.query.append(Parameter(slot, get_validation_alias(field), field, field.get_default()))
         else:
@@ -251,39 +250,23 @@ def _is_coroutine_function(call: Any) -> bool:
 
 
 def _is_plain(field: ModelField) -> bool:
-    """Whether it has one name, and what is sent is its value as it is."""
+    """Whether it has one name, and its text needs no parsing before it is validated."""
     info = field.field_info
     return isinstance(info.validation_alias, str | None) and not any(type(item) is Json for item in info.metadata)
 
 
-def _query_fields(dependant: Dependant) -> Iterator[ModelField]:
-    yield from dependant.query_params
-    for inner in dependant.dependencies:
-        yield from _query_fields(inner)
-
-
 def _is_plain_query(field: ModelField) -> bool:
-    named = _named(field)
+    named = named_parameters(field)
     kind = field.field_info.annotation
-    is_one = (_is_list(field) or field_annotation_is_scalar(kind)) and _has_constant(field)
+    is_one = (is_list(field) or field_annotation_is_scalar(kind)) and _has_constant(field)
     return (is_one or named != [field]) and all(
-        _is_plain(each) and (_is_list(each) or not field_annotation_is_sequence(each.field_info.annotation))
+        _is_plain(each) and (is_list(each) or not field_annotation_is_sequence(each.field_info.annotation))
         for each in (field, *named)
     )
 
 
-def _is_list(field: ModelField) -> bool:
-    return get_origin(field.field_info.annotation) is list
-
-
-def _named(field: ModelField) -> list[ModelField]:
-    """The parameters that a model is of, or the parameter itself."""
-    kind = field.field_info.annotation
-    return get_cached_model_fields(kind) if isclass(kind) and issubclass(kind, BaseModel) else [field]
-
-
 def _has_constant(field: ModelField) -> bool:
-    """Whether its default is one value for all requests, that nobody can change."""
+    """Whether it has no default, or one that is the same immutable value for all requests."""
     info = field.field_info
     if info.is_required():
         return True
@@ -291,5 +274,5 @@ def _has_constant(field: ModelField) -> bool:
 
 
 def value_of(option: Any) -> Any:
-    """Of an option that may have been left out."""
+    """The value of an option of FastAPI's, which wraps its defaults."""
     return option.value if isinstance(option, DefaultPlaceholder) else option

@@ -1,6 +1,6 @@
 """Strict requests: no unknown query parameters, no repeated headers, and JSON bodies within a limit, parsed strictly.
 
-The route checks all of this. Dependencies could too, but each would add 15 us to every request.
+The route checks all of this, because a dependency takes more time (tests/benchmarks/README.md).
 """
 
 import re
@@ -12,24 +12,29 @@ from typing import Any, get_origin
 from urllib.parse import unquote_to_bytes, urlencode
 
 from fastapi import Request, Response
+from fastapi._compat import ModelField, get_cached_model_fields
 from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.utils import get_validation_alias
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 from starlette.datastructures import QueryParams
 from typing_extensions import override
 
 from src import json_parser
+from src.config import AppSettings
 from src.exceptions import PayloadTooLarge, UnsupportedMediaType, ValidationFailed
+from src.web.state import shared
 
-# The key of the scope under which a request comes whose body was read and parsed before.
+# The key of the scope for a request whose body was read and parsed already.
 PARSED = "audit-trail.parsed"
 
-# The headers that are lists: only these may come as several lines (RFC 9110, 5.3).
+# Headers that are lists. Only these may come as several lines (RFC 9110, 5.3).
 _LISTS = ("If-Match", "If-None-Match")
 
-# Of one JSON object in a body.
+_JSON = re.compile(r"application/([^/+\s]+\+)*json", re.IGNORECASE)
+
+# How many fields one JSON object in a body may have.
 _MOST_FIELDS = 1_000
 
 
@@ -41,7 +46,8 @@ class StrictJSONRoute(APIRoute):
     @override
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        known = dict(_query_parameters(self.dependant))
+        named = chain.from_iterable(map(named_parameters, query_fields(self.dependant)))
+        known = {get_validation_alias(field): is_list(field) for field in named}
         single = frozenset(_single_headers(self.dependant))
         takes_body = self.body_field is not None
 
@@ -57,8 +63,12 @@ class StrictJSONRoute(APIRoute):
         return handle_strictly
 
     async def parse(self, request: Request) -> Request:
-        """The request with its body, read and parsed. Raises what refuses it."""
-        body = await _read(request, getattr(request.state.settings.app, self.limit_setting))
+        """Read the body and parse it. Returns a request that has both.
+
+        Raises `PayloadTooLarge`, `UnsupportedMediaType`, `MalformedJSON`, `ValidationFailed`.
+        """
+        settings = shared(request, "app_settings", AppSettings)
+        body = await _read_body(request, getattr(settings, self.limit_setting))
         if body:
             _require_json(request)
         value = json_parser.parse(body) if body else None
@@ -75,7 +85,8 @@ class BatchJSONRoute(StrictJSONRoute):
 def _refuse_crowded_objects(body: Any) -> None:
     """Raise `ValidationFailed` if the body, or an item of a list in it, has more fields than any model could have.
 
-    Validation makes an error for each unknown field: 100,000 of them blocked the process for a second.
+    Validation makes an error for each unknown field, and a body full of them would block the process
+    (tests/benchmarks/README.md).
     """
     lists = [value for value in body.values() if isinstance(value, list)] if isinstance(body, dict) else []
     for candidate in chain([body], *lists):
@@ -99,7 +110,7 @@ class _ParsedRequest(Request):
         return self._value
 
 
-async def _read(request: Request, limit: int) -> bytes:
+async def _read_body(request: Request, limit: int) -> bytes:
     """Return the body. Count its bytes while they arrive, because `Content-Length` can be absent."""
     if int(request.headers.get("content-length", 0)) > limit:
         raise _too_large(limit)
@@ -119,13 +130,18 @@ def _too_large(limit: int) -> PayloadTooLarge:
 def _require_json(request: Request) -> None:
     # Several Content-Type headers, joined, match no media type.
     media_type, *parameters = ", ".join(request.headers.getlist("content-type")).lower().split(";")
-    is_json = re.fullmatch(r"application/([^/+\s]+\+)*json", media_type.strip())
     # `charset*` and `charset*0` (RFC 2231) count as charsets too.
     charsets = {value for name, value in map(_parameter, parameters) if name.startswith("charset")}
     codings = request.headers.getlist("content-encoding")
     is_plain = all(coding.lower() == "identity" for coding in codings)
-    if not (is_json and charsets <= {"utf-8", "utf8"} and is_plain):
+    if not (is_json(media_type) and charsets <= {"utf-8", "utf8"} and is_plain):
         raise UnsupportedMediaType("Send the body as Content-Type: application/json, in UTF-8, not encoded further.")
+
+
+def is_json(content_type: str) -> bool:
+    """Whether the media type is JSON, or ends with its suffix (RFC 6839, 3.1). FastAPI takes all of these as JSON."""
+    media_type, _, _ = content_type.partition(";")
+    return _JSON.fullmatch(media_type.strip()) is not None
 
 
 def _parameter(text: str) -> tuple[str, str]:
@@ -178,16 +194,21 @@ def _refuse_repeated_headers(request: Request, single: Set[str]) -> None:
         )
 
 
-def _query_parameters(dependant: Dependant) -> Iterator[tuple[str, bool]]:
-    """Yield the name of each query parameter of an operation and its dependencies, and whether it is a list."""
-    for parameter in dependant.query_params:
-        annotation = parameter.field_info.annotation
-        if isclass(annotation) and issubclass(annotation, BaseModel):
-            yield from ((field.alias or name, _is_list(field)) for name, field in annotation.model_fields.items())
-        else:
-            yield parameter.alias, _is_list(parameter.field_info)
+def query_fields(dependant: Dependant) -> Iterator[ModelField]:
+    """Yield the query parameters of an operation and its dependencies; one of them can be a model of several."""
+    yield from dependant.query_params
     for inner in dependant.dependencies:
-        yield from _query_parameters(inner)
+        yield from query_fields(inner)
+
+
+def named_parameters(field: ModelField) -> list[ModelField]:
+    """The parameters of which a model consists, or the parameter itself."""
+    kind = field.field_info.annotation
+    return get_cached_model_fields(kind) if isclass(kind) and issubclass(kind, BaseModel) else [field]
+
+
+def is_list(field: ModelField) -> bool:
+    return get_origin(field.field_info.annotation) is list
 
 
 def _single_headers(dependant: Dependant) -> Iterator[str]:
@@ -195,10 +216,6 @@ def _single_headers(dependant: Dependant) -> Iterator[str]:
     yield from (parameter.alias for parameter in dependant.header_params if parameter.alias not in _LISTS)
     for inner in dependant.dependencies:
         yield from _single_headers(inner)
-
-
-def _is_list(field: FieldInfo) -> bool:
-    return get_origin(field.annotation) is list
 
 
 def _refusal(repeatable: bool | None, count: int) -> tuple[str, str] | None:

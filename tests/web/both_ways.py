@@ -8,7 +8,6 @@ from enum import Enum
 from inspect import isclass
 from itertools import cycle
 from random import Random
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
@@ -48,7 +47,7 @@ class Answered:
 
 
 # What strict routes ask for.
-OWN_STATE = {"settings": SimpleNamespace(app=AppSettings(max_body_bytes=1024))}
+OWN_STATE = {"app_settings": AppSettings(max_body_bytes=1024)}
 
 
 class Application:
