@@ -42,25 +42,23 @@ class BatchingHandler(logging.StreamHandler[Any]):
 
     @override
     def emit(self, record: logging.LogRecord) -> None:
-        self._write_lines()
+        if self._lines:
+            self.flush()
         super().emit(record)
 
     @override
     def flush(self) -> None:
         self.acquire()
         try:
-            self._write_lines()
-            super().flush()
+            lines, self._lines = self._lines, []
+            # If nobody reads the log any more, the service goes on.
+            with suppress(OSError):
+                for piece in _pieces(lines):
+                    self.stream.write(piece)
+                    self.stream.flush()
+                super().flush()
         finally:
             self.release()
-
-    def _write_lines(self) -> None:
-        lines, self._lines = self._lines, []
-        # If nobody reads the log any more, the service goes on.
-        with suppress(OSError):
-            for piece in _pieces(lines):
-                self.stream.write(piece)
-                self.stream.flush()
 
 
 def _pieces(lines: Sequence[str]) -> Iterator[str]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from logging.config import DictConfigurator
 from typing import Any
 
@@ -124,3 +125,19 @@ async def test_no_line_is_made_above_its_level(stream: io.StringIO) -> None:
     write(200)
     await asyncio.sleep(0)
     assert stream.getvalue() == ""
+
+
+async def test_nothing_fails_when_nobody_reads_the_log_any_more() -> None:
+    read, written = os.pipe()
+    os.close(read)
+    failures: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    handler = BatchingHandler(os.fdopen(written, "w"), 1024)
+    handler.write_soon("a line\n")
+    await asyncio.sleep(0)
+    handler.write_soon("another line\n")
+    handler.handle(logging.makeLogRecord({"msg": "between"}))
+    await asyncio.sleep(0)
+    assert failures == []
+    with suppress(BrokenPipeError):
+        handler.stream.close()

@@ -267,6 +267,8 @@ class BoundedProtocol(WriteLimitedProtocol):
     @override
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running_cycle = cycle
+        if self._joins_writes:
+            self._corked_transport.expect_head()
         is_http_1_0 = cycle.scope["http_version"] == "1.0"
         super()._start_asgi_task(cycle, without_chunked_encoding(app, cycle) if is_http_1_0 else app)
 

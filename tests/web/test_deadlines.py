@@ -1,9 +1,10 @@
 """Deadlines of many, with one timer and with one for each."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from src.config import AppSettings, FastPath
 from src.web.deadlines import Deadlines, SeparateDeadlines
@@ -87,6 +88,36 @@ def test_one_application_keeps_its_limits_in_one_event_loop_after_the_other(part
             assert loop.run_until_complete(asyncio.wait_for(ask_all(), 10)) == [200, 504, 503, 200]
         finally:
             loop.close()
+
+
+async def test_a_cancellation_by_somebody_else_ends_a_request_whose_deadline_has_passed_too() -> None:
+    async def cancelled_twice(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            asking.cancel()
+
+    asking = asyncio.create_task(ask(hasty(cancelled_twice), "/"))
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(asking, 10)
+
+
+async def test_a_deadline_answers_in_a_task_that_has_survived_a_cancellation() -> None:
+    async def survive_and_ask() -> int:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return await ask(hasty(answer), "/slow")
+
+    asking = asyncio.create_task(survive_and_ask())
+    await asyncio.sleep(0)
+    asking.cancel()
+    assert await asyncio.wait_for(asking, 10) == 504
+
+
+def hasty(app: ASGIApp) -> RequestMiddleware:
+    """The middleware with a deadline that passes soon."""
+    settings = AppSettings(request_timeout=0.05, request_body_timeout=0.04, place_timeout=0.04)
+    return RequestMiddleware(app, settings, groups=[], exposed_headers=[])
 
 
 async def answer(scope: Scope, _receive: Receive, send: Send) -> None:
