@@ -7,20 +7,22 @@ see a rename of an attribute that we only assign, or of a key of the ASGI scope.
 import inspect
 import logging
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
 import alembic.runtime.plugins
 import asyncpg
+import httpx2
 import pytest
-from fastapi import APIRouter
-from fastapi.routing import APIRoute
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.routing import APIRoute, iter_route_contexts
 from httptools import HttpParserUpgrade, HttpRequestParser
 from openai import AsyncOpenAI, _streaming
 from opentelemetry.exporter.otlp.proto.http import trace_exporter
+from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
+from starlette.requests import Request as StarletteRequest
 from starlette.staticfiles import StaticFiles
 from uvicorn.config import Config
 from uvicorn.protocols.http import httptools_impl
@@ -38,7 +40,7 @@ OVERRIDDEN: dict[type, str] = {
     FlowControl: "resume_reading",
     Config: "configure_logging",
     CORSMiddleware: "preflight_response",
-    Request: "body json",
+    StarletteRequest: "body json",
     StaticFiles: "__call__ file_response",
     APIRoute: "get_route_handler",
     asyncpg.Connection: "_get_unique_id transaction",
@@ -131,3 +133,33 @@ def test_fastapi_describes_the_parameters_of_a_route_under_the_same_names() -> N
     assert [(parameter.alias, parameter.field_info.annotation) for parameter in route.dependant.query_params] == [
         ("limit", int)
     ]
+
+
+def test_fastapi_keeps_its_layers_under_the_same_names() -> None:
+    app = FastAPI(middleware=[Middleware(CORSMiddleware)])
+    assert missing(app, "user_middleware middleware_stack build_middleware_stack _native_telemetry") == []
+    assert app._native_telemetry.enabled() is False  # noqa: SLF001
+    outermost: object = app.user_middleware[0].cls
+    assert outermost is CORSMiddleware
+    layer: Any = app.build_middleware_stack()
+    while not isinstance(layer, CORSMiddleware):
+        layer = layer.app
+
+
+async def test_fastapi_keeps_what_a_compiled_route_reads_under_the_same_names() -> None:
+    app = FastAPI()
+    stacks = []
+
+    async def ends_with_the_request(request: Request) -> AsyncIterator[None]:
+        stacks.append(request.scope["fastapi_inner_astack"])
+        yield
+
+    @app.get("/", dependencies=[Depends(ends_with_the_request)])
+    async def read() -> None:
+        pass
+
+    context = next(each for each in iter_route_contexts(app.routes) if isinstance(each.original_route, APIRoute))
+    assert missing(context, "original_route dependant param_convertors _effective_route _embed_body_fields") == []
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://testserver") as client:
+        assert (await client.get("/")).status_code == 200
+    assert list(map(type, stacks)) == [AsyncExitStack]
