@@ -1,9 +1,9 @@
 """The access log: one line for each request, written once in each turn of the event loop.
 
-What it does: `AccessLog.write` makes the line that logging would make, and `BatchingHandler` writes those of one turn
-together: before any other line, and before the process ends. A kill loses the lines of that turn and no more.
+What it does: `AccessLog.write` makes the line that logging would make. `BatchingHandler` writes the lines of one turn
+together, before any other line, and before the process ends. A kill loses the lines of that turn and no more.
 
-Why: a record, a filter, a formatter and a system call for each request took an eighth of the CPU of a read.
+Why: a record, a filter, a formatter and a system call for each request take time (tests/benchmarks/README.md).
 
 To switch it off: leave `batched-log` out of `FAST_PATHS`. Then each line goes through logging.
 """
@@ -23,7 +23,7 @@ from src.log_lines import to_line
 
 
 class BatchingHandler(logging.StreamHandler[Any]):
-    """Writes lines to a stream in their order; those of `write_soon` together, once in each turn of the event loop."""
+    """Writes lines to a stream in their order. Lines of `write_soon` are written together, once in each turn."""
 
     def __init__(self, stream: Any, max_line_bytes: int) -> None:
         super().__init__(stream)
@@ -31,7 +31,7 @@ class BatchingHandler(logging.StreamHandler[Any]):
         self._lines: list[str] = []
 
     def write_soon(self, line: str) -> None:
-        """Write the line when the event loop begins its next turn, or before that with another line."""
+        """Write the line when the event loop begins its next turn, or before another line that comes earlier."""
         self.acquire()
         try:
             if not self._lines:
@@ -64,7 +64,7 @@ class BatchingHandler(logging.StreamHandler[Any]):
 def _pieces(lines: Sequence[str]) -> Iterator[str]:
     """Join whole lines of ASCII to pieces that a pipe takes as a whole (PIPE_BUF in pipe(7)).
 
-    Workers share one pipe, and longer pieces of several workers can be mixed. A longer line is a piece by itself.
+    Workers share one pipe, which can mix longer pieces. A line that is longer is a piece of its own.
     """
     piece: list[str] = []
     size = 0
@@ -87,7 +87,7 @@ class AccessLog:
         self._handler = next((each for each in handlers if isinstance(each, BatchingHandler)), None)
 
     def write(self, fields: Mapping[str, Any]) -> None:
-        """Write a line with these fields, besides those of every line."""
+        """Write a line with these fields and the fields that every line has."""
         if not self._logger.isEnabledFor(logging.INFO):
             return
         if self._handler:
@@ -97,7 +97,7 @@ class AccessLog:
 
 
 def _to_line(fields: Mapping[str, Any], max_bytes: int) -> str:
-    """The line that the handler's formatter would write of these fields."""
+    """The same line as the handler's formatter writes."""
     record = {
         "timestamp": datetime.now(UTC).isoformat(),
         "level": "INFO",

@@ -1,4 +1,4 @@
-"""Admission to what only so many can use at once: the others wait, and none of them is passed by."""
+"""Limits how many callers use something at once. The others wait, and are served in the order of their arrival."""
 
 import asyncio
 import math
@@ -9,17 +9,17 @@ class NotAdmitted(Exception):
 
 
 class TooManyWaiting(NotAdmitted):
-    """As many wait already as may wait."""
+    """The limit of waiting callers is reached."""
 
 
 class Admission:
-    """Places for so many at once. Who finds none waits; places go to the waiting in the order of their arrival.
+    """A number of places. A caller without a place waits for one.
 
-    A place that is free takes no task and no timer: 0.7 us with its release.
+    Taking a free place starts no task and no timer, so it takes little time (tests/benchmarks/README.md).
     """
 
     def __init__(self, places: int, timeout: float, max_waiting: float = math.inf) -> None:
-        """`timeout`: seconds that one may wait; `max_waiting`: how many may wait at once."""
+        """`timeout`: seconds that a caller may wait; `max_waiting`: how many callers may wait at once."""
         # First in, first out: https://docs.python.org/3/library/asyncio-sync.html#asyncio.Semaphore
         self._places = asyncio.Semaphore(places)
         self._timeout = timeout
@@ -27,11 +27,11 @@ class Admission:
         self._waiting = 0
 
     async def admit(self) -> None:
-        """Take a place, which `release` gives back. Raises `NotAdmitted`, at once `TooManyWaiting`.
+        """Take a place, which `release` gives back. Raises `NotAdmitted`, or `TooManyWaiting` without a wait.
 
-        Whatever is raised, cancellation too, the caller has no place then.
+        If this raises, even because the caller is cancelled, the caller has no place.
         """
-        # Locked also while somebody waits: a place that has just become free is theirs.
+        # It is also locked while callers wait: a place that has just become free belongs to one of them.
         if not self._places.locked():
             await self._places.acquire()
             return
@@ -47,5 +47,5 @@ class Admission:
             self._waiting -= 1
 
     def release(self) -> None:
-        """Give back a place. Whoever has waited longest has it now."""
+        """Give back a place. The caller who has waited longest gets it."""
         self._places.release()

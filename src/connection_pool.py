@@ -99,7 +99,7 @@ class ConnectionPool:
             self._admission.release()
 
     async def dispose(self) -> None:
-        """Close every connection that nobody uses."""
+        """Close every connection that is not in use."""
         while self._kept:
             self._give_up_one()
         await self._engine.dispose()
@@ -117,7 +117,7 @@ class ConnectionPool:
 
     async def _take(self) -> PoolProxiedConnection:
         if self._kept:
-            # The one used last is the warmest.
+            # The one that was used last, as in SQLAlchemy's pool (`pool_use_lifo`).
             borrowed = self._kept.pop()
             if not _is_closed(borrowed):
                 return borrowed

@@ -1,4 +1,4 @@
-"""The shared asynchronous engine, the connections that services take, and how tables name their constraints."""
+"""Engines, the connections that services take, and the naming convention of constraints."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -27,7 +27,7 @@ from src.connection_pool import ConnectionPool
 from src.driver import Connection, connect_with_limits, limited_connection
 from src.statement import Statement
 
-# The keys are those that PostgreSQL gives to what it names itself, so that a migration can address every constraint.
+# The names are those that PostgreSQL itself would give, so that a migration can address every constraint.
 metadata = MetaData(
     naming_convention={
         "ix": "%(column_0_label)s_idx",
@@ -40,15 +40,15 @@ metadata = MetaData(
 
 
 def create_pool(settings: DatabaseSettings) -> ConnectionPool:
-    """The connections that requests share. Every wait is bounded.
+    """Make the pool that requests share. Every wait has a limit.
 
-    Nothing is connected yet: a database that is away shows when a connection is asked for.
+    This opens no connection. If the database is away, the first caller gets the error.
     """
     return _create_pool(settings, settings.database_pool_size, settings.database_max_overflow)
 
 
 def create_stream_pool(settings: DatabaseSettings) -> ConnectionPool:
-    """A few connections for long reads: the limits hold for each piece, and the reader has longer to take one.
+    """Make a pool of a few connections for long reads. The limits hold for each piece, and a reader may take longer.
 
     Each read is a transaction, which can set its limits behind any pooler.
     """
@@ -61,10 +61,10 @@ def create_stream_pool(settings: DatabaseSettings) -> ConnectionPool:
 
 
 def create_job_engine(settings: DatabaseSettings) -> AsyncEngine:
-    """For what people run and wait for, such as a migration: one connection, without limits of time.
+    """Make the engine of a command that somebody runs, such as a migration: one connection, without limits of time.
 
-    Limits of the role or the database (`ALTER ROLE ... SET statement_timeout`) do not hold for it either: where no
-    pooler refuses them, from the first statement on.
+    It also switches off the limits of the role or the database (`ALTER ROLE ... SET statement_timeout`): when it
+    connects, or in each transaction if a pooler refuses that.
     """
     at_start = _session(settings, _NO_LIMITS)["server_settings"]
     in_transactions = _session_behind_pooler(_NO_LIMITS | {"transaction_timeout": "0"})
@@ -78,22 +78,22 @@ def create_job_engine(settings: DatabaseSettings) -> AsyncEngine:
 
 
 def create_probe_engine(settings: DatabaseSettings) -> AsyncEngine:
-    """A new connection each time: load on the others is no outage, and one that hangs is in nobody's way."""
+    """Make the engine of health checks: each check opens a connection, so that it waits for no other caller."""
     return _create_engine(settings, poolclass=NullPool)
 
 
 def _create_pool(settings: DatabaseSettings, size: int, overflow: int) -> ConnectionPool:
     engine = _create_engine(
         settings,
-        # `size` connections are kept. How many there may be is up to `ConnectionPool`: no limit, so no wait in here.
+        # `size` connections stay open. `ConnectionPool` limits how many there are, so this pool has no limit.
         pool_size=size,
         max_overflow=-1,
-        # The connection used last is the warmest, and the others can be closed by a proxy that counts idle time.
+        # The connection that was used last comes first, so that a proxy can close those that stay idle.
         pool_use_lifo=True,
     )
     event.listen(engine.sync_engine, "checkout", refuse_closed_connection)
     event.listen(engine.sync_engine, "do_connect", connect_in_greenlets_only)
-    event.listen(engine.sync_engine, "handle_error", hang_up_on_silence)
+    event.listen(engine.sync_engine, "handle_error", close_silent_connection)
     return ConnectionPool(
         engine,
         size + overflow,
@@ -107,7 +107,7 @@ def _create_engine(settings: DatabaseSettings, **pool: Any) -> AsyncEngine:
     wanted = limits(settings)
     return create_async_engine(
         database_url(settings),
-        # Errors quote their parameters otherwise, and these are what people record.
+        # Otherwise errors quote their parameters, which clients have recorded.
         hide_parameters=True,
         json_serializer=lambda value: to_json(value).decode(),
         json_deserializer=from_json,
@@ -129,10 +129,9 @@ def database_url(settings: DatabaseSettings) -> URL:
 
 
 def limits(settings: DatabaseSettings) -> dict[str, str]:
-    """What PostgreSQL itself is to keep to, times in milliseconds; it does so also when this process has died."""
+    """The limits that PostgreSQL enforces, even if this process has died. Times are in milliseconds."""
     return {
-        # Which index is best depends on the value: at ten thousand records `action=invoice.*` took 41 ms by the plan
-        # that serves every value, and 7 ms by its own.
+        # Which index is best depends on the value, so each value gets its own plan (tests/benchmarks/README.md).
         "plan_cache_mode": "force_custom_plan",
         "statement_timeout": _milliseconds(settings.database_statement_timeout),
         "lock_timeout": _milliseconds(settings.database_lock_timeout),
@@ -140,13 +139,13 @@ def limits(settings: DatabaseSettings) -> dict[str, str]:
     }
 
 
-# PgBouncer keeps track of these two itself; of others it refuses most.
+# PgBouncer tracks these two itself, and refuses most others.
 _SESSION = {"application_name": "audit-trail", "timezone": "UTC"}
 _NO_LIMITS = {"statement_timeout": "0", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0"}
 
 
 def _session(settings: DatabaseSettings, wanted: dict[str, str]) -> dict[str, Any]:
-    """The arguments of a connection that keeps to the limits that are `wanted`."""
+    """The arguments for asyncpg of a connection with the `wanted` limits."""
     if settings.database_pooler is Pooler.TRANSACTION:
         return _session_behind_pooler(wanted, settings.database_command_timeout)
     return {
@@ -157,7 +156,7 @@ def _session(settings: DatabaseSettings, wanted: dict[str, str]) -> dict[str, An
 
 
 def _session_behind_pooler(wanted: Mapping[str, str], seconds: float | None = None) -> dict[str, Any]:
-    """Each transaction sets the limits, and no statement is to outlive its transaction."""
+    """The same behind a pooler: each transaction sets the limits, and no prepared statement outlives it."""
     return {
         "connection_class": limited_connection(wanted, seconds),
         "server_settings": _SESSION,
@@ -181,13 +180,13 @@ def refuse_closed_connection(connection: Any, entry: ConnectionPoolEntry, proxy:
 
 
 def connect_in_greenlets_only(*_: Any) -> None:
-    """Elsewhere SQLAlchemy cannot wait, and finds out when it has begun."""
+    """Raise `MissingGreenlet` before SQLAlchemy begins to connect where it cannot wait."""
     if not in_greenlet():
         raise MissingGreenlet
 
 
-def hang_up_on_silence(context: ExceptionContext) -> None:
-    """Drop the connection to a server that does not answer: to take leave of it politely takes two seconds more."""
+def close_silent_connection(context: ExceptionContext) -> None:
+    """Close the connection to a server that does not answer, without a message that would wait for it again."""
     if isinstance(context.original_exception, TimeoutError) and context.connection:
         driver_connection = context.connection.connection.driver_connection
         assert driver_connection is not None
@@ -197,7 +196,7 @@ def hang_up_on_silence(context: ExceptionContext) -> None:
 class AutocommitConnection:
     """Runs single statements: each takes a connection from the pool, commits itself and gives it back.
 
-    So a slow client holds no connection, and no call of somebody else's service does.
+    So a request holds no connection while it waits for a slow client or for another service.
     """
 
     def __init__(self, pool: ConnectionPool) -> None:
@@ -211,7 +210,7 @@ class AutocommitConnection:
     async def execute(
         self, statement: Executable, parameters: Mapping[str, Any] | None = None
     ) -> Result[*tuple[Any, ...]]:
-        """As `AsyncConnection.execute`: https://docs.sqlalchemy.org/en/21/core/connections.html. All rows are there.
+        """As `AsyncConnection.execute`, with all rows: https://docs.sqlalchemy.org/en/21/core/connections.html.
 
         Raises `sqlalchemy.exc.DBAPIError`.
         """
@@ -220,7 +219,7 @@ class AutocommitConnection:
             return result.freeze()() if result.returns_rows else result
 
     async def scalar(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Any:
-        """The first value of the first row; None where there is no row."""
+        """The first value of the first row; None if there is no row."""
         return (await self.execute(statement, parameters)).scalar()
 
     async def fetch(self, statement: Statement, **values: Any) -> list[asyncpg.Record]:
@@ -233,14 +232,14 @@ class AutocommitConnection:
         except asyncpg.PostgresError as error:
             raise _as_sqlalchemy(error, statement) from error
         except BaseException:
-            # Lost, silent, or given up in the middle of an answer: nobody may get it after this.
+            # The connection is lost or silent, or a part of its answer is unread: nobody may get it after this.
             borrowed.invalidate()
             raise
         finally:
             await self._pool.release(borrowed)
 
     async def fetch_row(self, statement: Statement, **values: Any) -> asyncpg.Record:
-        """The only row that there is."""
+        """The row of a statement that always returns one."""
         (row,) = await self.fetch(statement, **values)
         return row
 
@@ -257,13 +256,13 @@ async def driver_connection(connection: AsyncConnection) -> Connection:
 
 
 def _as_sqlalchemy(error: asyncpg.PostgresError, statement: Statement) -> DBAPIError:
-    """The error that `execute` would raise: whoever calls this has one family of errors to know."""
+    """The error that `execute` would raise, so that callers have to know one family of errors."""
     is_constraint = isinstance(error, asyncpg.IntegrityConstraintViolationError)
     return (IntegrityError if is_constraint else DBAPIError)(statement.sql, None, error, hide_parameters=True)
 
 
 class TransactionConnection:
-    """Runs the statements of one transaction. It connects for the first: a refused request costs no connection."""
+    """Runs the statements of one transaction. It connects for the first one: a refused request takes no connection."""
 
     def __init__(self, pool: ConnectionPool) -> None:
         self._pool = pool
@@ -278,7 +277,7 @@ class TransactionConnection:
         return await self._connection.execute(statement, parameters)
 
     async def scalar(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Any:
-        """The first value of the first row; None where there is no row."""
+        """The first value of the first row; None if there is no row."""
         return (await self.execute(statement, parameters)).scalar()
 
     async def commit(self) -> None:
@@ -293,7 +292,7 @@ class TransactionConnection:
 
 @asynccontextmanager
 async def transaction(pool: ConnectionPool) -> AsyncIterator[TransactionConnection]:
-    """Returning commits, raising rolls back."""
+    """Run the block in a transaction: returning commits, raising rolls back."""
     connection = TransactionConnection(pool)
     try:
         yield connection

@@ -12,5 +12,5 @@ def new_id() -> UUID:
 
 
 def new_request_id() -> str:
-    """A UUIDv7 as text. It is made without a `UUID` object, which costs time in each request."""
+    """A UUIDv7 as text. It is made without a `UUID` object, which would take time in each request."""
     return str(uuid_utils.uuid7())

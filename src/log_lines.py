@@ -40,7 +40,7 @@ def to_line(record: dict[str, Any], max_bytes: int, **options: Any) -> str:
 def to_ascii_json(record: Any, **options: Any) -> str:
     """The record as JSON in ASCII.
 
-    orjson is several times as fast as `json` (tests/benchmarks/README.md). `json` writes what orjson refuses, such as a
+    orjson is faster than `json` (tests/benchmarks/README.md). `json` writes what orjson refuses, such as a
     lone surrogate, and escapes what is not ASCII, which stdout may not accept.
     """
     with suppress(orjson.JSONEncodeError):

@@ -157,7 +157,7 @@ async def _log_database_state(pool: ConnectionPool, probe: DatabaseProbe) -> Non
 
 
 def _tune_garbage_collection() -> None:
-    """Exclude all objects made so far from garbage collection, and collect less often. Only once in a process."""
+    """Exclude all objects made so far from garbage collection, and collect less often. Does so once in a process."""
     if gc.get_threshold()[0] != _GARBAGE_THRESHOLD:
         gc.collect()
         gc.freeze()

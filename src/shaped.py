@@ -1,11 +1,14 @@
-"""JSON that PostgreSQL writes, and that is sent as it is.
+"""JSON that PostgreSQL writes, and that the service sends as it is.
 
-Why: to write a page of 20 takes Pydantic as long as to validate it. And what has one writer has the same bytes in every
-answer, as its `ETag` promises. What PostgreSQL has written is validated all the same: a row may be written without the
-service.
+What it does: statements return each record as the text of a JSON object (`json_object`). The service validates the
+text, because a row may have been written without the service, and sends it unchanged.
 
-The JSON is what Pydantic would write, but for the values of `jsonb` columns: within these PostgreSQL puts a blank after
-each comma and colon, and writes numbers without an exponent. Only an answer gives them one (`src/json_numbers.py`).
+Why: Pydantic would take time to write the record again (tests/benchmarks/README.md). And a version has the same bytes
+in every answer, as its `ETag` promises, because there is only one writer.
+
+It is no option of `FAST_PATHS`: another writer would write other bytes. The JSON is the same as Pydantic's, except in
+`jsonb` columns: there PostgreSQL puts a blank after each comma and colon, and writes numbers without an exponent.
+Only an answer gives them one (`src/json_numbers.py`).
 """
 
 from collections.abc import Iterable
@@ -18,7 +21,7 @@ from sqlalchemy.sql.elements import KeyedColumnElement
 
 T = TypeVar("T")
 
-# TZ is empty, unless a column has lost its time zone in another release: then no model takes the time.
+# TZ is empty. If another release has taken the time zone from a column, it is not: then no model accepts the time.
 _TIME_FORMAT: ColumnElement[str] = literal_column(r"""'\"YYYY-MM-DD"T"HH24:MI:SS.US"Z"TZ\"'""")
 
 
@@ -31,7 +34,7 @@ class Shaped(Generic[T]):
 
 
 def json_object(columns: Iterable[KeyedColumnElement[Any]]) -> ColumnElement[str]:
-    """A row as the text of a JSON object. It has only these columns, even if the next release adds others."""
+    """A row as the text of a JSON object. It has only these columns, even after the next release has added others."""
     columns = list(columns)
     members = ",".join(f'"{column.key}":%s' for column in columns)
     return func.format(literal_column(f"'{{{members}}}'"), *map(_json_value, columns), type_=Text)

@@ -1,7 +1,8 @@
 """The fast path to the database: SQLAlchemy compiles a statement once, and asyncpg runs it.
 
-It takes two thirds of the time of `execute` to read a record (tests/benchmarks/README.md), because nothing is compiled
-and there is no result object. Most domains do not need it; audits do, since nearly every request is about them.
+Why: `AutocommitConnection.execute` takes longer to read a record (tests/benchmarks/README.md), because it compiles the
+statement and makes a result object. Most domains do not need `Statement`; audits do, since most requests are for them.
+To switch it off, use `execute`.
 
 How to use it: build the statement once, as a constant or with a cache. Let PostgreSQL return each row as a JSON object
 (`json_object` in `src/shaped.py`), which Pydantic validates in one call. Run the statement with

@@ -163,7 +163,7 @@ async def test_no_place_is_lost_with_who_gives_up_while_a_connection_of_the_over
     await pool.dispose()
 
 
-async def test_there_are_as_many_connections_as_were_allowed_and_those_of_the_overflow_are_closed_after_their_use(
+async def test_connections_are_limited_and_those_of_the_overflow_are_closed_after_use(
     database_settings: DatabaseSettings,
 ) -> None:
     pool = pool_with(database_settings, connections=2, overflow=1, timeout=0.05)

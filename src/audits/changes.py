@@ -1,7 +1,9 @@
 """How a record is changed: it is read, and its next revision is written if nobody else has changed it since.
 
-Why: no transaction and no lock, so two statements instead of four, and half the CPU. The version tells whether
-the record is still the one that was read.
+Why: this takes two statements instead of four, because it needs no transaction and no lock. It takes half the CPU
+(tests/benchmarks/README.md). The version tells whether the record is still the one that was read.
+
+It is no option of `FAST_PATHS`: there is no other way to change a record.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -21,7 +23,7 @@ from src.etags import IfMatch
 from src.exceptions import Overloaded
 from src.statement import Statement
 
-# Only writers in other processes make a change start again, or a trigger that lets nothing be written.
+# A change starts again only if a writer in another process was faster, or if a trigger lets nothing be written.
 _MAX_ATTEMPTS = 50
 _ADVICE = "Many others are changing this record. Try again shortly."
 

@@ -45,8 +45,8 @@ def page_parameters(query: AuditQuery, position: Position | None) -> dict[str, A
 def page_statement(names: tuple[str, ...], order: Order, count: Count) -> Statement:
     """Selects one row: an array of the records, each as JSON, and how many records match.
 
-    The array has one record more than the limit if there is a next page. `names` are those of the parameters. To
-    compile the statement takes 2 ms, so it is cached; most lists use the same few filters.
+    The array has one record more than the limit if there is a next page. `names` are those of the parameters. The
+    statement is cached, because compiling takes long (tests/benchmarks/README.md) and most lists use the same filters.
     """
     predicates = filters.predicates(names)
     page_predicates = [*predicates, filters.keyset_predicate(order)] if "last_id" in names else predicates

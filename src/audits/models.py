@@ -58,8 +58,8 @@ audit = Table(
     Column("details", JSONB(none_as_null=True), nullable=False, server_default=text("'{}'")),
     Column("correlation_id", _text(MAX_CORRELATION_ID_LENGTH)),
     Column("version", Integer, nullable=False, server_default=text("1")),
-    # The hash of the last revision: a lock on this row also locks the chain. It is null in a row that was written
-    # without the service; `make verify` reports such rows.
+    # The hash of the last revision, which the next one needs. It is null in a row that was written without the
+    # service; `make verify` reports such rows.
     Column("hash", LargeBinary),
     _one_of("actor_type", ActorType),
     _one_of("status", AuditStatus),

@@ -130,7 +130,7 @@ def parameters(revisions: Sequence[Revision]) -> dict[str, Any]:
     try:
         text = orjson.dumps(rows)
     except orjson.JSONEncodeError:
-        # It knows no integers of more than 64 bits; Pydantic does, and takes three times as long.
+        # orjson refuses integers of more than 64 bits. Pydantic writes them, but it is slower.
         text = to_json(rows)
     return {"revisions": text.decode()}
 

@@ -1,9 +1,9 @@
-"""FastAPI, without the layers that it puts around ours.
+"""FastAPI, without the layers that it puts around our middleware.
 
-What it does: a request enters at `RequestMiddleware`, which answers every exception itself. FastAPI has more layers
-outside of it: its own last answer to exceptions, its limit of bodies, which is not used here, and its traces.
+What it does: a request enters at `RequestMiddleware`, which answers every exception itself. FastAPI puts more layers
+around it: an answer to exceptions, a limit for bodies, which is not used here, and traces.
 
-Why: these, and asking with each request whether there are traces, take a tenth of the CPU of `/health/live`.
+Why: these layers take time, and so does asking for each request whether there are traces (tests/benchmarks/README.md).
 
 To switch it off: leave `direct-entrance` out of `FAST_PATHS`. Traces and metrics switch it off, and so does a
 middleware that is added around ours.
@@ -29,7 +29,7 @@ class Application(FastAPI):
 
     @cached_property
     def _is_traced(self) -> bool:
-        """Whether the process has traces or metrics: that is decided before its first request."""
+        """Whether the process has traces or metrics, which it sets up before its first request."""
         return self._native_telemetry.enabled()
 
     @cached_property

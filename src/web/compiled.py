@@ -5,8 +5,8 @@ the plan serves the request as a whole or not at all: all parameters are validat
 one is not valid, or if the request has anything unusual, FastAPI gets the request as it came, and refuses or serves it.
 So FastAPI still describes, validates and refuses. Both ways answer the same bytes (`tests/web/test_compiled.py`).
 
-Why: FastAPI tries one route after another, and works out for each request what it knew at the start; that was a third
-of the CPU of a read (tests/benchmarks/README.md).
+Why: FastAPI tries one route after another, and works out for each request what it knew at the start. That takes time
+(tests/benchmarks/README.md).
 
 To switch it off: leave `compiled-routes` out of `FAST_PATHS`. `dependency_overrides` switch it off, and so do traces
 and metrics.

@@ -2,8 +2,8 @@
 
 What it does: `Deadlines` waits with one timer for the request whose time ends first, then for the next one.
 
-Why: nearly every request ends long before its deadline. A timer for each is set and cancelled in vain, and that takes
-time (tests/benchmarks/README.md).
+Why: nearly every request ends long before its deadline, so a timer for each would be set and cancelled in vain, which
+takes time (tests/benchmarks/README.md).
 
 To switch it off: leave `shared-timer` out of `FAST_PATHS`. Then `SeparateDeadlines` sets a timer for each request.
 """

@@ -87,4 +87,5 @@ def list_header(request: Request, name: str) -> str:
 IfNoneMatch = Annotated[
     str | None, Header(alias="If-None-Match", description="Answer 304 if this is still its version.", examples=['"3"'])
 ]
-"""The last line of the header; `not_modified` reads all lines. No dependency, since each takes time in every read."""
+"""The last line of the header; `not_modified` reads all lines. It is no dependency, which would take time in every read
+(tests/benchmarks/README.md)."""

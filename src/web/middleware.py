@@ -5,8 +5,9 @@ What it does, from the outside in: `_add_context` (ids, the headers of every ans
 `_Exchange`, and all but `_limit_head` call the next one. Errors are answered inside CORS, so that a browser can read
 the problem document of an unforeseen error too.
 
-Why: as five classes, each with a coroutine, a wrapped `send` and a timer of its own, the same took a third of the CPU
-of a read. Here one object knows of the request what all of them need, and a message of the answer passes one function.
+Why: as five classes, each with a coroutine, a wrapped `send` and a timer of its own, the same takes more time
+(tests/benchmarks/README.md). Here one object holds what all steps need to know of the request, and each message of the
+answer passes one function.
 
 It is no option: nothing else does this work. To see what it gives, measure beside a commit without it
 (`EARLIER=f654782 make bench`).
@@ -41,7 +42,7 @@ CLIENT_CLOSED_REQUEST = 499
 # The methods whose routes read a body.
 _WITH_BODY = ("POST", "PUT", "PATCH")
 
-# Seconds until a request beyond those that may wait is refused: this slows down callers who ask again at once.
+# Seconds until a request is refused if too many wait already. This slows down callers who ask again at once.
 # The figures are in tests/benchmarks/README.md.
 _REFUSAL_DELAY = 0.2
 
@@ -134,7 +135,7 @@ class _Exchange:
             )
 
     async def _apply_cors(self) -> None:
-        """Answer a preflight; `send` adds the headers of CORS to every other answer."""
+        """Answer a preflight. `send` adds the headers of CORS to all other answers."""
         if self._origin is not None and self._method == "OPTIONS":
             headers = Headers(scope=self._scope)
             if "access-control-request-method" in headers:
@@ -145,7 +146,7 @@ class _Exchange:
         await self._answer_errors()
 
     async def _answer_errors(self) -> None:
-        """Answer every exception that nothing inside has answered with a problem document."""
+        """Answer every exception that is left with a problem document."""
         try:
             self._limit_head()
             await self._limit_time()
@@ -179,7 +180,7 @@ class _Exchange:
         try:
             await self._limit_load()
         except CancelledError:
-            # As asyncio.timeout does: a cancellation by somebody else goes on.
+            # If somebody else has cancelled the task too, that cancellation goes on, as with asyncio.timeout.
             if self._error is None or task.uncancel() > self._cancelling:
                 raise
             raise self._error from None

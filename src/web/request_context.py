@@ -1,4 +1,4 @@
-"""What each request has of its own: its ids, and the headers that every answer gets."""
+"""The ids of a request, the headers that every answer gets, and the fields of the access line."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The answer for JSON that is already text."""
+"""The answer whose JSON is text already."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ class ShapedJSON(Response):
 
     Most of it is what PostgreSQL has written (`src/shaped.py`).
 
-    It does what the constructor of `Response` does, in less time. Names of headers are in small letters.
+    The constructor of `Response` would do the same, but it takes longer. Names of headers must be in lower case.
     """
 
     def __init__(self, text: str, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
