@@ -17,6 +17,7 @@ from fastapi.routing import RouteContext, serialize_response
 from fastapi.utils import is_body_allowed_for_status_code
 from starlette.types import Message, Receive, Scope, Send
 
+from src.web.responses import ShapedJSON
 from src.web.route_plans import REQUEST, REQUIRED, RESPONSE, TASKS, Arguments, Parameter, Plan, value_of
 from src.web.routes import PARSED, StrictJSONRoute, is_json
 
@@ -192,17 +193,17 @@ class CompiledRoute:
     async def _serialized(self, result: Any, injected: "_Injected | None", tasks: BackgroundTasks | None) -> Response:
         content = await serialize_response(response_content=result, **self._serialization)
         status = (injected and injected.status_code) or self._status
-        added = injected.raw_headers if injected else []
-        if self._is_json and is_body_allowed_for_status_code(status):
-            return _JSON(content, status or 200, added, tasks)
         options = {"background": tasks} if status is None else {"background": tasks, "status_code": status}
-        if self._is_json:
+        if self._is_json and is_body_allowed_for_status_code(status):
+            response: Response = ShapedJSON(content, **options)
+        elif self._is_json:
             response = Response(content, media_type="application/json", **options)
         else:
             response = self._response_class(content, **options)
         if not is_body_allowed_for_status_code(response.status_code):
             response.body = b""
-        response.raw_headers.extend(added)
+        if injected:
+            response.raw_headers.extend(injected.raw_headers)
         return response
 
 
@@ -213,14 +214,6 @@ class _Injected(Response):
         self.status_code: int | None = None  # type: ignore[assignment]
         self.background, self.body = None, b""
         self.raw_headers: Headers = []
-
-
-class _JSON(Response):
-    """A JSON answer, as `Response` makes it, without the work of its constructor (tests/benchmarks/README.md)."""
-
-    def __init__(self, body: bytes, status: int, added: Headers, background: BackgroundTasks | None) -> None:
-        self.body, self.status_code, self.background = body, status, background
-        self.raw_headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json"), *added]
 
 
 class _Sender:
