@@ -22,6 +22,7 @@ from src.web.middleware import CLOSE_CONNECTION, OVER_CONNECTION_LIMIT
 from src.web.request_context import NO_STORE
 from src.web.sending import ServerConfig, WriteLimitedProtocol
 from src.web.transports import (
+    CORKED_BYTES,
     BufferedFlowControl,
     CorkedTransport,
     EarlyAnswerTransport,
@@ -52,7 +53,6 @@ class BoundedProtocol(WriteLimitedProtocol):
         # Seconds for the current phase; None between a complete body and the next head.
         self._phase_timeout: float | None = self.settings.request_head_timeout
         self._phase_count = 0
-        self._joins_writes = FastPath.JOINED_WRITES in self.settings.fast_paths
         self._in_head = True
         # Whether the last piece had a part of a body, and the bytes that led neither to a body nor to a new phase.
         self._received_body = False
@@ -74,7 +74,8 @@ class BoundedProtocol(WriteLimitedProtocol):
         super().connection_made(transport)
         self.flow = BufferedFlowControl(transport)
         self._early_answer_transport = EarlyAnswerTransport(transport, self._close_after_early_answer)
-        self._corked_transport = CorkedTransport(transport, self.loop, self._limit_unsent)
+        max_held_bytes = CORKED_BYTES if FastPath.JOINED_WRITES in self.settings.fast_paths else 0
+        self._corked_transport = CorkedTransport(transport, self.loop, max_held_bytes, self._limit_unsent)
         self._is_over_limit = len(self.connections) > self.settings.max_connections
         self._start_read_timer()
 
@@ -267,8 +268,6 @@ class BoundedProtocol(WriteLimitedProtocol):
     @override
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running_cycle = cycle
-        if self._joins_writes:
-            self._corked_transport.expect_head()
         is_http_1_0 = cycle.scope["http_version"] == "1.0"
         super()._start_asgi_task(cycle, without_chunked_encoding(app, cycle) if is_http_1_0 else app)
 

@@ -16,7 +16,7 @@ _LINGER_SECONDS = 1
 # A lingering connection closes at once when it has discarded more than this.
 _LINGER_BYTES = 128 * 1024 * 1024
 # As much as asyncio's transports buffer before they pause the writer.
-_CORKED_BYTES = 64 * 1024
+CORKED_BYTES = 64 * 1024
 
 
 class BufferedFlowControl(FlowControl):
@@ -40,34 +40,40 @@ class EarlyAnswerTransport:
 
 
 class CorkedTransport:
-    """Sends what is written in one turn of the event loop at once, when the turn ends.
+    """Sends together what is written in one turn of the event loop.
 
     What it does: it holds head and body of an answer back until the next turn begins, or until there are 64 KiB.
-    Why: uvicorn writes them one after the other, each with a system call, and each call may wake up the client: answers
-    that leave together wake it up once.
-    To switch it off: let `src/web/connection.py` give its own transport to the answer.
+    Why: uvicorn writes them one after the other. Each write is a system call, and may wake up the client
+    (tests/benchmarks/README.md).
+    To switch it off: leave `joined-writes` out of `FAST_PATHS`. Then each write is sent at once.
     """
 
-    def __init__(self, transport: Transport, loop: AbstractEventLoop, on_unsent: Callable[[], None]) -> None:
-        """`on_unsent` is called when the client has not taken all that was sent."""
+    def __init__(
+        self, transport: Transport, loop: AbstractEventLoop, max_held_bytes: int, on_unsent: Callable[[], None]
+    ) -> None:
+        """`on_unsent` is called after a turn in which something was written, if the client has not taken all of it."""
         self.is_closing, self.get_extra_info = transport.is_closing, transport.get_extra_info
-        self._transport, self._loop, self._on_unsent = transport, loop, on_unsent
+        self._transport, self._loop = transport, loop
+        self._max_held_bytes, self._on_unsent = max_held_bytes, on_unsent
         self._held = b""
 
     def write(self, data: bytes) -> None:
         if not self._held:
             self._loop.call_soon(self.flush)
         self._held += data
-        if len(self._held) >= _CORKED_BYTES:
+        if len(self._held) >= self._max_held_bytes:
             self.flush()
 
     def flush(self) -> None:
         """Send what is held back."""
         held, self._held = self._held, b""
-        if held and not self._transport.is_closing():
+        if self._transport.is_closing():
+            return
+        if held:
             self._transport.write(held)
-            if self._transport.get_write_buffer_size():
-                self._on_unsent()
+        # If `write` has sent all of it, the answer was not complete then.
+        if self._transport.get_write_buffer_size():
+            self._on_unsent()
 
     def close(self) -> None:
         self.flush()

@@ -142,7 +142,14 @@ async def ask(middleware: RequestMiddleware, path: str, statuses: list[int] | No
         if message["type"] == "http.response.start":
             statuses.append(message["status"])
 
-    head = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b""}
+    head = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "client": None,
+    }
     await middleware({**head, "headers": []}, receive, send)
     (status,) = statuses
     return status

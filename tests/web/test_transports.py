@@ -1,9 +1,10 @@
-"""The head of an answer and the first piece of its body are one write, and nothing else is held back."""
+"""What is written in one turn of the event loop is sent together, in order, and soon."""
 
 import asyncio
 from typing import Any
 from unittest.mock import ANY
 
+import pytest
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 from uvicorn.server import ServerState
@@ -11,10 +12,11 @@ from uvicorn.server import ServerState
 from src.config import AppSettings, FastPath
 from src.web.connection import _PIECE_BYTES, BoundedProtocol
 from src.web.sending import ServerConfig
+from src.web.transports import CORKED_BYTES
 from tests.wire import head
 
 ALL = frozenset(FastPath)
-ANSWERS = {"/whole": [b"body"], "/stream": [b"one", b"two"], "/empty": [b""]}
+ANSWERS = {"/whole": [b"body"], "/stream": [b"one", b"two"], "/empty": [b""], "/long": [b"a" * CORKED_BYTES] * 2}
 
 
 class Recorder(asyncio.Transport):
@@ -24,6 +26,7 @@ class Recorder(asyncio.Transport):
         super().__init__()
         self.written: list[bytes] = []
         self.has_closed = False
+        self.unsent = 0
 
     @override
     def write(self, data: Any) -> None:
@@ -45,7 +48,7 @@ class Recorder(asyncio.Transport):
 
     @override
     def get_write_buffer_size(self) -> int:
-        return 0
+        return self.unsent
 
     @override
     def pause_reading(self) -> None:
@@ -62,7 +65,6 @@ class Client:
     def __init__(self, parts: frozenset[FastPath] = ALL) -> None:
         self.transport = Recorder()
         self.goes_on = asyncio.Event()
-        self.written_at_the_end_of_a_stream: list[bytes] = []
         self.failures: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: self.failures.append(context))
         config = ServerConfig(
@@ -88,8 +90,6 @@ class Client:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
             await self.goes_on.wait()
         await send({"type": "http.response.body", "body": last})
-        if pieces:
-            self.written_at_the_end_of_a_stream = [*self.transport.written]
 
     async def send(self, data: bytes) -> list[bytes]:
         """Send data, and return what the server has written when it has nothing more to do."""
@@ -125,13 +125,26 @@ async def test_each_piece_is_one_write_where_that_is_switched_off() -> None:
     client.leave()
 
 
-async def test_a_pipelined_request_holds_back_no_piece_of_the_answer_before() -> None:
+async def test_no_piece_waits_for_the_next_one_or_for_a_pipelined_request() -> None:
     client = Client()
     begun = of(b"onetwo")[:-3]
     assert await client.send(head("GET", "/stream")) == [begun]
+    assert await client.send(head("GET", "/whole")) == [begun]
     client.goes_on.set()
-    assert await client.send(head("GET", "/whole")) == [begun, b"two", of(b"body")]
-    assert client.written_at_the_end_of_a_stream == [begun, b"two"]
+    assert await client.send(b"") == [begun, b"two", of(b"body")]
+    client.leave()
+
+
+@pytest.mark.parametrize("parts", [ALL, frozenset[FastPath]()], ids=["all", "none"])
+async def test_a_long_answer_is_sent_at_once_and_what_a_client_leaves_of_it_is_limited(
+    parts: frozenset[FastPath],
+) -> None:
+    client = Client(parts)
+    client.transport.unsent = 1
+    client.goes_on.set()
+    (*_, last) = await client.send(head("GET", "/long"))
+    assert len(last) == CORKED_BYTES
+    assert client.protocol._write_timer  # noqa: SLF001
     client.leave()
 
 
