@@ -11,7 +11,7 @@ from src.config import AppSettings, DatabaseSettings
 from src.database import create_job_engine
 from src.jobs import exit_with_one_line
 from src.log import logging_config
-from src.migrations import MIGRATION_LOCK, load_revisions
+from src.migrations import MIGRATION_LOCK, analyze, load_revisions
 from src.models import metadata
 
 
@@ -48,6 +48,7 @@ async def main() -> None:
     engine = create_job_engine(settings)
     async with engine.connect() as connection:
         await connection.run_sync(migrate)
+        await connection.run_sync(analyze)
     await engine.dispose()
 
 

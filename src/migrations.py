@@ -6,7 +6,7 @@ from functools import cache
 from alembic import op
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from src.config import PROJECT_ROOT
 
@@ -15,6 +15,8 @@ MIGRATION_LOCK = 7_462_001
 
 ROLLED_BACK = "rolled_back"
 """The schema to which a downgrade moves tables that hold rows, instead of dropping them."""
+
+_TO_ANALYZE = "to_analyze"
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,21 @@ def drop_or_keep_table(name: str) -> None:
         return
     op.execute(f"CREATE SCHEMA IF NOT EXISTS {ROLLED_BACK}")
     op.execute(f"ALTER TABLE {name} SET SCHEMA {ROLLED_BACK}")
+
+
+def analyze_after_commit(name: str) -> None:
+    """Have statistics of a table collected once the migration has committed, and its locks are gone.
+
+    PostgreSQL drops the statistics of a column whose type changes, and without them it may choose a slow plan.
+    """
+    op.get_bind().info.setdefault(_TO_ANALYZE, set()).add(name)
+
+
+def analyze(connection: Connection) -> None:
+    """Collect the statistics that migrations have asked for. `alembic/env.py` calls it after their commit."""
+    for name in sorted(connection.info.pop(_TO_ANALYZE, ())):
+        connection.execute(text(f"ANALYZE {name}"))
+    connection.commit()
 
 
 def _is_true(condition: str) -> bool:

@@ -102,6 +102,50 @@ async def test_every_revision_can_be_downgraded_and_upgraded_again(empty_databas
     await migrate(empty_database, command.check)
 
 
+LONG = {"action": "é" * 256, "entity_type": "é" * 256, "entity_id": "é" * 1000, "actor_id": "é" * 1000}
+STORED_IN = "SELECT relname, pg_relation_filenode(oid) FROM pg_class WHERE relname ~ '^audit'"
+LENGTHS = """
+    SELECT column_name, character_maximum_length FROM information_schema.columns
+    WHERE table_name = 'audit' AND column_name IN ('action', 'entity_type', 'entity_id', 'actor_id')
+"""
+
+
+async def test_names_are_widened_without_writing_a_row_or_an_index_and_keep_their_statistics(
+    database_settings: DatabaseSettings, connection: asyncpg.Connection
+) -> None:
+    await migrate(database_settings, command.downgrade, "5b0e7d93c1fa")
+    await connection.execute(INSERT)
+    for name in LONG:
+        length = 256 if name.endswith("id") else 128
+        await connection.execute(f'ALTER TABLE audit ALTER {name} TYPE varchar({length}) COLLATE "C"')
+    before = await connection.fetch(STORED_IN)
+    rows = await connection.fetch("SELECT xmin, ctid, * FROM audit")
+    await migrate(database_settings, command.upgrade, "c27f9a40e6d8")
+    assert await connection.fetch(STORED_IN) == before
+    assert await connection.fetch("SELECT xmin, ctid, * FROM audit") == rows
+    assert {row[0]: row[1] for row in await connection.fetch(LENGTHS)} == {
+        "action": 256,
+        "entity_type": 256,
+        "entity_id": 1024,
+        "actor_id": 1024,
+    }
+    analyzed = await connection.fetch("SELECT attname FROM pg_stats WHERE tablename = 'audit'")
+    assert {row[0] for row in analyzed} >= LONG.keys()
+
+
+async def test_a_rollback_keeps_long_names_and_the_way_up_too(
+    database_settings: DatabaseSettings, connection: asyncpg.Connection
+) -> None:
+    async with run_application(database_settings) as client:
+        record = await create_audit(client, **LONG)
+    await migrate(database_settings, command.downgrade, "5b0e7d93c1fa")
+    assert await connection.fetchval("SELECT action FROM audit") == LONG["action"]
+    await migrate(database_settings, command.upgrade, "head")
+    async with run_application(database_settings) as client:
+        assert (await client.get(f"{AUDITS}/{record['id']}")).json() == record
+    assert await collect_findings(database_settings) == []
+
+
 async def test_concurrent_migrations_wait_for_each_other(empty_database: DatabaseSettings) -> None:
     connection = await asyncpg.connect(driver_url(empty_database))
     await connection.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)

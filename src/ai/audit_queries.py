@@ -42,11 +42,11 @@ _FORMAT = OutputFormat(
     "audit_filter",
     structured_output.object_schema(
         action=_nullable(
-            "What was done, e.g. invoice.update; invoice.* for all that begin so.",
+            "What was done, e.g. invoice.update; what ends in * is a prefix, e.g. invoice.*",
             type="array",
             items={"type": "string"},
         ),
-        entity_type=_nullable("What kind of thing it was done to, e.g. invoice.", type="string"),
+        entity_type=_nullable("What kind of thing it was done to, e.g. invoice; a prefix as in action.", type="string"),
         entity_id=_nullable("Which one of its kind.", type="string"),
         actor_type=_nullable("What kind of actor did it.", type="string", enum=[*ActorType]),
         actor_id=_nullable("Which actor.", type="string"),

@@ -35,7 +35,7 @@ class AuditQuestionAnswer(CustomModel):
             "total_relation": "eq",
             "model": "gpt-5.4-mini",
             "usage": EXAMPLE_USAGE,
-            "meta": EXAMPLE_META | {"prompt_version": "audit-query-1"},
+            "meta": EXAMPLE_META | {"prompt_version": "audit-query-2"},
         }
     )
 

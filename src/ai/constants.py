@@ -14,7 +14,7 @@ MAX_PROVIDER_STREAM_BYTES = 4 * MAX_PROVIDER_BODY_BYTES
 
 # Sent to callers with each answer. Raise one whenever its instructions or its output format change.
 PROMPT_VERSION = "responses-1"
-QUERY_PROMPT_VERSION = "audit-query-1"
+QUERY_PROMPT_VERSION = "audit-query-2"
 SUMMARY_PROMPT_VERSION = "audit-summary-1"
 
 MAX_QUESTION_LENGTH = 2_000

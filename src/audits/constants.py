@@ -6,13 +6,21 @@ from src.config import API_PREFIX
 
 PATH = f"{API_PREFIX}/audits"
 
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$"
+# For the OpenAPI document. Unicode's spaces (White_Space) that are no control characters, and control characters.
+_SPACES = r" \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_CONTROLS = r"\u0000-\u001f\u007f-\u009f"
+_LAST = f"[^{_CONTROLS}{_SPACES}*]"
+NAME_PATTERN = f"^(?:[^{_CONTROLS}{_SPACES}][^{_CONTROLS}]*)?{_LAST}$"
+PREFIX_MARK = "*"
 # A name, or a prefix such as `invoice.*` for all names that begin with `invoice.`.
-NAME_FILTER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:-]*(\.\*)?$"
+NAME_FILTER_PATTERN = rf"^[^{_CONTROLS}{_SPACES}][^{_CONTROLS}]*\*$|{NAME_PATTERN}"
 
 FIRST_VERSION = 1
 
-MAX_NAME_LENGTH = 128
+MAX_NAME_LENGTH = 256
+MAX_ID_LENGTH = 1_024
+# As UTF-8. An entry of a B-tree takes at most 2,704 bytes, with `occurred_at` and `id` beside the value.
+MAX_ID_BYTES = 2_000
 MAX_TEXT_LENGTH = 256
 MAX_CORRELATION_ID_LENGTH = 128
 MAX_DETAILS_DEPTH = 32

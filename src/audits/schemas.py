@@ -11,6 +11,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     StringConstraints,
+    TypeAdapter,
     WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError, to_json
@@ -22,11 +23,13 @@ from src.audits.constants import (
     MAX_CORRELATION_ID_LENGTH,
     MAX_DETAILS_BYTES,
     MAX_DETAILS_DEPTH,
+    MAX_ID_BYTES,
+    MAX_ID_LENGTH,
     MAX_MINUTES_AHEAD,
     MAX_NAME_LENGTH,
-    MAX_TEXT_LENGTH,
     NAME_FILTER_PATTERN,
     NAME_PATTERN,
+    PREFIX_MARK,
     ActorType,
     AuditStatus,
     ExportFormat,
@@ -37,9 +40,54 @@ from src.exceptions import AppError
 from src.pagination import COUNT_CAP, Count, Order, Page, PageQuery
 from src.schemas import TEXT_PATTERN, CustomModel, PatchModel, UTCDateTime, example
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH, pattern=NAME_PATTERN)]
-NameFilter = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH, pattern=NAME_FILTER_PATTERN)]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_LENGTH, pattern=TEXT_PATTERN)]
+
+def _check_name(value: str) -> str:
+    if value.endswith(PREFIX_MARK):
+        raise ValueError(f"must not end in {PREFIX_MARK}, which marks a prefix in a filter")
+    if value != value.strip():
+        raise ValueError("must not begin or end with a space")
+    return value
+
+
+def _check_name_filter(value: str) -> str:
+    if not value.endswith(PREFIX_MARK):
+        return _name.validate_python(value)
+    if value == PREFIX_MARK:
+        raise ValueError(f"must have text before the {PREFIX_MARK}; to match every value, leave the filter out")
+    if value[0].isspace():
+        raise ValueError("must not begin with a space")
+    return value
+
+
+def _check_bytes(value: str) -> str:
+    if len(value) > MAX_ID_BYTES // 4 and len(value.encode()) > MAX_ID_BYTES:
+        raise ValueError(f"must take at most {MAX_ID_BYTES:,} bytes as UTF-8")
+    return value
+
+
+def _text_schema(max_length: int, pattern: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "minLength": 1, "maxLength": max_length, "pattern": pattern})
+
+
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH, pattern=TEXT_PATTERN),
+    AfterValidator(_check_name),
+    _text_schema(MAX_NAME_LENGTH, NAME_PATTERN),
+]
+NameFilter = Annotated[
+    str,
+    # With the mark.
+    StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH + 1, pattern=TEXT_PATTERN),
+    AfterValidator(_check_name_filter),
+    _text_schema(MAX_NAME_LENGTH + 1, NAME_FILTER_PATTERN),
+]
+Id = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_ID_LENGTH, pattern=TEXT_PATTERN),
+    AfterValidator(_check_bytes),
+]
+_name = TypeAdapter[str](Name)
 CorrelationId = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_CORRELATION_ID_LENGTH, pattern=TEXT_PATTERN)
 ]
@@ -140,12 +188,16 @@ _EXAMPLE_REVISION = {
 _EXAMPLE_PAGE = {"limit": 20, "offset": 0, "total": 1, "total_relation": "eq", "next_cursor": None}
 
 
+_NAME_RULE = f"Any text that does not end in `{PREFIX_MARK}` and has no space at either end."
+_ID_RULE = f"At most {MAX_ID_BYTES:,} bytes as UTF-8."
+
+
 class _AuditFields(CustomModel):
-    action: Name = Field(description="What was done.", examples=["invoice.update"])
-    entity_type: Name = Field(description="What kind of thing it was done to.", examples=["invoice"])
-    entity_id: Text = Field(description="Which one of its kind.", examples=["INV-2026-0042"])
+    action: Name = Field(description=f"What was done. {_NAME_RULE}", examples=["invoice.update"])
+    entity_type: Name = Field(description=f"What kind of thing it was done to. {_NAME_RULE}", examples=["invoice"])
+    entity_id: Id = Field(description=f"Which one of its kind. {_ID_RULE}", examples=["INV-2026-0042"])
     actor_type: ActorType = Field(ActorType.USER, description="What kind of actor did it.")
-    actor_id: Text = Field(description="Which actor.", examples=["u-17"])
+    actor_id: Id = Field(description=f"Which actor. {_ID_RULE}", examples=["u-17"])
     status: AuditStatus = Field(AuditStatus.SUCCESS, description="How it ended.")
     details: Details = Field(
         default={},
@@ -181,9 +233,9 @@ class AuditPatch(PatchModel):
     occurred_at: OccurredAt | MISSING = MISSING
     action: Name | MISSING = MISSING
     entity_type: Name | MISSING = MISSING
-    entity_id: Text | MISSING = MISSING
+    entity_id: Id | MISSING = MISSING
     actor_type: ActorType | MISSING = MISSING
-    actor_id: Text | MISSING = MISSING
+    actor_id: Id | MISSING = MISSING
     status: AuditStatus | MISSING = MISSING
     details: Details | MISSING = MISSING
     correlation_id: CorrelationId | MISSING | None = MISSING
@@ -223,10 +275,10 @@ class AuditFilter(CustomModel):
     action: Annotated[list[NameFilter], BeforeValidator(_as_list)] = Field(
         default=[], description="A name, or a prefix such as `invoice.*`."
     )
-    entity_type: Name | None = None
-    entity_id: Text | None = None
+    entity_type: NameFilter | None = Field(None, description="A name, or a prefix such as `Microsoft.*`.")
+    entity_id: Id | None = Field(None, description=_ID_RULE)
     actor_type: ActorType | None = None
-    actor_id: Text | None = None
+    actor_id: Id | None = Field(None, description=_ID_RULE)
     status: Annotated[list[AuditStatus], BeforeValidator(_as_list)] = Field(default=[])
     correlation_id: CorrelationId | None = None
     occurred_from: UTCDateTime | None = Field(None, description="At this time or later.")

@@ -71,7 +71,7 @@ async def test_the_answer_has_the_filter_and_the_records_that_the_list_returns_f
     }
     assert body["unsupported"] == ["sorted by amount"]
     assert (body["model"], body["usage"]["total_tokens"]) == ("gpt-5.4-mini-2026-03-17", 50)
-    assert body["meta"]["prompt_version"] == "audit-query-1"
+    assert body["meta"]["prompt_version"] == "audit-query-2"
     listed = (await client_with_database.get(body["url"])).json()
     assert (listed["items"], listed["total"]) == (body["items"], body["total"])
 
@@ -166,11 +166,11 @@ async def test_filters_of_models_without_strict_output_are_accepted_in_the_forms
     "given",
     [
         NOTHING | {"action": ["*"]},
-        NOTHING | {"action": ["invoice.update' OR 1=1 --"]},
+        NOTHING | {"action": ["invoice.update\t' OR 1=1 --"]},
         NOTHING | {"status": ["broken"]},
         NOTHING | {"actor_type": "root"},
         NOTHING | {"entity_id": "a\0b"},
-        NOTHING | {"entity_id": "x" * 257},
+        NOTHING | {"entity_id": "x" * 1025},
         NOTHING | {"occurred_from": "yesterday"},
         NOTHING | {"occurred_from": "2026-01-31T12:00:00"},
         NOTHING | {"occurred_to": 5},

@@ -49,7 +49,7 @@ async def test_errors_name_the_index_and_field_of_each_invalid_record_and_nothin
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:
     items = batch(10)
-    items[3]["action"] = "not a name"
+    items[3]["action"] = "no name *"
     items[7] = {"entity_id": "x", "unknown": 1}
     response = await client.post(BATCH, json={"items": items})
     locations = [error["loc"] for error in response.json()["errors"]]

@@ -68,8 +68,8 @@ def nested(levels: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        *product(("action", "entity_type"), ("", "a" * 129, "-a", "a b", "ä", "a\n", None, 1)),
-        *product(("entity_id", "actor_id"), ("", "a" * 257, "\x7f", "a\n", "\x85", None, 1)),
+        *product(("action", "entity_type"), ("", "a" * 257, "a\n", "\x85a", "a*", "*", " a", "a\u3000", " ", None, 1)),
+        *product(("entity_id", "actor_id"), ("", "a" * 1025, "é" * 1001, "\x7f", "a\n", "\x85", None, 1)),
         *product(("correlation_id",), ("", "a" * 129, "\t", 1, [])),
         *product(("actor_type",), ("robot", "", None, "USER")),
         *product(("status",), ("ok", "", None, 0)),
@@ -103,10 +103,10 @@ async def test_the_largest_allowed_values_are_accepted(
     ahead = (datetime.now(UTC) + timedelta(minutes=4, seconds=30)).isoformat()
     record = await create_audit(
         client,
-        action="a" * 128,
-        entity_type="0._:-",
-        entity_id="\N{GRINNING FACE}" * 256,
-        actor_id="\u00a0" * 256,
+        action="\N{GRINNING FACE}" * 256,
+        entity_type="*/\u3000*\u200b",
+        entity_id="\N{GRINNING FACE}" * 500,
+        actor_id="\u00a0" + "é" * 976 + "a" * 45 + " ",
         correlation_id="c" * 128,
         details=nested(32),
         occurred_at=ahead,
@@ -115,6 +115,14 @@ async def test_the_largest_allowed_values_are_accepted(
     for moment in ("1970-01-01T00:00:00Z", "1970-01-01T01:00:00+01:00"):
         assert (await create_audit(client, occurred_at=moment))["occurred_at"] == "1970-01-01T00:00:00Z"
     await connection.execute("DELETE FROM audit WHERE entity_id <> 'before'")
+
+
+async def test_an_id_with_too_many_bytes_is_told_how_many_there_may_be(client: httpx2.AsyncClient) -> None:
+    response = await client.post(AUDITS, json=audit_body(entity_id="\N{GRINNING FACE}" * 501))
+    assert response.status_code == 422
+    assert response.json()["errors"] == [
+        {"loc": ["body", "entity_id"], "msg": "must take at most 2,000 bytes as UTF-8", "type": "value_error"}
+    ]
 
 
 async def test_more_than_5_minutes_ahead_gets_422(client: httpx2.AsyncClient) -> None:

@@ -1,5 +1,6 @@
 """Each filter uses its index, which also gives the order, so that PostgreSQL need not sort."""
 
+import random
 import re
 from typing import Any
 
@@ -20,6 +21,7 @@ SERVED_BY: dict[str, tuple[dict[str, Any], str]] = {
     "action": ({"action": ["rare.7"]}, "audit_action_idx"),
     "action, prefix": ({"action": ["rare.*"]}, "audit_action_idx"),
     "entity_type": ({"entity_type": "rare"}, "audit_entity_type_idx"),
+    "entity_type, prefix": ({"entity_type": "ra*"}, "audit_entity_type_idx"),
     "entity_id": ({"entity_id": "7"}, "audit_entity_id_idx"),
     "entity_type and entity_id": ({"entity_type": "e", "entity_id": "7"}, "audit_entity_id_idx"),
     "actor_type": ({"actor_type": "system"}, "audit_actor_type_idx"),
@@ -52,13 +54,51 @@ EXPLAIN_ALL = (
 async def test_each_filter_uses_its_index(database_settings: DatabaseSettings, connection: asyncpg.Connection) -> None:
     await connection.execute(SEED)
     await connection.execute("VACUUM ANALYZE audit")
+    queries = {name: query for name, (query, _) in SERVED_BY.items()}
+    assert await find_indexes(database_settings, queries) == {name: {index} for name, (_, index) in SERVED_BY.items()}
+
+
+def random_text(length: int, first: int, last: int) -> str:
+    """Text that PostgreSQL cannot compress, so that an entry of an index takes all of its bytes."""
+    return "".join(map(chr, random.Random(length).choices(range(first, last), k=length)))
+
+
+# 256 characters of 4 bytes; 1,024 characters and 2,000 bytes. The values differ only at their ends.
+LONG_NAME, LONG_ID = random_text(248, 0x10000, 0x20000), random_text(976, 0x100, 0x800)
+SEED_LONG = """
+    INSERT INTO audit (id, action, entity_type, entity_id, actor_id, occurred_at)
+    SELECT gen_random_uuid(), $1 || lpad(n::text, 8, '-'), $1 || lpad(n::text, 8, '-'), $2 || lpad(n::text, 48, '-'),
+        $2 || lpad(n::text, 48, '-'), timestamptz '2026-01-01Z' + n * interval '1 second'
+    FROM generate_series(1, 3000) AS n
+"""
+LONG: dict[str, tuple[dict[str, Any], str]] = {
+    "action": ({"action": [f"{LONG_NAME}{7:->8}"]}, "audit_action_idx"),
+    "action, prefix": ({"action": [f"{LONG_NAME}-----77*"]}, "audit_action_idx"),
+    "entity_type": ({"entity_type": f"{LONG_NAME}{7:->8}"}, "audit_entity_type_idx"),
+    "entity_type, prefix": ({"entity_type": f"{LONG_NAME}-----77*"}, "audit_entity_type_idx"),
+    "entity_id": ({"entity_id": f"{LONG_ID}{7:->48}"}, "audit_entity_id_idx"),
+    "actor_id": ({"actor_id": f"{LONG_ID}{7:->48}"}, "audit_actor_id_idx"),
+}
+
+
+async def test_each_filter_by_a_text_of_the_greatest_length_uses_its_index(
+    database_settings: DatabaseSettings, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(SEED_LONG, LONG_NAME, LONG_ID)
+    await connection.execute("VACUUM ANALYZE audit")
+    queries = {name: query for name, (query, _) in LONG.items()}
+    assert await find_indexes(database_settings, queries) == {name: {index} for name, (_, index) in LONG.items()}
+
+
+async def find_indexes(database_settings: DatabaseSettings, queries: dict[str, dict[str, Any]]) -> dict[str, set[str]]:
+    """The indexes that each query of the list uses."""
     plans: list[str] = []
     served = {}
     application = await asyncpg.connect(driver_url(database_settings), server_settings=limits(database_settings))
     application.add_log_listener(lambda _, message: plans.append(message.message))
     for statement in EXPLAIN_ALL:
         await application.execute(statement)
-    for name, (query, _) in SERVED_BY.items():
+    for name, query in queries.items():
         values = listing.page_parameters(AuditQuery.model_validate(query), None)
         page = listing.page_statement(tuple(values), Order.DESC, Count.NONE)
         await application.fetch(page.sql, *page.arguments(values))
@@ -67,4 +107,4 @@ async def test_each_filter_uses_its_index(database_settings: DatabaseSettings, c
         served[name] = set(re.findall(r"(audit_\w+_idx)", " ".join(plans)))
         plans.clear()
     await application.close()
-    assert served == {name: {index} for name, (_, index) in SERVED_BY.items()}
+    return served
