@@ -104,6 +104,9 @@ class Problem(CustomModel):
     instance: str = Field(description="The path of the request.")
     code: str = Field(description="For programs: kebab-case, stable.")
     request_id: str | None = Field(description="Also in `X-Request-ID`, and in every log line of the request.")
-    errors: list[ProblemError] | None = Field(default=None, description="For 422: the values that are not valid.")
+    errors: list[ProblemError] | None = Field(
+        default=None,
+        description="For 422 and some 409: the values that are not valid, or that conflict with what is stored.",
+    )
     retryable: bool | None = Field(default=None, description="For AI: whether the same request may succeed later.")
     retry_after_seconds: int | None = Field(default=None, description="For AI: as `Retry-After`, where that is known.")

@@ -52,6 +52,8 @@ _FORMAT = OutputFormat(
         actor_id=_nullable("Which actor.", type="string"),
         status=_nullable("How it ended.", type="array", items={"type": "string", "enum": [*AuditStatus]}),
         correlation_id=_nullable("What it belongs to, e.g. a request.", type="string"),
+        source=_nullable("The producer of the recorded event.", type="string"),
+        event_id=_nullable("The producer's own id of that event.", type="string"),
         occurred_from=_nullable("At this time or later.", type="string"),
         occurred_to=_nullable("Before this time.", type="string"),
         details=_nullable("A JSON object, as text, that the record's details contain.", type="string"),

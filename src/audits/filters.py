@@ -19,7 +19,7 @@ from src.audits.schemas import AuditFilter
 from src.pagination import Order
 
 _SORT_KEYS = (audit.c.occurred_at, audit.c.id)
-_EQUALITY_FILTERS = ("entity_id", "actor_type", "actor_id", "correlation_id")
+_EQUALITY_FILTERS = ("entity_id", "actor_type", "actor_id", "correlation_id", "source", "event_id")
 _NAME_FILTERS = ("action", "entity_type")
 _NAME_PARAMETER = re.compile(rf"({'|'.join(_NAME_FILTERS)})(_from)?_\d+")
 

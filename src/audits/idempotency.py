@@ -12,6 +12,9 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    CTE,
+    Boolean,
+    ColumnElement,
     Uuid,
     and_,
     bindparam,
@@ -28,10 +31,10 @@ from sqlalchemy.dialects.postgresql import insert
 
 from src import clock
 from src.audits.exceptions import IdempotencyKeyReused
-from src.audits.models import audit, audit_revision
 from src.audits.models import audit_idempotency_key as keys
+from src.audits.models import audit_revision
 from src.audits.revisions import canonicalize
-from src.audits.statements import FIELDS, typed_rows
+from src.audits.statements import FIRST_RECORD
 from src.database import AutocommitConnection
 from src.exceptions import Conflict
 from src.shaped import json_object
@@ -56,14 +59,17 @@ class IdempotentRequest:
         return hashlib.sha256(canonicalize(self.payload)).digest()
 
 
-def parameters(idempotent: IdempotentRequest, audit_ids: Sequence[UUID] = ()) -> dict[str, Any]:
-    """The SQL parameters of the statements of this module."""
+def parameters(
+    idempotent: IdempotentRequest, audit_ids: Sequence[UUID] = (), created: Sequence[bool] | None = None
+) -> dict[str, Any]:
+    """The SQL parameters of the statements of this module. `created` says which of the records the request creates."""
     return {
         "new_endpoint": idempotent.endpoint,
         "new_key": idempotent.key,
         "new_payload_hash": idempotent.payload_hash,
         "new_audit_ids": audit_ids,
         "new_expires_at": idempotent.expires_at,
+        "new_created": created,
         "now": clock.now(),
     }
 
@@ -72,22 +78,25 @@ _new = {column.name: bindparam(f"new_{column.name}", type_=column.type) for colu
 _is_this_key = and_(keys.c.endpoint == _new["endpoint"], keys.c.key == _new["key"])
 _has_expired = keys.c.expires_at <= bindparam("now")
 
-_claim_insert = insert(keys).values(_new)
-CLAIM = (
-    _claim_insert.on_conflict_do_update(
-        index_elements=[keys.c.endpoint, keys.c.key],
-        set_={name: _claim_insert.excluded[name] for name in ("payload_hash", "audit_ids", "expires_at")},
-        where=_has_expired,
+
+def claim(*predicates: ColumnElement[bool]) -> CTE:
+    """Returns one row if all predicates hold and the key is new or has expired, else none.
+
+    A second request with the same key waits here until the first has ended.
+    """
+    statement = insert(keys).from_select(keys.c.keys(), select(*_new.values()).where(*predicates))
+    return (
+        statement.on_conflict_do_update(
+            index_elements=[keys.c.endpoint, keys.c.key],
+            set_={name: statement.excluded[name] for name in ("payload_hash", "audit_ids", "expires_at", "created")},
+            where=_has_expired,
+        )
+        .returning(literal_column("1").label("claimed"))
+        .cte("claim")
     )
-    .returning(literal_column("1").label("claimed"))
-    .cte("claim")
-)
-"""Returns one row if the key is new or has expired, and none if it is taken.
 
-A second request with the same key waits here until the first has ended.
-"""
 
-# Without this request's key, which CLAIM may take over in the same statement.
+# Without this request's key, which `claim` may take over in the same statement.
 _expired = (
     select(keys.c.endpoint, keys.c.key)
     .where(_has_expired, ~_is_this_key)
@@ -99,27 +108,38 @@ CLEAR_EXPIRED = (
 )
 """Removes up to `_MAX_CLEARED` expired keys."""
 
-_ids = func.unnest(keys.c.audit_ids).table_valued(column("id", Uuid), with_ordinality="position").render_derived()
-_first_record = typed_rows(func.jsonb_to_record(audit_revision.c.record), "first_record", audit, FIELDS)
+_items = (
+    func.unnest(keys.c.audit_ids, keys.c.created)
+    .table_valued(column("id", Uuid), column("created", Boolean), with_ordinality="position")
+    .render_derived()
+)
 _FIRST_ANSWER = Statement(
-    select(keys.c.payload_hash, case((audit_revision.c.audit_id.is_not(None), json_object(_first_record.c))))
+    select(
+        keys.c.payload_hash,
+        _items.c.id,
+        case((audit_revision.c.audit_id.is_not(None), json_object(FIRST_RECORD.c))),
+        func.coalesce(_items.c.created, true()),
+    )
     .select_from(keys)
-    .join(_ids, true())
-    .outerjoin(audit_revision, and_(audit_revision.c.audit_id == _ids.c.id, audit_revision.c.version == 1))
-    .outerjoin(_first_record, true())
+    .join(_items, true())
+    .outerjoin(audit_revision, and_(audit_revision.c.audit_id == _items.c.id, audit_revision.c.version == 1))
+    .outerjoin(FIRST_RECORD, true())
     .where(_is_this_key)
-    .order_by(_ids.c.position)
+    .order_by(_items.c.position)
 )
 
 
-async def get_first_answer(connection: AutocommitConnection, idempotent: IdempotentRequest) -> Sequence[str]:
-    """The records as the first request created them, each as JSON; an empty list if the key has expired since.
+async def get_first_answer(
+    connection: AutocommitConnection, idempotent: IdempotentRequest
+) -> list[tuple[UUID, str, bool]]:
+    """What the first request was answered with; an empty list if the key is new or has expired since.
 
+    Of each item: the id of the record, the record as it was created, as JSON, and whether that request created it.
     Raises `IdempotencyKeyReused`, and `Conflict` if the first revision of a record is gone.
     """
     answers = await connection.fetch(_FIRST_ANSWER, **parameters(idempotent))
-    if any(payload_hash != idempotent.payload_hash for payload_hash, _ in answers):
+    if any(payload_hash != idempotent.payload_hash for payload_hash, *_ in answers):
         raise IdempotencyKeyReused("The key was used with another payload; use a new key for a new request.")
-    if any(record is None for _, record in answers):
+    if any(record is None for _, _, record, _ in answers):
         raise Conflict("What was recorded with this key cannot be read any more; use a new key.")
-    return [record for _, record in answers]
+    return [(audit_id, record, created) for _, audit_id, record, created in answers]

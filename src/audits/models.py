@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from sqlalchemy import (
     ARRAY,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -62,6 +63,9 @@ audit = Table(
     # The hash of the last revision, which the next one needs. It is null in a row that was written without the
     # service; `make verify` reports such rows.
     Column("hash", LargeBinary),
+    # Both are null, or neither.
+    Column("source", _text(MAX_TEXT_LENGTH)),
+    Column("event_id", _text(MAX_TEXT_LENGTH)),
     _one_of("actor_type", ActorType),
     _one_of("status", AuditStatus),
     CheckConstraint("jsonb_typeof(details) = 'object'", name="details_object"),
@@ -77,12 +81,9 @@ audit = Table(
     Index("audit_actor_type_idx", "actor_type", "occurred_at", "id"),
     Index("audit_actor_id_idx", "actor_id", "occurred_at", "id"),
     Index("audit_status_idx", "status", "occurred_at", "id"),
-    Index(
-        "audit_correlation_id_idx",
-        "correlation_id",
-        "occurred_at",
-        "id",
-        postgresql_where=text("correlation_id IS NOT NULL"),
+    *(
+        Index(f"audit_{name}_idx", name, "occurred_at", "id", postgresql_where=text(f"{name} IS NOT NULL"))
+        for name in ("correlation_id", "source", "event_id")
     ),
     Index("audit_details_idx", "details", postgresql_using="gin", postgresql_ops={"details": "jsonb_path_ops"}),
 )
@@ -105,7 +106,17 @@ audit_revision = Table(
     CheckConstraint("version >= 1", name="version"),
 )
 
-# The records that a request with an idempotency key created. A key belongs to its endpoint.
+# The record that was made of each event of a producer. A row stays when the record is removed, so that a late delivery
+# does not record the event again.
+audit_event = Table(
+    "audit_event",
+    metadata,
+    Column("source", _text(MAX_TEXT_LENGTH), primary_key=True),
+    Column("event_id", _text(MAX_TEXT_LENGTH), primary_key=True),
+    Column("audit_id", Uuid, nullable=False),
+)
+
+# The records that a request with an idempotency key was answered with. A key belongs to its endpoint.
 audit_idempotency_key = Table(
     "audit_idempotency_key",
     metadata,
@@ -114,4 +125,6 @@ audit_idempotency_key = Table(
     Column("payload_hash", LargeBinary, nullable=False),
     Column("audit_ids", ARRAY(Uuid), nullable=False),
     Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
+    # Whether the request created each of them. Null: it created all.
+    Column("created", ARRAY(Boolean)),
 )

@@ -8,8 +8,9 @@ from starlette.responses import StreamingResponse
 
 from src.audits import service
 from src.audits.constants import FIRST_VERSION, MEDIA_TYPES, PATH, ExportFormat
+from src.audits.creation import Created
 from src.audits.dependencies import AttributionDep, AuditId, IdempotencyDep, ValidAudit
-from src.audits.exceptions import AuditNotFound, IdempotencyKeyReused
+from src.audits.exceptions import AuditNotFound, EventAlreadyRecorded, IdempotencyKeyReused
 from src.audits.schemas import (
     EXAMPLE_RECORD,
     Audit,
@@ -25,7 +26,6 @@ from src.audits.schemas import (
     ExportQuery,
     HistoryQuery,
 )
-from src.audits.service import Created
 from src.etags import etag
 from src.exceptions import Conflict, VersionMismatch
 from src.pagination import links
@@ -43,16 +43,23 @@ batch_router = APIRouter(prefix=PATH, tags=["audits"], route_class=BatchJSONRout
 
 
 _REPLAYED = openapi.header(
-    "Idempotency-Replayed", "`true`: this is the answer to an earlier request with the same key."
+    "Idempotency-Replayed",
+    "`true`: nothing was created; this is an earlier answer, or the record of an event that was recorded before.",
 )
-_CREATED = openapi.describe(
-    *problems.BODY_ERRORS,
-    Conflict,
-    IdempotencyKeyReused,
-    status=201,
-    headers=openapi.LOCATION | openapi.ETAG | _REPLAYED,
-)
-_CREATED_BATCH = openapi.describe(*problems.BODY_ERRORS, Conflict, IdempotencyKeyReused, status=201, headers=_REPLAYED)
+_CREATION_ERRORS = (*problems.BODY_ERRORS, EventAlreadyRecorded, Conflict, IdempotencyKeyReused)
+_CREATION_HEADERS = openapi.LOCATION | openapi.ETAG | _REPLAYED
+_CREATED = openapi.describe(*_CREATION_ERRORS, status=201, headers=_CREATION_HEADERS)
+_CREATED[200] = {
+    "model": Audit,
+    "description": "The event was recorded before: its record as it was created.",
+    "headers": _CREATION_HEADERS,
+}
+_CREATED_BATCH = openapi.describe(*_CREATION_ERRORS, status=201, headers=_REPLAYED)
+_CREATED_BATCH[200] = {
+    "model": AuditBatchCreated,
+    "description": "Every event was recorded before: their records as they were created.",
+    "headers": _REPLAYED,
+}
 _CHANGED = openapi.describe(AuditNotFound, VersionMismatch, *problems.BODY_ERRORS, headers=openapi.ETAG)
 _READ = openapi.NOT_MODIFIED | openapi.describe(AuditNotFound, headers=openapi.ETAG)
 _EXPORTED = openapi.describe(headers=openapi.header("Content-Disposition", "`attachment`, with the name of the file."))
@@ -93,10 +100,14 @@ async def create_audit(
     idempotent: IdempotencyDep,
     request: Request,
 ) -> Response:
-    """`occurred_at` defaults to now. The service sets `id`, `recorded_at`, `updated_at` and `version`."""
+    """`occurred_at` defaults to now. The service sets `id`, `recorded_at`, `updated_at` and `version`.
+
+    An event with `source` and `event_id` is recorded once. Sent again, it gets 200 and the record as it was created.
+    """
     created = await service.create(connection, record, attribution, idempotent)
-    headers = {"location": f"{request.scope['path']}/{created.ids[0]}", "etag": etag(FIRST_VERSION)}
-    return ShapedJSON(created.records[0], 201, headers | _replayed_header(created))
+    (item,) = created.items
+    headers = {"location": f"{request.scope['path']}/{item.id}", "etag": etag(FIRST_VERSION)}
+    return ShapedJSON(item.record, _status(created), headers | _replayed_header(created))
 
 
 @batch_router.post(
@@ -112,10 +123,18 @@ async def create_audit_batch(
     attribution: AttributionDep,
     idempotent: IdempotencyDep,
 ) -> Response:
-    """Up to 1,000 records: the service creates all of them or none. `errors` names each invalid record by its index."""
+    """Up to 1,000 records: the service creates all of them or none. `errors` names each invalid record by its index.
+
+    Events that were recorded before, by `source` and `event_id`, are not recorded again.
+    """
     created = await service.create_batch(connection, batch.items, attribution, idempotent)
-    items = json_array(created.records)
-    return ShapedJSON(f'{{"items":{items},"count":{len(created.ids)}}}', 201, _replayed_header(created))
+    items = json_array(item.record for item in created.items)
+    body = f'{{"items":{items},"count":{len(created.items)},"created":{created.count}}}'
+    return ShapedJSON(body, _status(created), _replayed_header(created))
+
+
+def _status(created: Created) -> int:
+    return 201 if created.count else 200
 
 
 def _replayed_header(created: Created) -> dict[str, str]:
@@ -192,4 +211,6 @@ async def list_audit_history(
 ) -> Response:
     """Every version of the record, newest first. The history of a removed record stays readable."""
     page = await service.get_history(connection, audit_id, query)
-    return ShapedJSON(page.model_dump_json(), headers={"link": links(request.scope["path"], query, page.next_cursor)})
+    # A snapshot is shown with the members that it was hashed with: those of before have fewer.
+    shown = page.model_dump_json(exclude_unset=True)
+    return ShapedJSON(shown, headers={"link": links(request.scope["path"], query, page.next_cursor)})

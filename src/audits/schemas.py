@@ -1,7 +1,7 @@
 """The bodies and queries of the audits API."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from pydantic import (
@@ -13,6 +13,7 @@ from pydantic import (
     StringConstraints,
     TypeAdapter,
     WithJsonSchema,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError, to_json
 
@@ -27,6 +28,7 @@ from src.audits.constants import (
     MAX_ID_LENGTH,
     MAX_MINUTES_AHEAD,
     MAX_NAME_LENGTH,
+    MAX_TEXT_LENGTH,
     NAME_FILTER_PATTERN,
     NAME_PATTERN,
     PREFIX_MARK,
@@ -87,6 +89,7 @@ Id = Annotated[
     StringConstraints(min_length=1, max_length=MAX_ID_LENGTH, pattern=TEXT_PATTERN),
     AfterValidator(_check_bytes),
 ]
+EventText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_LENGTH, pattern=TEXT_PATTERN)]
 _name = TypeAdapter[str](Name)
 CorrelationId = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_CORRELATION_ID_LENGTH, pattern=TEXT_PATTERN)
@@ -169,11 +172,13 @@ _EXAMPLE_BODY: dict[str, Any] = {
     "correlation_id": "req-7f3a",
     "occurred_at": "2026-01-31T12:00:00Z",
 }
+_EXAMPLE_EVENT = {"source": "https://billing.example.com", "event_id": "evt-2026-0042"}
 EXAMPLE_RECORD: dict[str, Any] = _EXAMPLE_BODY | {
     "id": "019c1400-7c3d-7e4f-8a5b-6c7d8e9f0a1b",
     "recorded_at": "2026-01-31T12:00:00.250000Z",
     "updated_at": "2026-01-31T12:00:00.250000Z",
     "version": 1,
+    **_EXAMPLE_EVENT,
 }
 _EXAMPLE_REVISION = {
     "version": 1,
@@ -210,11 +215,25 @@ class _AuditFields(CustomModel):
 
 
 class AuditCreate(_AuditFields):
-    model_config = example(_EXAMPLE_BODY)
+    model_config = example(_EXAMPLE_BODY | _EXAMPLE_EVENT)
 
     occurred_at: OccurredAt | MISSING = Field(
         MISSING, description="When it was done; now, if left out.", examples=["2026-01-31T12:00:00Z"]
     )
+    source: EventText | None = Field(
+        None,
+        description="The producer of the event that this records. With `event_id`: one event is recorded only once.",
+        examples=[_EXAMPLE_EVENT["source"]],
+    )
+    event_id: EventText | None = Field(
+        None, description="The producer's own id of that event.", examples=[_EXAMPLE_EVENT["event_id"]]
+    )
+
+    @model_validator(mode="after")
+    def both_or_neither(self) -> Self:
+        if (self.source is None) != (self.event_id is None):
+            raise ValueError("source and event_id belong together: send both, or neither")
+        return self
 
 
 class AuditReplace(_AuditFields):
@@ -259,6 +278,9 @@ class Audit(CustomModel):
     details: dict[str, Any]
     correlation_id: str | None
     version: int = Field(description="1 for a new record; each change adds 1.")
+    # A revision from before these were recorded has neither.
+    source: str | None = Field(None, description="The producer of the event that this records.")
+    event_id: str | None = Field(None, description="The producer's own id of that event.")
 
 
 class AuditDeleted(CustomModel):
@@ -281,6 +303,8 @@ class AuditFilter(CustomModel):
     actor_id: Id | None = Field(None, description=_ID_RULE)
     status: Annotated[list[AuditStatus], BeforeValidator(_as_list)] = Field(default=[])
     correlation_id: CorrelationId | None = None
+    source: EventText | None = None
+    event_id: EventText | None = None
     occurred_from: UTCDateTime | None = Field(None, description="At this time or later.")
     occurred_to: UTCDateTime | None = Field(None, description="Before this time.")
     details: DetailsFilter | None = Field(
@@ -331,10 +355,13 @@ class AuditBatch(CustomModel):
 
 
 class AuditBatchCreated(CustomModel):
-    model_config = example({"items": [EXAMPLE_RECORD], "count": 1})
+    model_config = example({"items": [EXAMPLE_RECORD], "count": 1, "created": 1})
 
-    items: list[Audit] = Field(description="In the order in which they were sent.")
+    items: list[Audit] = Field(
+        description="In the order in which they were sent. An event that was recorded before: its record as created."
+    )
     count: int
+    created: int = Field(description="How many of them this request created.")
 
 
 class AuditRevision(CustomModel):

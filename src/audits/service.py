@@ -10,18 +10,18 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 from pydantic import TypeAdapter
 from pydantic_core import to_json
-from sqlalchemy import exists, select, text
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from src import clock
-from src.audits import filters, idempotency, listing, statements
+from src.audits import filters, listing, statements
 from src.audits.changes import change_record, translate_size_check
-from src.audits.constants import FIRST_VERSION, Operation
-from src.audits.exceptions import AuditNotFound, DetailsTooLarge
+from src.audits.constants import Operation
+from src.audits.creation import Created, create_records
+from src.audits.exceptions import AuditNotFound, DetailsTooLarge, EventAlreadyRecorded
 from src.audits.export import open_export
 from src.audits.idempotency import IdempotentRequest
 from src.audits.revisions import Attribution, Revision, seal
@@ -41,15 +41,8 @@ from src.audits.schemas import (
 )
 from src.database import AutocommitConnection
 from src.etags import IfMatch
-from src.identifiers import new_id
 from src.pagination import Count
 from src.shaped import Shaped, json_array
-from src.statement import Statement
-
-_CREATE_ONCE = Statement(
-    statements.insert_records(exists(select(idempotency.CLAIM.c.claimed))).add_cte(idempotency.CLEAR_EXPIRED)
-)
-"""Creates the records unless the idempotency key is taken."""
 
 # SQLSTATE (PostgreSQL documentation, appendix A).
 _READ_ONLY_TRANSACTION, _LOCK_NOT_AVAILABLE = "25006", "55P03"
@@ -58,18 +51,6 @@ _WRITE_CHECK_LOCK_TIMEOUT_MS = 100
 _audits = TypeAdapter(list[Audit])
 _revisions = TypeAdapter(list[AuditRevision])
 _counts = TypeAdapter(dict[str, int])
-
-
-@dataclass(frozen=True)
-class Created:
-    """The ids of the created records, and each record as JSON, in its first version.
-
-    `replayed` means that an earlier request with the same idempotency key created them.
-    """
-
-    ids: Sequence[UUID]
-    records: Sequence[str]
-    replayed: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,9 +69,12 @@ async def create(
     attribution: Attribution,
     idempotent: IdempotentRequest | None = None,
 ) -> Created:
-    """Create a record. Raises `DetailsTooLarge`, `IdempotencyKeyReused`, `Conflict`."""
+    """Create a record. Raises `DetailsTooLarge`, `EventAlreadyRecorded`, `IdempotencyKeyReused`, `Conflict`."""
     with translate_size_check():
-        return await _create(connection, [record], attribution, idempotent)
+        created = await create_records(connection, [record], attribution, idempotent)
+    if created.conflicts:
+        raise EventAlreadyRecorded([("body",)])
+    return created
 
 
 async def create_batch(
@@ -99,52 +83,20 @@ async def create_batch(
     attribution: Attribution,
     idempotent: IdempotentRequest | None,
 ) -> Created:
-    """Create all of the records, or none. Raises `DetailsTooLarge`, `IdempotencyKeyReused`, `Conflict`."""
+    """Create all of the records, or none.
+
+    Raises `DetailsTooLarge`, `EventAlreadyRecorded`, `IdempotencyKeyReused`, `Conflict`.
+    """
     try:
         with translate_size_check():
-            return await _create(connection, records, attribution, idempotent)
+            created = await create_records(connection, records, attribution, idempotent)
     except DetailsTooLarge:
         details = to_json([record.details for record in records]).decode()
         positions = await connection.fetch_column(statements.OVERSIZED_DETAILS, details=details)
         raise DetailsTooLarge([("body", "items", position - 1, "details") for position in positions]) from None
-
-
-async def _create(
-    connection: AutocommitConnection,
-    records: Sequence[AuditCreate],
-    attribution: Attribution,
-    idempotent: IdempotentRequest | None,
-) -> Created:
-    revisions = _first_revisions(records, attribution)
-    audit_ids = [revision.audit_id for revision in revisions]
-    parameters = statements.parameters(revisions)
-    if idempotent is None:
-        return _in_order(audit_ids, await connection.fetch(statements.CREATE, **parameters))
-    while True:
-        claim = idempotency.parameters(idempotent, audit_ids)
-        if created := await connection.fetch(_CREATE_ONCE, **parameters, **claim):
-            return _in_order(audit_ids, created)
-        # The key is taken. If it has expired since, there is no first answer, and the loop claims the key.
-        if first := await idempotency.get_first_answer(connection, idempotent):
-            return Created([Audit.model_validate_json(record).id for record in first], first, replayed=True)
-
-
-def _first_revisions(records: Sequence[AuditCreate], attribution: Attribution) -> list[Revision]:
-    now = clock.now()
-    time = now.isoformat().replace("+00:00", "Z")
-    times = {"occurred_at": time, "recorded_at": time, "updated_at": time}
-    return [seal(_new_record(record, times), Operation.CREATE, attribution, now, None) for record in records]
-
-
-def _new_record(record: AuditCreate, times: dict[str, Any]) -> dict[str, Any]:
-    """The record as the API serves it. What the caller sent is valid already."""
-    return times | record.model_dump(mode="json") | {"id": str(new_id()), "version": FIRST_VERSION}
-
-
-def _in_order(ids: list[UUID], created: Sequence[asyncpg.Record]) -> Created:
-    """Put the records into the order in which they were sent: RETURNING does not keep it."""
-    records = {audit_id: record for record, audit_id in created}
-    return Created(ids, [records[audit_id] for audit_id in ids])
+    if created.conflicts:
+        raise EventAlreadyRecorded([("body", "items", position) for position in created.conflicts])
+    return created
 
 
 async def get(connection: AutocommitConnection, audit_id: UUID) -> Shaped[Audit]:

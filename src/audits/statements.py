@@ -35,7 +35,7 @@ from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 from sqlalchemy.sql.functions import FunctionElement
 
 from src.audits.constants import MAX_DETAILS_BYTES
-from src.audits.models import audit, audit_idempotency_key, audit_revision
+from src.audits.models import audit, audit_event, audit_idempotency_key, audit_revision
 from src.audits.revisions import Revision
 from src.shaped import json_object
 from src.statement import Statement
@@ -58,6 +58,9 @@ def typed_rows(function: FunctionElement[Any], name: str, table: Table, names: I
 def _as_jsonb(name: str) -> ColumnElement[Any]:
     return cast(bindparam(name, type_=Text), JSONB)
 
+
+FIRST_RECORD = typed_rows(func.jsonb_to_record(audit_revision.c.record), "first_record", audit, FIELDS)
+"""The record in `audit_revision`, to be joined with its first revision."""
 
 _given_revisions = typed_rows(
     func.jsonb_to_recordset(_as_jsonb("revisions")), "given", audit_revision, audit_revision.c.keys()
@@ -106,7 +109,9 @@ def _insert_no_row(table: Table) -> Insert:
 
 
 INSERT_NOTHING = _insert_no_row(audit).add_cte(
-    _insert_no_row(audit_revision).cte("no_revision"), _insert_no_row(audit_idempotency_key).cte("no_key")
+    _insert_no_row(audit_revision).cte("no_revision"),
+    _insert_no_row(audit_idempotency_key).cte("no_key"),
+    _insert_no_row(audit_event).cte("no_event"),
 )
 """Inserts no row into the tables of a create. It is a write all the same: a balancer sends it to the primary, and a
 standby, a missing table or a missing right refuses it."""

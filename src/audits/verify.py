@@ -16,12 +16,12 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from pydantic_core import from_json
-from sqlalchemy import Text, case, func, select
+from pydantic_core import from_json, to_json
+from sqlalchemy import Text, and_, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from src.audits.constants import Operation
-from src.audits.models import audit, audit_revision
+from src.audits.constants import FIRST_VERSION, Operation
+from src.audits.models import audit, audit_event, audit_revision
 from src.audits.revisions import Revision, canonicalize, compute_hash
 from src.audits.schemas import Audit
 from src.audits.statements import AS_JSON
@@ -62,6 +62,33 @@ _PARSE_ERRORS = (ValueError, ArithmeticError, RecursionError)
 _WITHOUT_REVISION = select(audit.c.id).where(
     ~select(audit_revision.c.audit_id).where(audit_revision.c.audit_id == audit.c.id).exists()
 )
+_EVENT_MEMBERS = ("source", "event_id")
+_first_source, _first_event_id = (audit_revision.c.record[name].astext for name in _EVENT_MEMBERS)
+_is_of_first = and_(audit_event.c.audit_id == audit_revision.c.audit_id, audit_revision.c.version == FIRST_VERSION)
+# First versions whose event is not kept: it could be recorded again.
+_WITHOUT_EVENT = select(audit_revision.c.audit_id).where(
+    audit_revision.c.version == FIRST_VERSION,
+    or_(_first_source.is_not(None), _first_event_id.is_not(None)),
+    ~select(audit_event.c.audit_id)
+    .where(_is_of_first, audit_event.c.source == _first_source, audit_event.c.event_id == _first_event_id)
+    .exists(),
+)
+# Events whose record tells of another one.
+_OTHER_EVENT = (
+    select(audit_event.c.audit_id)
+    .outerjoin_from(audit_event, audit_revision, _is_of_first)
+    .where(
+        or_(
+            _first_source.is_distinct_from(audit_event.c.source),
+            _first_event_id.is_distinct_from(audit_event.c.event_id),
+        )
+    )
+)
+_MORE_FINDINGS = {
+    "the record has no revision": _WITHOUT_REVISION,
+    "its source and event_id are not kept, so the event could be recorded again": _WITHOUT_EVENT,
+    "an event is kept for it that its first version does not name": _OTHER_EVENT,
+}
 
 
 @dataclass(frozen=True)
@@ -88,6 +115,7 @@ class Chain:
     def __init__(self, first: StoredRevision) -> None:
         self.audit_id = first.audit_id
         self.findings: list[str] = []
+        self._first = first
         self._last: StoredRevision | None = None
 
     def add(self, row: StoredRevision) -> None:
@@ -97,7 +125,7 @@ class Chain:
     def end(self) -> None:
         """Check that the current record is the one of the last revision."""
         if self._last:
-            self.findings += _check_current_record(self._last)
+            self.findings += _check_current_record(self._first, self._last)
 
 
 def _check_revision(row: StoredRevision, last: StoredRevision | None) -> Iterator[str]:
@@ -113,7 +141,7 @@ def _check_revision(row: StoredRevision, last: StoredRevision | None) -> Iterato
         yield f"version {row.version} is a {row.operation}" + ("" if last else ": the first is missing")
 
 
-def _check_current_record(last: StoredRevision) -> Iterator[str]:
+def _check_current_record(first: StoredRevision, last: StoredRevision) -> Iterator[str]:
     deleted = last.operation == Operation.DELETE
     if last.current_record is None:
         if not deleted:
@@ -124,8 +152,23 @@ def _check_current_record(last: StoredRevision) -> Iterator[str]:
         return
     if last.current_hash != last.hash:
         yield f"the record does not point to version {last.version}: a later revision is missing, or it was changed"
-    if _normalize(last.current_record) != _normalize(last.record):
+    if _normalize(last.current_record) != _normalize(_with_event(last.record, first.record)):
         yield f"the record is not what version {last.version} says"
+
+
+def _with_event(record: str, first: str) -> str:
+    """The snapshot with the event of the first version.
+
+    An older release, which knew no events, leaves them out of its snapshots, and leaves those of `audit` as they are.
+    """
+    try:
+        snapshot, of_first = from_json(record), from_json(first)
+        if not snapshot.keys().isdisjoint(_EVENT_MEMBERS):
+            return record
+        # As text: the numbers of `details` must keep every digit.
+        return f"{record.rstrip()[:-1]},{to_json({name: of_first.get(name) for name in _EVENT_MEMBERS}).decode()[1:]}"
+    except (*_PARSE_ERRORS, AttributeError):
+        return record
 
 
 def _describe_gap(before: int, after: int) -> str:
@@ -171,8 +214,9 @@ async def verify(connection: AsyncConnection) -> AsyncIterator[tuple[UUID, str]]
     async for chain in _read_chains(connection):
         for finding in chain.findings:
             yield chain.audit_id, finding
-    async for audit_id in await connection.stream_scalars(_WITHOUT_REVISION, execution_options=_STREAM_OPTIONS):
-        yield audit_id, "the record has no revision"
+    for finding, statement in _MORE_FINDINGS.items():
+        async for audit_id in await connection.stream_scalars(statement, execution_options=_STREAM_OPTIONS):
+            yield audit_id, finding
 
 
 async def _read_chains(connection: AsyncConnection) -> AsyncIterator[Chain]:

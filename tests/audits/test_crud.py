@@ -12,6 +12,7 @@ from tests.audits.factories import AUDITS, audit_body, create_audit
 FIELDS = {
     "id", "occurred_at", "recorded_at", "updated_at", "action", "entity_type", "entity_id",
     "actor_type", "actor_id", "status", "details", "correlation_id", "version",
+    "source", "event_id",
 }  # fmt: skip
 
 

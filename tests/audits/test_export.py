@@ -114,13 +114,15 @@ async def test_the_summary_counts_only_records_that_match_the_filters(client: ht
 
 async def test_a_csv_reader_reads_back_every_value(client: httpx2.AsyncClient) -> None:
     awkward = 'comma, "quote" and ; é \u2028'
-    record = await create_audit(client, entity_id=awkward, details={"a": 'x,"y"\n'}, correlation_id="c-1")
+    event = {"source": "a,b", "event_id": '"1"'}
+    record = await create_audit(client, entity_id=awkward, details={"a": 'x,"y"\n'}, correlation_id="c-1", **event)
     response = await client.get(EXPORT, params={"format": "csv"})
     assert response.headers["Content-Type"].startswith("text/csv")
     assert response.headers["Content-Disposition"] == 'attachment; filename="audits.csv"'
     assert response.text.count("\r\n") == 2
     header, row = csv.reader(io.StringIO(response.text, newline=""), strict=True)
     assert header == list(record)
+    assert header[-2:] == ["source", "event_id"]
     cells = dict(zip(header, row, strict=True))
     assert json.loads(cells.pop("details")) == record["details"]
     assert cells == {name: str(value) for name, value in record.items() if name != "details"}

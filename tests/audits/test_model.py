@@ -8,7 +8,14 @@ from typing import Any, TypeVar
 import httpx2
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
 
 from tests.audits.factories import AUDITS, audit_body
 from tests.audits.test_cursor import walk
@@ -28,6 +35,8 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
 }
 CHANGES = st.fixed_dictionaries({}, optional=FIELDS)
 LIMITS = st.integers(1, 3)
+NO_EVENT: Record = {"source": None, "event_id": None}
+EVENT_IDS = st.sampled_from(["1", "2", "3"])
 DEFAULTS: Record = {"actor_type": "user", "status": "success", "details": {}, "correlation_id": None}
 
 
@@ -47,6 +56,7 @@ class AuditMachine(RuleBasedStateMachine):
     client: httpx2.AsyncClient
     loop: asyncio.AbstractEventLoop
     examples = 0
+    events: dict[str, tuple[Record, Record]]
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,6 +64,8 @@ class AuditMachine(RuleBasedStateMachine):
         self.run_id = f"example-{self.examples}"
         self.present: dict[str, Record] = {}
         self.history: dict[str, list[tuple[str, Record]]] = {}
+        # Of each event: the content that was sent first, and the record as it was created.
+        self.events = {}
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` in the event loop of the test. The machine itself runs in another thread."""
@@ -67,11 +79,60 @@ class AuditMachine(RuleBasedStateMachine):
         body = audit_body(actor_id=self.run_id, **changes)
         response = self.send("POST", AUDITS, body)
         assert response.status_code == 201, response.text
-        record = response.json()
-        assert same(record, record | DEFAULTS | body | {"version": 1})
+        return self.expect_creation(body, response.json())
+
+    def expect_creation(self, body: Record, record: Record) -> str:
+        assert same(record, record | DEFAULTS | NO_EVENT | body | {"version": 1})
         self.present[record["id"]] = record
         self.history[record["id"]] = [("create", record)]
+        if "event_id" in body:
+            self.events[body["event_id"]] = (body, record)
         return str(record["id"])
+
+    @rule(target=ids, event_id=EVENT_IDS, changes=CHANGES)
+    def create_of_event(self, event_id: str, changes: Record) -> str | MultipleResults[str]:
+        body = audit_body(actor_id=self.run_id, source=self.run_id, event_id=event_id, **changes)
+        response = self.send("POST", AUDITS, body)
+        if event_id not in self.events:
+            assert response.status_code == 201, response.text
+            return self.expect_creation(body, response.json())
+        _, record = self.events[event_id]
+        if self.is_repeat(body):
+            assert (response.status_code, response.headers["Idempotency-Replayed"]) == (200, "true")
+            assert response.json() == record
+        else:
+            assert (response.status_code, response.json()["code"]) == (409, "event-already-recorded")
+        return multiple()
+
+    def is_repeat(self, body: Record) -> bool:
+        """Whether it has the content that was sent first; a body without `occurred_at` has the same time."""
+        first, record = self.events[body["event_id"]]
+        time = {"occurred_at": record["occurred_at"]}
+        return same(DEFAULTS | first | time, DEFAULTS | time | body)
+
+    @rule(target=ids, sent=st.lists(st.tuples(EVENT_IDS, CHANGES), min_size=1, max_size=3))
+    def create_batch_of_events(self, sent: list[tuple[str, Record]]) -> MultipleResults[str]:
+        items = [
+            audit_body(actor_id=self.run_id, source=self.run_id, event_id=event_id, **changes)
+            for event_id, changes in dict(sent).items()
+        ]
+        response = self.send("POST", f"{AUDITS}/batch", {"items": items})
+        known = [item["event_id"] in self.events for item in items]
+        conflicts = [at for at, item in enumerate(items) if known[at] and not self.is_repeat(item)]
+        if conflicts:
+            assert (response.status_code, response.json()["code"]) == (409, "event-already-recorded")
+            assert [error["loc"] for error in response.json()["errors"]] == [["body", "items", at] for at in conflicts]
+            return multiple()
+        answer = response.json()
+        assert response.status_code == (200 if all(known) else 201), response.text
+        assert (answer["count"], answer["created"]) == (len(items), known.count(False))
+        created = []
+        for item, record, was_known in zip(items, answer["items"], known, strict=True):
+            if was_known:
+                assert record == self.events[item["event_id"]][1]
+            else:
+                created.append(self.expect_creation(item, record))
+        return multiple(*created)
 
     @rule(audit_id=ids, changes=CHANGES)
     def patch(self, audit_id: str, changes: Record) -> None:

@@ -28,18 +28,22 @@ SERVED_BY: dict[str, tuple[dict[str, Any], str]] = {
     "actor_id": ({"actor_id": "u-7"}, "audit_actor_id_idx"),
     "status": ({"status": ["pending"]}, "audit_status_idx"),
     "correlation_id": ({"correlation_id": "c-7"}, "audit_correlation_id_idx"),
+    "source": ({"source": "s-7"}, "audit_source_idx"),
+    "event_id": ({"event_id": "e-7"}, "audit_event_id_idx"),
+    "source and event_id": ({"source": "s", "event_id": "e-8"}, "audit_event_id_idx"),
     "details": ({"details": {"n": 7}}, "audit_details_idx"),
     "details, a number with two texts": ({"details": {"n": 2**60}}, "audit_details_idx"),
 }
 SEED = """
     INSERT INTO audit (
-        id, action, entity_type, entity_id, actor_type, actor_id, status, correlation_id, details, occurred_at
+        id, action, entity_type, entity_id, actor_type, actor_id, status, correlation_id, details, occurred_at,
+        source, event_id
     )
     SELECT gen_random_uuid(), CASE n % 2000 WHEN 7 THEN 'rare.' || n ELSE 'common' END,
         CASE n % 2000 WHEN 7 THEN 'rare' ELSE 'e' END, n::text, CASE n % 2000 WHEN 7 THEN 'system' ELSE 'user' END,
         'u-' || n % 5000, CASE n % 2000 WHEN 7 THEN 'pending' ELSE 'success' END,
         CASE WHEN n % 3 = 1 THEN 'c-' || n END, jsonb_build_object('n', n),
-        timestamptz '2026-01-01Z' + n * interval '1 second'
+        timestamptz '2026-01-01Z' + n * interval '1 second', CASE n % 2000 WHEN 7 THEN 's-' || n ELSE 's' END, 'e-' || n
     FROM generate_series(1, 20000) AS n
 """
 

@@ -34,7 +34,7 @@ async def pair(own_cluster: Cluster) -> AsyncIterator[tuple[asyncpg.Connection, 
         await migrate(settings_for(own_cluster, name), command.upgrade, "head")
         connections.append(await asyncpg.connect(driver_url(settings_for(own_cluster, name))))
     source, copy = connections
-    await source.execute("CREATE PUBLICATION trail FOR TABLE audit, audit_revision")
+    await source.execute("CREATE PUBLICATION trail FOR TABLE audit, audit_revision, audit_event")
     # Within one cluster CREATE SUBSCRIPTION would wait for itself if it had to create the slot.
     await source.execute("SELECT pg_create_logical_replication_slot('trail', 'pgoutput')")
     yield source, copy
@@ -75,7 +75,7 @@ async def test_a_subscriber_replicates_the_trail_and_refuses_rewritten_history(
         await wait_until(copy, "SELECT count(*) = 1 FROM audit_revision")
         await wait_until(copy, "SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel")
         await client.patch(f"{AUDITS}/{record['id']}", json={"status": "failure"})
-        await create_audit(client)
+        await create_audit(client, source="s", event_id="1")
         await wait_until(copy, "SELECT count(*) = 3 FROM audit_revision")
     recorded = await source.fetch(TRAIL)
     await source.execute(f"{PERMIT}; {forgery}")

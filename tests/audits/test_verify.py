@@ -1,9 +1,12 @@
 """`make verify` finds changes that were made without the service."""
 
+import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import asyncpg
 import httpx2
@@ -11,13 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from src.audits.revisions import canonicalize
+from src.audits.constants import Operation
+from src.audits.revisions import Attribution, canonicalize, seal
 from src.audits.verify import verify
 from src.config import PROJECT_ROOT, DatabaseSettings
 from src.database import create_job_engine
 from tests.audits.factories import AUDITS, create_audit
 
 PERMIT = "ALTER TABLE audit_revision DISABLE TRIGGER USER"
+PERMIT_EVENTS = "ALTER TABLE audit_event DISABLE TRIGGER USER"
 
 
 async def collect_findings(settings: DatabaseSettings) -> list[tuple[str, str]]:
@@ -38,7 +43,7 @@ async def create_trail(client: httpx2.AsyncClient) -> str:
     await create_audit(client, details={"a": [1.5, {"ä": None}], "b": 6.677e16, "c": -0.0})
     deleted = await create_audit(client)
     await client.delete(f"{AUDITS}/{deleted['id']}")
-    created = await create_audit(client, details={"n": 1})
+    created = await create_audit(client, details={"n": 1}, source="s", event_id="1")
     for number in range(3):
         await client.patch(f"{AUDITS}/{created['id']}", json={"details": {"n": number / 3}})
     return str(created["id"])
@@ -78,6 +83,12 @@ async def test_an_untouched_trail_has_no_findings(record: str, database_settings
         "UPDATE audit SET version = 9 WHERE id = $1",
         "UPDATE audit SET hash = NULL WHERE id = $1",
         "DELETE FROM audit WHERE id = $1",
+        "UPDATE audit SET source = NULL, event_id = NULL WHERE id = $1",
+        "UPDATE audit SET event_id = '2' WHERE id = $1",
+        "UPDATE audit_event SET event_id = '2' WHERE audit_id = $1",
+        "UPDATE audit_event SET source = 't' WHERE audit_id = $1",
+        "DELETE FROM audit_event WHERE audit_id = $1",
+        "INSERT INTO audit_event VALUES ('s', '2', $1)",
         "UPDATE audit_revision SET changed_at = '0044-03-15 BC' WHERE audit_id = $1 AND version = 2",
         "UPDATE audit_revision SET changed_at = '20000-03-15' WHERE audit_id = $1 AND version = 2",
         "UPDATE audit_revision SET changed_at = 'infinity' WHERE audit_id = $1 AND version = 2",
@@ -101,6 +112,7 @@ async def test_verify_finds_each_record_that_was_changed_without_the_service_and
     # What is not committed is rolled back for the next one.
     async with engine.connect() as connection:
         await connection.exec_driver_sql(PERMIT)
+        await connection.exec_driver_sql(PERMIT_EVENTS)
         changed = await connection.exec_driver_sql(statement, (record_of_module,))
         assert changed.rowcount
         found = [(str(audit_id), finding) async for audit_id, finding in verify(connection)]
@@ -209,6 +221,43 @@ async def test_verify_finds_a_record_written_without_the_service(
         " VALUES (gen_random_uuid(), 'a', 'b', 'c', 'd') RETURNING id::text"
     )
     assert await collect_findings(database_settings) == [(audit_id, "the record has no revision")]
+
+
+async def write_without_event(connection: asyncpg.Connection, record: dict[str, Any]) -> None:
+    """Change a record as a release does that knows no events."""
+    known = {name: value for name, value in record.items() if name not in ("source", "event_id")}
+    previous_hash = await connection.fetchval("SELECT hash FROM audit WHERE id = $1", record["id"])
+    now = datetime.now(UTC)
+    changed = known | {"version": record["version"] + 1, "updated_at": now.isoformat().replace("+00:00", "Z")}
+    revision = seal(changed, Operation.UPDATE, Attribution(), now, previous_hash)
+    await connection.execute(
+        """INSERT INTO audit_revision (audit_id, version, operation, changed_at, record, salt, previous_hash, hash)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8)""",
+        revision.audit_id, revision.version, revision.operation, now, json.dumps(changed), revision.salt,
+        previous_hash, revision.hash,
+    )  # fmt: skip
+    await connection.execute(
+        "UPDATE audit SET version = $2, updated_at = $3, hash = $4 WHERE id = $1",
+        revision.audit_id, revision.version, now, revision.hash,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("event", [{"source": "s", "event_id": "1"}, {}])
+async def test_a_snapshot_of_a_release_without_events_agrees_with_its_record(
+    client: httpx2.AsyncClient,
+    database_settings: DatabaseSettings,
+    connection: asyncpg.Connection,
+    event: dict[str, str],
+) -> None:
+    record = await create_audit(client, details={"n": 0.1}, **event)
+    await write_without_event(connection, record)
+    assert await collect_findings(database_settings) == []
+    patched = (await client.patch(f"{AUDITS}/{record['id']}", json={"status": "failure"})).json()
+    assert (patched["version"], patched["source"]) == (3, event.get("source"))
+    assert await collect_findings(database_settings) == []
+    await write_without_event(connection, patched)
+    await connection.execute("UPDATE audit SET source = 's', event_id = '2'")
+    assert [audit_id for audit_id, _ in await collect_findings(database_settings)] == [record["id"]]
 
 
 def run_verify(settings: DatabaseSettings) -> subprocess.CompletedProcess[str]:

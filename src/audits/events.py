@@ -1,0 +1,117 @@
+"""Events of producers: what has one `source` and `event_id` is recorded once, however often it is delivered.
+
+The pair identifies an event as in CloudEvents (`source` and `id`):
+https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md#required-attributes
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from pydantic import MISSING
+from sqlalchemy import (
+    ARRAY,
+    CTE,
+    ColumnElement,
+    Uuid,
+    and_,
+    bindparam,
+    case,
+    column,
+    exists,
+    func,
+    insert,
+    literal_column,
+    select,
+    true,
+)
+
+from src.audits.models import audit_event, audit_revision
+from src.audits.revisions import canonicalize
+from src.audits.schemas import Audit, AuditCreate
+from src.audits.statements import FIRST_RECORD
+from src.database import AutocommitConnection
+from src.exceptions import Conflict
+from src.shaped import json_object
+from src.statement import Statement
+
+Event = tuple[str, str]
+"""`source` and `event_id`."""
+
+
+@dataclass(frozen=True)
+class FirstRecord:
+    """The record that was made of an event, as it was created."""
+
+    id: UUID
+    json: str
+
+
+def event_of(record: AuditCreate) -> Event | None:
+    return None if record.source is None or record.event_id is None else (record.source, record.event_id)
+
+
+def parameters(audit_ids: Mapping[Event, UUID]) -> dict[str, Any]:
+    """The SQL parameters of the statements of this module."""
+    return {
+        "event_sources": [source for source, _ in audit_ids],
+        "event_ids": [event_id for _, event_id in audit_ids],
+        "event_audit_ids": [*audit_ids.values()],
+    }
+
+
+_given = (
+    func.unnest(
+        bindparam("event_sources", type_=ARRAY(audit_event.c.source.type)),
+        bindparam("event_ids", type_=ARRAY(audit_event.c.event_id.type)),
+        bindparam("event_audit_ids", type_=ARRAY(Uuid)),
+    )
+    .table_valued(column("source"), column("event_id"), column("audit_id"), name="given_event")
+    .render_derived()
+)
+_is_given = and_(audit_event.c.source == _given.c.source, audit_event.c.event_id == _given.c.event_id)
+
+ARE_NEW = ~exists(select(literal_column("1")).select_from(_given.join(audit_event, _is_given)))
+"""Whether no event is recorded. One that another request is recording at this moment counts as new: see `insertion`."""
+
+
+def insertion(*predicates: ColumnElement[bool]) -> CTE:
+    """Inserts the events if all predicates hold. PostgreSQL raises an error for one that another request has recorded.
+
+    It waits for a request that is recording one of them. All requests insert in one order, so there is no deadlock.
+    """
+    rows = select(*_given.c).where(*predicates).order_by(_given.c.source, _given.c.event_id)
+    return insert(audit_event).from_select(audit_event.c.keys(), rows).cte("events")
+
+
+_FIND = Statement(
+    select(
+        audit_event.c.source,
+        audit_event.c.event_id,
+        audit_event.c.audit_id,
+        case((audit_revision.c.audit_id.is_not(None), json_object(FIRST_RECORD.c))),
+    )
+    .select_from(_given)
+    .join(audit_event, _is_given)
+    .outerjoin(audit_revision, and_(audit_revision.c.audit_id == audit_event.c.audit_id, audit_revision.c.version == 1))
+    .outerjoin(FIRST_RECORD, true())
+)
+
+
+async def find(connection: AutocommitConnection, events: Collection[Event]) -> dict[Event, FirstRecord]:
+    """The records that were made of these events, removed ones too. Raises `Conflict` if a first revision is gone."""
+    sources, event_ids = [source for source, _ in events], [event_id for _, event_id in events]
+    found = await connection.fetch(_FIND, event_sources=sources, event_ids=event_ids, event_audit_ids=[])
+    if any(record is None for *_, record in found):
+        raise Conflict("What was recorded of this event cannot be read any more.")
+    return {(source, event_id): FirstRecord(audit_id, record) for source, event_id, audit_id, record in found}
+
+
+def is_repeat(record: AuditCreate, first: AuditCreate | Audit) -> bool:
+    """Whether `record` has the content of `first`. Where it leaves out `occurred_at`, any time is the same."""
+    if record.occurred_at is not MISSING and record.occurred_at != first.occurred_at:
+        return False
+    content = {*AuditCreate.model_fields} - {"occurred_at"}
+    sent, recorded = (one.model_dump(mode="json", include=content) for one in (record, first))
+    return canonicalize(sent) == canonicalize(recorded)
