@@ -257,6 +257,25 @@ async def test_a_conflict_that_appears_while_a_batch_is_written_leaves_nothing_o
     assert await counts(connection) == (0, 0, 1)
 
 
+async def test_batches_with_the_same_events_in_other_orders_do_not_deadlock(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    """Both stop at event 3. If each wrote its first event before, then neither could go on."""
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute("INSERT INTO audit_event VALUES ($1, '3', gen_random_uuid())", EVENT["source"])
+    writing = []
+    for numbers in ((1, 3, 2), (2, 3, 1)):
+        writing.append(asyncio.create_task(post_batch(client, *map(event, numbers))))
+        async with asyncio.timeout(10):
+            while not await connection.fetchval("SELECT count(*) = $1 FROM pg_locks WHERE NOT granted", len(writing)):
+                await connection.execute("SELECT pg_sleep(0.01)")
+    await transaction.rollback()
+    answers = await asyncio.gather(*writing)
+    assert sorted((answer.status_code, answer.json()["created"]) for answer in answers) == [(200, 0), (201, 3)]
+    assert await counts(connection) == (3, 3, 3)
+
+
 @pytest.mark.parametrize("method", ["PATCH", "PUT"])
 async def test_a_change_keeps_the_event_and_cannot_name_it(client: httpx2.AsyncClient, method: str) -> None:
     record = await create_audit(client, **EVENT)
