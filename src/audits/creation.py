@@ -31,6 +31,9 @@ _CREATE_ONCE = Statement(
 )
 """Creates the records unless the idempotency key is taken."""
 
+_CREATE_EVENT = Statement(statements.insert_records(events.IS_NEW))
+"""Creates one record unless its event is recorded."""
+
 _CREATE_EVENTS = Statement(statements.insert_records(events.ARE_NEW).add_cte(events.insertion(events.ARE_NEW)))
 """Creates the records unless one of their events is recorded."""
 
@@ -168,7 +171,7 @@ async def _attempt(
         created = [item.created for item in items]
         parameters |= idempotency.parameters(idempotent, [item.id for item in items], None if all(created) else created)
     try:
-        rows = await connection.fetch(_STATEMENTS[bool(new_events), idempotent is not None], **parameters)
+        rows = await connection.fetch(_statement(len(revisions), len(new_events), idempotent), **parameters)
     except IntegrityError as error:
         # Another request has recorded one of the events since this statement began.
         if getattr(error.driver_exception, "constraint_name", None) != audit_event.primary_key.name:
@@ -177,13 +180,12 @@ async def _attempt(
     return {audit_id: record for record, audit_id in rows} or None
 
 
-# By whether there are new events, and whether there is an idempotency key.
-_STATEMENTS = {
-    (False, False): statements.CREATE,
-    (False, True): _CREATE_ONCE,
-    (True, False): _CREATE_EVENTS,
-    (True, True): _CREATE_EVENTS_ONCE,
-}
+def _statement(records: int, new_events: int, idempotent: IdempotentRequest | None) -> Statement:
+    if not new_events:
+        return _CREATE_ONCE if idempotent else statements.CREATE
+    if idempotent:
+        return _CREATE_EVENTS_ONCE
+    return _CREATE_EVENT if records == 1 else _CREATE_EVENTS
 
 
 def _first_revisions(

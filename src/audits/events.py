@@ -14,6 +14,7 @@ from sqlalchemy import (
     ARRAY,
     CTE,
     ColumnElement,
+    Label,
     Uuid,
     and_,
     bindparam,
@@ -21,11 +22,11 @@ from sqlalchemy import (
     column,
     exists,
     func,
-    insert,
     literal_column,
     select,
     true,
 )
+from sqlalchemy.dialects.postgresql import insert
 
 from src.audits.models import audit_event, audit_revision
 from src.audits.revisions import canonicalize
@@ -53,13 +54,32 @@ def event_of(record: AuditCreate) -> Event | None:
 
 
 def parameters(audit_ids: Mapping[Event, UUID]) -> dict[str, Any]:
-    """The SQL parameters of the statements of this module."""
+    """The SQL parameters of `IS_NEW` for one event, of `ARE_NEW` and `insertion` for more."""
+    (source, event_id), audit_id = next(iter(audit_ids.items()))
     return {
+        "event_source": source,
+        "event_id": event_id,
+        "event_audit_id": audit_id,
         "event_sources": [source for source, _ in audit_ids],
         "event_ids": [event_id for _, event_id in audit_ids],
         "event_audit_ids": [*audit_ids.values()],
     }
 
+
+_one: Label[int] = literal_column("1").label("one")
+_new_event = (
+    insert(audit_event)
+    .values(
+        source=bindparam("event_source", type_=audit_event.c.source.type),
+        event_id=bindparam("event_id", type_=audit_event.c.event_id.type),
+        audit_id=bindparam("event_audit_id", type_=Uuid),
+    )
+    .on_conflict_do_nothing()
+    .returning(_one)
+    .cte("event")
+)
+IS_NEW = exists(select(_new_event.c.one))
+"""Inserts one event, and says whether it is new. For a single record: it takes PostgreSQL a third of `ARE_NEW`."""
 
 _given = (
     func.unnest(
@@ -72,7 +92,9 @@ _given = (
 )
 _is_given = and_(audit_event.c.source == _given.c.source, audit_event.c.event_id == _given.c.event_id)
 
-ARE_NEW = ~exists(select(literal_column("1")).select_from(_given.join(audit_event, _is_given)))
+# As a CTE it is looked up once, wherever it is a predicate.
+_new = select(_one).where(~exists(select(_one).select_from(_given.join(audit_event, _is_given)))).cte("new")
+ARE_NEW = exists(select(_new.c.one))
 """Whether no event is recorded. One that another request is recording at this moment counts as new: see `insertion`."""
 
 
