@@ -2,6 +2,7 @@
 
     AppError
     ├── MalformedJSON            400
+    ├── MalformedGzip            400
     ├── MalformedRequest         400
     ├── NotFound                 404   domains derive theirs, e.g. AuditNotFound
     ├── MethodNotAllowed         405
@@ -11,6 +12,7 @@
     ├── PayloadTooLarge          413
     ├── URITooLong               414
     ├── UnsupportedMediaType     415
+    │   └── UnsupportedContentCoding
     ├── ValidationFailed         422   domains derive theirs, e.g. DetailsTooLarge
     │   └── InvalidCursor
     ├── HeadersTooLarge          431
@@ -26,8 +28,12 @@
 A new error is two lines: a class with `status`, `code` and `title`. `detail` describes the particular case.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Self
+
+# The errors that a 422 lists of one item of a batch, or of a request that is not a batch.
+MAX_ERRORS_PER_ITEM = 20
 
 _MAX_NAME_LENGTH = 128
 _MAX_LOCATION_DEPTH = 17
@@ -68,6 +74,10 @@ class MalformedJSON(AppError):
     status, code, title = 400, "malformed-json", "The body is not valid JSON"
 
 
+class MalformedGzip(AppError):
+    status, code, title = 400, "malformed-gzip", "The body is not valid gzip"
+
+
 class MalformedRequest(AppError):
     status, code, title = 400, "malformed-request", "This is not HTTP"
 
@@ -92,6 +102,14 @@ class UnsupportedMediaType(AppError):
     status, code, title = 415, "unsupported-media-type", "The body's media type is not supported"
 
 
+class UnsupportedContentCoding(UnsupportedMediaType):
+    """`accepted` is the `Accept-Encoding` of the answer, which tells it from other reasons (RFC 9110, 15.5.16)."""
+
+    def __init__(self, detail: str, accepted: str) -> None:
+        super().__init__(detail)
+        self.accepted = accepted
+
+
 class ValidationFailed(AppError):
     """A value of the request is invalid. `errors` lists `{"loc", "msg", "type"}`, and never the value itself."""
 
@@ -103,6 +121,27 @@ class ValidationFailed(AppError):
         listed = "see errors" if count == len(errors) else f"errors lists {len(errors)} of them"
         truncated = [error | {"loc": _truncate_location(error["loc"])} for error in errors]
         super().__init__(f"{count} {'value is' if count == 1 else 'values are'} not valid; {listed}.", errors=truncated)
+
+    @classmethod
+    def of(cls, errors: Sequence[Mapping[str, Any]], location: Sequence[str | int] = ()) -> Self:
+        """Of errors as Pydantic lists them, each of which is found under `location`."""
+        return cls([_without_input(item, location) for item in _limit_errors_per_item(errors)], count=len(errors))
+
+
+def _limit_errors_per_item(errors: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Yield the first errors of each item, so that the answer names every bad item of a batch."""
+    seen: Counter[Any] = Counter()
+    for error in errors:
+        item = next((part for part in error["loc"] if isinstance(part, int)), None)
+        seen[item] += 1
+        if seen[item] <= MAX_ERRORS_PER_ITEM:
+            yield error
+
+
+def _without_input(item: Mapping[str, Any], location: Sequence[str | int]) -> dict[str, Any]:
+    """Leave the input out: it can be secret, large, or impossible to write as JSON."""
+    message = item["msg"].removeprefix("Value error, ")
+    return {"loc": (*location, *item["loc"]), "msg": message, "type": item["type"]}
 
 
 def _truncate_location(location: Sequence[str | int]) -> list[str | int]:

@@ -106,7 +106,7 @@ class Problem(CustomModel):
     request_id: str | None = Field(description="Also in `X-Request-ID`, and in every log line of the request.")
     errors: list[ProblemError] | None = Field(
         default=None,
-        description="For 422 and some 409: the values that are not valid, or that conflict with what is stored.",
+        description="For 422, some 400 and 409: the values that are not valid, or that conflict with what is stored.",
     )
     retryable: bool | None = Field(default=None, description="For AI: whether the same request may succeed later.")
     retry_after_seconds: int | None = Field(default=None, description="For AI: as `Retry-After`, where that is known.")

@@ -6,16 +6,14 @@ Why: this takes two statements instead of four, because it needs no transaction 
 It is no option of `FAST_PATHS`: there is no other way to change a record.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from sqlalchemy.exc import IntegrityError
-
 from src.admission import Admission, NotAdmitted
 from src.audits import statements
-from src.audits.exceptions import AuditNotFound, DetailsTooLarge
+from src.audits.exceptions import AuditNotFound
 from src.audits.revisions import Revision
 from src.audits.schemas import Audit
 from src.database import AutocommitConnection
@@ -53,7 +51,7 @@ async def change_record(
             if if_match:
                 if_match.check(audit.version)
             revision = change(audit, None if last_hash is None else bytes.fromhex(last_hash))
-            with translate_size_check():
+            with statements.translate_size_check():
                 written = await connection.fetch_column(statement, **statements.parameters([revision]))
             if written:
                 return revision, written[0]
@@ -75,17 +73,3 @@ async def _turn(audit_id: UUID, seconds: float) -> AsyncIterator[None]:
         yield
     finally:
         turn.release()
-
-
-@contextmanager
-def translate_size_check() -> Iterator[None]:
-    """Raise `DetailsTooLarge` if PostgreSQL refuses the size.
-
-    Only PostgreSQL knows the size: it prints 1e308 with 309 digits.
-    """
-    try:
-        yield
-    except IntegrityError as error:
-        if getattr(error.driver_exception, "constraint_name", None) != "audit_details_size_check":
-            raise
-        raise DetailsTooLarge([("body", "details")]) from None

@@ -4,24 +4,28 @@ The first attempt takes every event for new, which costs nothing more where it i
 nothing; what is known is looked up, and the others are tried again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
+from pydantic_core import to_json
 from sqlalchemy import exists, select
 from sqlalchemy.exc import IntegrityError
 
 from src import clock
 from src.audits import events, idempotency, statements
+from src.audits.batch_schemas import AuditBatch
 from src.audits.constants import FIRST_VERSION, Operation
 from src.audits.events import Event, FirstRecord
-from src.audits.idempotency import IdempotentRequest
+from src.audits.exceptions import DetailsTooLarge, EventAlreadyRecorded
+from src.audits.idempotency import IdempotentRequest, Item
 from src.audits.models import audit_event
 from src.audits.revisions import Attribution, Revision, seal
 from src.audits.schemas import Audit, AuditCreate
 from src.database import AutocommitConnection
+from src.exceptions import AppError
 from src.identifiers import new_id
 from src.statement import Statement
 
@@ -30,6 +34,9 @@ _CREATE_ONCE = Statement(
     statements.insert_records(exists(select(_KEY_IS_NEW.c.claimed))).add_cte(idempotency.CLEAR_EXPIRED)
 )
 """Creates the records unless the idempotency key is taken."""
+
+_CLAIM = Statement(select(_KEY_IS_NEW.c.claimed).add_cte(idempotency.CLEAR_EXPIRED))
+"""Creates nothing, and returns a row unless the idempotency key is taken."""
 
 _CREATE_EVENT = Statement(statements.insert_records(events.IS_NEW))
 """Creates one record unless its event is recorded."""
@@ -43,17 +50,6 @@ _CREATE_EVENTS_ONCE = Statement(
     statements.insert_records(_is_all_new).add_cte(events.insertion(_is_all_new), idempotency.CLEAR_EXPIRED)
 )
 """Creates the records unless the idempotency key is taken, or one of their events is recorded."""
-
-
-class Item(NamedTuple):
-    """What one record of a request was answered with: the record in its first version, as JSON.
-
-    `created` is false if an earlier record of the same event was there.
-    """
-
-    id: UUID
-    record: str
-    created: bool
 
 
 @dataclass(frozen=True)
@@ -75,27 +71,33 @@ class Created:
 
 
 class _Draft:
-    """The records of one request, and what is known of their events."""
+    """The records of one request by their positions in it, and what is known of their events."""
 
-    def __init__(self, records: Sequence[AuditCreate], attribution: Attribution) -> None:
-        self._records = records
+    def __init__(
+        self,
+        records: Mapping[int, AuditCreate],
+        attribution: Attribution,
+        sealed: Mapping[int, Revision] | None = None,
+    ) -> None:
+        """`sealed` are revisions of these records from an earlier draft."""
+        self._records, self._attribution = records, attribution
         # For each record the position of the first one of the same event: that one is created.
-        self._firsts: list[int] = []
+        self._firsts: dict[int, int] = {}
         self._by_event: dict[Event, int] = {}
-        self.conflicts: list[int] = []
-        for position, record in enumerate(records):
+        self.conflicts: set[int] = set()
+        for position, record in records.items():
             event = events.event_of(record)
             first = self._by_event.setdefault(event, position) if event else position
-            self._firsts.append(first)
+            self._firsts[position] = first
             if first != position and not events.is_repeat(record, records[first]):
-                self.conflicts.append(position)
-        self._revisions = _first_revisions(records, attribution, self._firsts)
+                self.conflicts.add(position)
+        self._revisions = _first_revisions(records, attribution, self._firsts.values(), sealed or {})
         self._known: dict[int, FirstRecord] = {}
 
     @property
-    def revisions(self) -> list[Revision]:
+    def revisions(self) -> dict[int, Revision]:
         """The revisions of the records that are to be created."""
-        return [revision for first, revision in self._revisions.items() if first not in self._known]
+        return {first: revision for first, revision in self._revisions.items() if first not in self._known}
 
     @property
     def events(self) -> dict[Event, UUID]:
@@ -108,24 +110,38 @@ class _Draft:
 
     def learn(self, found: dict[Event, FirstRecord]) -> None:
         """Take the records that are there already. Those that differ are conflicts."""
-        for event, record in found.items():
-            self._known[self._by_event[event]] = record
-        recorded = {first: Audit.model_validate_json(record.json) for first, record in self._known.items()}
-        self.conflicts += [
-            position
-            for position, first in enumerate(self._firsts)
-            if first in recorded and not events.is_repeat(self._records[position], recorded[first])
+        learned = {self._by_event[event]: record for event, record in found.items()}
+        self._known |= learned
+        recorded = {first: Audit.model_validate_json(record.json) for first, record in learned.items()}
+        for position, first in self._firsts.items():
+            if first not in recorded:
+                continue
+            if events.is_repeat(self._records[position], recorded[first]):
+                self.conflicts.discard(position)
+            else:
+                self.conflicts.add(position)
+
+    def repeats(self, firsts: Collection[int]) -> list[int]:
+        """The positions of these records, and of those that repeat them."""
+        return [
+            position for position, first in self._firsts.items() if first in firsts and position not in self.conflicts
         ]
 
-    def items(self, created: dict[UUID, str]) -> list[Item]:
-        """The items, once all records are there. `created` are the new ones as JSON; it may leave out their JSON."""
-        items = []
-        for position, first in enumerate(self._firsts):
+    def without(self, positions: Collection[int]) -> "_Draft":
+        rest = {position: record for position, record in self._records.items() if position not in positions}
+        return _Draft(rest, self._attribution, self._revisions)
+
+    def items(self, created: Mapping[UUID, str]) -> dict[int, Item]:
+        """The items of all but conflicts. `created` are the new records as JSON; before they are there, it is empty."""
+        items = {}
+        for position, first in self._firsts.items():
+            if position in self.conflicts:
+                continue
             if known := self._known.get(first):
-                items.append(Item(known.id, known.json, created=False))
+                items[position] = Item(known.id, known.json, created=False)
             else:
                 audit_id = self._revisions[first].audit_id
-                items.append(Item(audit_id, created.get(audit_id, ""), created=first == position))
+                items[position] = Item(audit_id, created.get(audit_id, ""), created=first == position)
         return items
 
 
@@ -140,36 +156,84 @@ async def create_records(
     An idempotency key is looked at before the events. Raises `IdempotencyKeyReused`, `Conflict`, and
     `sqlalchemy.exc.IntegrityError` if PostgreSQL refuses a record.
     """
-    draft = _Draft(records, attribution)
+    draft = _Draft(dict(enumerate(records)), attribution)
     while True:
-        if not draft.conflicts and (created := await _attempt(connection, draft, idempotent)) is not None:
-            return Created(draft.items(created), replayed=not created)
+        if not draft.conflicts and (created := await _attempt(connection, draft, {}, idempotent)) is not None:
+            return Created([*draft.items(created).values()], replayed=not created)
         # If the key has expired since, there is no first answer, and the next attempt claims the key.
         if idempotent and (first := await idempotency.get_first_answer(connection, idempotent)):
-            return Created([Item(*item) for item in first], replayed=True)
+            return Created(first, replayed=True)
         if draft.conflicts:
-            return Created([], conflicts=sorted({*draft.conflicts}))
+            return Created([], conflicts=sorted(draft.conflicts))
         if draft.events:
             draft.learn(await events.find(connection, draft.events))
 
 
-async def _attempt(
-    connection: AutocommitConnection, draft: _Draft, idempotent: IdempotentRequest | None
-) -> dict[UUID, str] | None:
-    """Create what is not known. Returns the created records as JSON; None if nothing was written.
+async def create_valid_records(
+    connection: AutocommitConnection,
+    batch: AuditBatch,
+    attribution: Attribution,
+    idempotent: IdempotentRequest | None,
+    describe: Callable[[AppError], str],
+) -> Created:
+    """Create the records of a partial batch that are valid. `describe` writes the answer to one that is not, as JSON.
 
-    Also None if only the idempotency key was written, since every event is known: it has the answer.
+    Raises `IdempotencyKeyReused`, `Conflict`.
     """
+    problems = {position: describe(error) for position, error in batch.refused.items()}
+    valid = (position for position in range(len(batch.items) + len(problems)) if position not in problems)
+    draft = _Draft(dict(zip(valid, batch.items, strict=True)), attribution)
+    while True:
+        refused = problems | (
+            dict.fromkeys(draft.conflicts, describe(EventAlreadyRecorded([("body",)]))) if draft.conflicts else {}
+        )
+        try:
+            with statements.translate_size_check():
+                created = await _attempt(connection, draft, refused, idempotent)
+        except DetailsTooLarge as error:
+            oversized = draft.repeats(await _find_oversized(connection, draft.revisions))
+            if not oversized:
+                raise
+            problems |= dict.fromkeys(oversized, describe(error))
+            draft = draft.without(oversized)
+            continue
+        if created is not None:
+            return Created(_with_problems(draft.items(created), refused))
+        if idempotent and (first := await idempotency.get_first_answer(connection, idempotent)):
+            return Created(first, replayed=True)
+        if draft.events:
+            draft.learn(await events.find(connection, draft.events))
+
+
+def _with_problems(items: dict[int, Item], problems: Mapping[int, str]) -> list[Item]:
+    """The items of all positions, in their order."""
+    refused = {position: Item(None, "", created=False, problem=text) for position, text in problems.items()}
+    return [item for _, item in sorted((items | refused).items())] if refused else [*items.values()]
+
+
+async def _find_oversized(connection: AutocommitConnection, revisions: Mapping[int, Revision]) -> set[int]:
+    """Of which revisions PostgreSQL finds `details` too large."""
+    positions = [*revisions]
+    details = to_json([revision.record["details"] for revision in revisions.values()]).decode()
+    found = await connection.fetch_column(statements.OVERSIZED_DETAILS, details=details)
+    return {positions[number - 1] for number in found}
+
+
+async def _attempt(
+    connection: AutocommitConnection,
+    draft: _Draft,
+    problems: Mapping[int, str],
+    idempotent: IdempotentRequest | None,
+) -> dict[UUID, str] | None:
+    """Create what is not known. Returns the created records as JSON; None if nothing was written."""
     revisions, new_events = draft.revisions, draft.events
-    if not revisions and idempotent is None:
-        return {}
-    parameters = statements.parameters(revisions)
+    if not revisions:
+        return {} if await _claim(connection, draft, problems, idempotent) else None
+    parameters = statements.parameters([*revisions.values()])
     if new_events:
         parameters |= events.parameters(new_events)
     if idempotent:
-        items = draft.items({})
-        created = [item.created for item in items]
-        parameters |= idempotency.parameters(idempotent, [item.id for item in items], None if all(created) else created)
+        parameters |= idempotency.parameters(idempotent, _with_problems(draft.items({}), problems))
     try:
         rows = await connection.fetch(_statement(len(revisions), len(new_events), idempotent), **parameters)
     except IntegrityError as error:
@@ -188,15 +252,29 @@ def _statement(records: int, new_events: int, idempotent: IdempotentRequest | No
     return _CREATE_EVENT if records == 1 else _CREATE_EVENTS
 
 
+async def _claim(
+    connection: AutocommitConnection,
+    draft: _Draft,
+    problems: Mapping[int, str],
+    idempotent: IdempotentRequest | None,
+) -> bool:
+    """Keep the answer to a request that creates nothing. Returns False if its key is taken."""
+    if idempotent is None:
+        return True
+    items = _with_problems(draft.items({}), problems)
+    return bool(await connection.fetch(_CLAIM, **idempotency.parameters(idempotent, items)))
+
+
 def _first_revisions(
-    records: Sequence[AuditCreate], attribution: Attribution, firsts: Sequence[int]
+    records: Mapping[int, AuditCreate], attribution: Attribution, firsts: Iterable[int], sealed: Mapping[int, Revision]
 ) -> dict[int, Revision]:
-    """The revisions of the records at the positions `firsts`, by position."""
+    """The revisions of the records at the positions `firsts`, by position: those that are `sealed`, or new ones."""
     now = clock.now()
     time = now.isoformat().replace("+00:00", "Z")
     times = {"occurred_at": time, "recorded_at": time, "updated_at": time}
     return {
-        position: seal(_new_record(records[position], times), Operation.CREATE, attribution, now, None)
+        position: sealed.get(position)
+        or seal(_new_record(records[position], times), Operation.CREATE, attribution, now, None)
         for position in dict.fromkeys(firsts)
     }
 

@@ -16,6 +16,7 @@ from src.audits.constants import MAX_IDEMPOTENCY_KEY_LENGTH, MAX_REASON_LENGTH, 
 from src.audits.idempotency import IdempotentRequest
 from src.audits.revisions import Attribution
 from src.audits.schemas import Audit
+from src.batches import SeparateItems
 from src.schemas import TEXT_PATTERN
 from src.shaped import Shaped
 from src.web.dependencies import AutocommitDep
@@ -109,11 +110,12 @@ async def get_idempotent_request(
     if idempotency_key is None:
         return None
     settings = shared(request, "audit_settings", AuditSettings)
+    body = await request.json()
     lifetime = timedelta(hours=settings.idempotency_key_hours)
     return IdempotentRequest(
         endpoint=f"{request.method} {request.scope['route'].path_format}",
         key=idempotency_key,
-        payload=await request.json(),
+        payload=body.payload if isinstance(body, SeparateItems) else body,
         expires_at=clock.now() + lifetime,
     )
 

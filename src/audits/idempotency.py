@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
     CTE,
     Boolean,
     ColumnElement,
+    Text,
     Uuid,
     and_,
     bindparam,
@@ -44,6 +45,19 @@ from src.statement import Statement
 _MAX_CLEARED = 10
 
 
+class Item(NamedTuple):
+    """What one record of a request was answered with: the record in its first version, as JSON.
+
+    `created` is false if an earlier record of the same event was there. If the item of a partial batch was refused,
+    `problem` is its whole answer as JSON, and it has no id and no record.
+    """
+
+    id: UUID | None
+    record: str
+    created: bool
+    problem: str | None = None
+
+
 @dataclass(frozen=True)
 class IdempotentRequest:
     """A request with an idempotency key. Two payloads that are the same JSON value are the same request."""
@@ -59,17 +73,16 @@ class IdempotentRequest:
         return hashlib.sha256(canonicalize(self.payload)).digest()
 
 
-def parameters(
-    idempotent: IdempotentRequest, audit_ids: Sequence[UUID] = (), created: Sequence[bool] | None = None
-) -> dict[str, Any]:
-    """The SQL parameters of the statements of this module. `created` says which of the records the request creates."""
+def parameters(idempotent: IdempotentRequest, items: Sequence[Item] = ()) -> dict[str, Any]:
+    """The SQL parameters of the statements of this module. `items` are those of the answer, without their records."""
     return {
         "new_endpoint": idempotent.endpoint,
         "new_key": idempotent.key,
         "new_payload_hash": idempotent.payload_hash,
-        "new_audit_ids": audit_ids,
+        "new_audit_ids": [item.id for item in items],
         "new_expires_at": idempotent.expires_at,
-        "new_created": created,
+        "new_created": None if all(item.created for item in items) else [item.created for item in items],
+        "new_problems": [item.problem for item in items] if any(item.problem for item in items) else None,
         "now": clock.now(),
     }
 
@@ -77,6 +90,9 @@ def parameters(
 _new = {column.name: bindparam(f"new_{column.name}", type_=column.type) for column in keys.c}
 _is_this_key = and_(keys.c.endpoint == _new["endpoint"], keys.c.key == _new["key"])
 _has_expired = keys.c.expires_at <= bindparam("now")
+
+
+_CLAIMED = ("payload_hash", "audit_ids", "expires_at", "created", "problems")
 
 
 def claim(*predicates: ColumnElement[bool]) -> CTE:
@@ -88,7 +104,7 @@ def claim(*predicates: ColumnElement[bool]) -> CTE:
     return (
         statement.on_conflict_do_update(
             index_elements=[keys.c.endpoint, keys.c.key],
-            set_={name: statement.excluded[name] for name in ("payload_hash", "audit_ids", "expires_at", "created")},
+            set_={name: statement.excluded[name] for name in _CLAIMED},
             where=_has_expired,
         )
         .returning(literal_column("1").label("claimed"))
@@ -109,8 +125,8 @@ CLEAR_EXPIRED = (
 """Removes up to `_MAX_CLEARED` expired keys."""
 
 _items = (
-    func.unnest(keys.c.audit_ids, keys.c.created)
-    .table_valued(column("id", Uuid), column("created", Boolean), with_ordinality="position")
+    func.unnest(keys.c.audit_ids, keys.c.created, keys.c.problems)
+    .table_valued(column("id", Uuid), column("created", Boolean), column("problem", Text), with_ordinality="position")
     .render_derived()
 )
 _FIRST_ANSWER = Statement(
@@ -119,6 +135,7 @@ _FIRST_ANSWER = Statement(
         _items.c.id,
         case((audit_revision.c.audit_id.is_not(None), json_object(FIRST_RECORD.c))),
         func.coalesce(_items.c.created, true()),
+        _items.c.problem,
     )
     .select_from(keys)
     .join(_items, true())
@@ -129,17 +146,14 @@ _FIRST_ANSWER = Statement(
 )
 
 
-async def get_first_answer(
-    connection: AutocommitConnection, idempotent: IdempotentRequest
-) -> list[tuple[UUID, str, bool]]:
+async def get_first_answer(connection: AutocommitConnection, idempotent: IdempotentRequest) -> list[Item]:
     """What the first request was answered with; an empty list if the key is new or has expired since.
 
-    Of each item: the id of the record, the record as it was created, as JSON, and whether that request created it.
     Raises `IdempotencyKeyReused`, and `Conflict` if the first revision of a record is gone.
     """
     answers = await connection.fetch(_FIRST_ANSWER, **parameters(idempotent))
     if any(payload_hash != idempotent.payload_hash for payload_hash, *_ in answers):
         raise IdempotencyKeyReused("The key was used with another payload; use a new key for a new request.")
-    if any(record is None for _, _, record, _ in answers):
+    if any(record is None and problem is None for _, _, record, _, problem in answers):
         raise Conflict("What was recorded with this key cannot be read any more; use a new key.")
-    return [(audit_id, record, created) for _, audit_id, record, created in answers]
+    return [Item(audit_id, record or "", created, problem) for _, audit_id, record, created, problem in answers]

@@ -13,6 +13,7 @@ from sqlalchemy import (
     LargeBinary,
     String,
     Table,
+    Text,
     Uuid,
     func,
     text,
@@ -123,7 +124,9 @@ audit_idempotency_key = Table(
     Column("endpoint", _text(64), primary_key=True),
     Column("key", _text(MAX_IDEMPOTENCY_KEY_LENGTH), primary_key=True),
     Column("payload_hash", LargeBinary, nullable=False),
+    # Null in the place of an item that was refused, whose answer is in the same place of `problems`.
     Column("audit_ids", ARRAY(Uuid), nullable=False),
+    Column("problems", ARRAY(Text)),
     Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
     # Whether the request created each of them. Null: it created all.
     Column("created", ARRAY(Boolean)),

@@ -1,21 +1,23 @@
 """The endpoints of the audits domain. Each reads the request, calls the service once and writes the response."""
 
 import json
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from src.audits import service
+from src.audits.batch_schemas import AuditBatch, AuditBatchCreated, AuditBatchOutcomes
 from src.audits.constants import FIRST_VERSION, MEDIA_TYPES, PATH, ExportFormat
 from src.audits.creation import Created
 from src.audits.dependencies import AttributionDep, AuditId, IdempotencyDep, ValidAudit
 from src.audits.exceptions import AuditNotFound, EventAlreadyRecorded, IdempotencyKeyReused
+from src.audits.idempotency import Item
 from src.audits.schemas import (
+    EXAMPLE_BODY,
     EXAMPLE_RECORD,
     Audit,
-    AuditBatch,
-    AuditBatchCreated,
     AuditCreate,
     AuditDeleted,
     AuditHistory,
@@ -26,11 +28,12 @@ from src.audits.schemas import (
     ExportQuery,
     HistoryQuery,
 )
+from src.batches import BatchMode
 from src.etags import etag
-from src.exceptions import Conflict, VersionMismatch
+from src.exceptions import AppError, Conflict, MalformedGzip, VersionMismatch
 from src.pagination import links
 from src.shaped import Shaped, json_array
-from src.web import openapi, problems
+from src.web import bodies, openapi, problems
 from src.web.dependencies import AutocommitDep, IfMatchDep, IfNoneMatch, StreamDep, not_modified
 from src.web.responses import ShapedJSON
 from src.web.routes import BatchJSONRoute, StrictJSONRoute
@@ -54,12 +57,22 @@ _CREATED[200] = {
     "description": "The event was recorded before: its record as it was created.",
     "headers": _CREATION_HEADERS,
 }
-_CREATED_BATCH = openapi.describe(*_CREATION_ERRORS, status=201, headers=_REPLAYED)
+_CREATED_BATCH = openapi.describe(MalformedGzip, *_CREATION_ERRORS, status=201, headers=_REPLAYED)
 _CREATED_BATCH[200] = {
     "model": AuditBatchCreated,
     "description": "Every event was recorded before: their records as they were created.",
     "headers": _REPLAYED,
 }
+_CREATED_BATCH[207] = {
+    "model": AuditBatchOutcomes,
+    "description": "What became of each item of a partial batch.",
+    "headers": _REPLAYED,
+}
+_AS_LINES = openapi.also_takes(
+    bodies.LINES,
+    "A record a line; blank lines are skipped.",
+    f"{json.dumps(EXAMPLE_BODY)}\n{json.dumps(EXAMPLE_BODY)}\n",
+)
 _CHANGED = openapi.describe(AuditNotFound, VersionMismatch, *problems.BODY_ERRORS, headers=openapi.ETAG)
 _READ = openapi.NOT_MODIFIED | openapi.describe(AuditNotFound, headers=openapi.ETAG)
 _EXPORTED = openapi.describe(headers=openapi.header("Content-Disposition", "`attachment`, with the name of the file."))
@@ -116,17 +129,31 @@ async def create_audit(
     summary="Record many at once",
     response_model=AuditBatchCreated,
     responses=_CREATED_BATCH,
+    openapi_extra=_AS_LINES,
 )
 async def create_audit_batch(
     batch: AuditBatch,
     connection: AutocommitDep,
     attribution: AttributionDep,
     idempotent: IdempotencyDep,
+    request: Request,
+    mode: Annotated[BatchMode, Query(description="`atomic`: all records or none; `partial`: those that are valid.")] = (
+        BatchMode.ATOMIC
+    ),
 ) -> Response:
     """Up to 1,000 records: the service creates all of them or none. `errors` names each invalid record by its index.
 
     Events that were recorded before, by `source` and `event_id`, are not recorded again.
+
+    With `mode=partial` it creates all that are valid, and the answer is 207: for each item, in order, its record or its
+    problem.
+
+    NDJSON is the same batch with a record a line. Both may be sent with `Content-Encoding: gzip`.
     """
+    if mode is BatchMode.PARTIAL:
+        describe = partial(_describe_refusal, request)
+        created = await service.create_partial_batch(connection, batch, attribution, idempotent, describe)
+        return ShapedJSON(_list_outcomes(created), 207, _replayed_header(created))
     created = await service.create_batch(connection, batch.items, attribution, idempotent)
     items = json_array(item.record for item in created.items)
     body = f'{{"items":{items},"count":{len(created.items)},"created":{created.count}}}'
@@ -135,6 +162,21 @@ async def create_audit_batch(
 
 def _status(created: Created) -> int:
     return 201 if created.count else 200
+
+
+def _describe_refusal(request: Request, error: AppError) -> str:
+    return f'{{"status":{error.status},"problem":{problems.document(error, request.scope).decode()}}}'
+
+
+def _list_outcomes(created: Created) -> str:
+    items = [item.problem or _describe_record(item) for item in created.items]
+    refused = sum(item.problem is not None for item in created.items)
+    return f'{{"items":{json_array(items)},"count":{len(items)},"created":{created.count},"refused":{refused}}}'
+
+
+def _describe_record(item: Item) -> str:
+    status, is_new = (201, "true") if item.created else (200, "false")
+    return f'{{"status":{status},"created":{is_new},"record":{item.record}}}'
 
 
 def _replayed_header(created: Created) -> dict[str, str]:

@@ -20,7 +20,6 @@ from pydantic_core import PydanticCustomError, to_json
 from src import clock, json_numbers, json_parser
 from src.audits.constants import (
     MAX_AMBIGUOUS_NUMBERS,
-    MAX_BATCH_ITEMS,
     MAX_CORRELATION_ID_LENGTH,
     MAX_DETAILS_BYTES,
     MAX_DETAILS_DEPTH,
@@ -161,7 +160,7 @@ DetailsFilter = Annotated[
 ]
 
 
-_EXAMPLE_BODY: dict[str, Any] = {
+EXAMPLE_BODY: dict[str, Any] = {
     "action": "invoice.update",
     "entity_type": "invoice",
     "entity_id": "INV-2026-0042",
@@ -173,7 +172,7 @@ _EXAMPLE_BODY: dict[str, Any] = {
     "occurred_at": "2026-01-31T12:00:00Z",
 }
 _EXAMPLE_EVENT = {"source": "https://billing.example.com", "event_id": "evt-2026-0042"}
-EXAMPLE_RECORD: dict[str, Any] = _EXAMPLE_BODY | {
+EXAMPLE_RECORD: dict[str, Any] = EXAMPLE_BODY | {
     "id": "019c1400-7c3d-7e4f-8a5b-6c7d8e9f0a1b",
     "recorded_at": "2026-01-31T12:00:00.250000Z",
     "updated_at": "2026-01-31T12:00:00.250000Z",
@@ -215,7 +214,7 @@ class _AuditFields(CustomModel):
 
 
 class AuditCreate(_AuditFields):
-    model_config = example(_EXAMPLE_BODY | _EXAMPLE_EVENT)
+    model_config = example(EXAMPLE_BODY | _EXAMPLE_EVENT)
 
     occurred_at: OccurredAt | MISSING = Field(
         MISSING, description="When it was done; now, if left out.", examples=["2026-01-31T12:00:00Z"]
@@ -239,7 +238,7 @@ class AuditCreate(_AuditFields):
 class AuditReplace(_AuditFields):
     """The whole record: fields that are left out take their defaults."""
 
-    model_config = example(_EXAMPLE_BODY)
+    model_config = example(EXAMPLE_BODY)
 
     occurred_at: OccurredAt = Field(description="When it was done.", examples=["2026-01-31T12:00:00Z"])
 
@@ -344,24 +343,6 @@ class ExportQuery(AuditFilter):
 
 class AuditPage(Page[Audit]):
     model_config = example({"items": [EXAMPLE_RECORD], **_EXAMPLE_PAGE})
-
-
-class AuditBatch(CustomModel):
-    model_config = example({"items": [_EXAMPLE_BODY]})
-
-    items: list[AuditCreate] = Field(
-        min_length=1, max_length=MAX_BATCH_ITEMS, description="The service creates all of them or none."
-    )
-
-
-class AuditBatchCreated(CustomModel):
-    model_config = example({"items": [EXAMPLE_RECORD], "count": 1, "created": 1})
-
-    items: list[Audit] = Field(
-        description="In the order in which they were sent. An event that was recorded before: its record as created."
-    )
-    count: int
-    created: int = Field(description="How many of them this request created.")
 
 
 class AuditRevision(CustomModel):

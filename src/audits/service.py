@@ -3,7 +3,7 @@
 A change is written only if the record is still the one that was read: of two writers, one starts again.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -18,9 +18,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from src import clock
 from src.audits import filters, listing, statements
-from src.audits.changes import change_record, translate_size_check
+from src.audits.batch_schemas import AuditBatch
+from src.audits.changes import change_record
 from src.audits.constants import Operation
-from src.audits.creation import Created, create_records
+from src.audits.creation import Created, create_records, create_valid_records
 from src.audits.exceptions import AuditNotFound, DetailsTooLarge, EventAlreadyRecorded
 from src.audits.export import open_export
 from src.audits.idempotency import IdempotentRequest
@@ -41,6 +42,7 @@ from src.audits.schemas import (
 )
 from src.database import AutocommitConnection
 from src.etags import IfMatch
+from src.exceptions import AppError
 from src.pagination import Count
 from src.shaped import Shaped, json_array
 
@@ -70,7 +72,7 @@ async def create(
     idempotent: IdempotentRequest | None = None,
 ) -> Created:
     """Create a record. Raises `DetailsTooLarge`, `EventAlreadyRecorded`, `IdempotencyKeyReused`, `Conflict`."""
-    with translate_size_check():
+    with statements.translate_size_check():
         created = await create_records(connection, [record], attribution, idempotent)
     if created.conflicts:
         raise EventAlreadyRecorded([("body",)])
@@ -88,7 +90,7 @@ async def create_batch(
     Raises `DetailsTooLarge`, `EventAlreadyRecorded`, `IdempotencyKeyReused`, `Conflict`.
     """
     try:
-        with translate_size_check():
+        with statements.translate_size_check():
             created = await create_records(connection, records, attribution, idempotent)
     except DetailsTooLarge:
         details = to_json([record.details for record in records]).decode()
@@ -97,6 +99,20 @@ async def create_batch(
     if created.conflicts:
         raise EventAlreadyRecorded([("body", "items", position) for position in created.conflicts])
     return created
+
+
+async def create_partial_batch(
+    connection: AutocommitConnection,
+    batch: AuditBatch,
+    attribution: Attribution,
+    idempotent: IdempotentRequest | None,
+    describe: Callable[[AppError], str],
+) -> Created:
+    """Create the records that are valid, all in one transaction. `describe` writes the answer to another one, as JSON.
+
+    Raises `IdempotencyKeyReused`, `Conflict`.
+    """
+    return await create_valid_records(connection, batch, attribution, idempotent, describe)
 
 
 async def get(connection: AutocommitConnection, audit_id: UUID) -> Shaped[Audit]:

@@ -4,7 +4,8 @@ A change is one statement with one parameter: the new revisions as JSON. The sta
 `audit_revision`, and writes the record that each revision contains to `audit`. PostgreSQL returns records as JSON.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
@@ -31,10 +32,12 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 from sqlalchemy.sql.functions import FunctionElement
 
 from src.audits.constants import MAX_DETAILS_BYTES
+from src.audits.exceptions import DetailsTooLarge
 from src.audits.models import audit, audit_event, audit_idempotency_key, audit_revision
 from src.audits.revisions import Revision
 from src.shaped import json_object
@@ -143,3 +146,17 @@ def parameters(revisions: Sequence[Revision]) -> dict[str, Any]:
 def _as_json(revision: Revision) -> dict[str, Any]:
     """The revision's values; bytes in the text form in which PostgreSQL reads bytea from JSON."""
     return {name: f"\\x{value.hex()}" if isinstance(value, bytes) else value for name, value in vars(revision).items()}
+
+
+@contextmanager
+def translate_size_check() -> Iterator[None]:
+    """Raise `DetailsTooLarge` if PostgreSQL refuses the size.
+
+    Only PostgreSQL knows the size: it prints 1e308 with 309 digits.
+    """
+    try:
+        yield
+    except IntegrityError as error:
+        if getattr(error.driver_exception, "constraint_name", None) != "audit_details_size_check":
+            raise
+        raise DetailsTooLarge([("body", "details")]) from None

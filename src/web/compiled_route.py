@@ -17,9 +17,10 @@ from fastapi.routing import RouteContext, serialize_response
 from fastapi.utils import is_body_allowed_for_status_code
 from starlette.types import Message, Receive, Scope, Send
 
+from src.web.bodies import is_json
 from src.web.responses import ShapedJSON
 from src.web.route_plans import REQUEST, REQUIRED, RESPONSE, TASKS, Arguments, Parameter, Plan, value_of
-from src.web.routes import PARSED, StrictJSONRoute, is_json
+from src.web.routes import PARSED, StrictJSONRoute
 
 Headers = list[tuple[bytes, bytes]]
 

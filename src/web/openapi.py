@@ -34,6 +34,12 @@ def describe(
     return {status: {"headers": headers or {}}, **problems.documented(*errors, ValidationFailed)}
 
 
+def also_takes(media_type: str, description: str, example: str) -> dict[str, Any]:
+    """Return `openapi_extra` of an operation whose body may be a text of this media type instead of JSON."""
+    schema = {"type": "string", "description": description}
+    return {"requestBody": {"content": {media_type: {"schema": schema, "example": example}}}}
+
+
 def tags(routers: Iterable[APIRouter]) -> list[dict[str, Any]]:
     """Return `openapi_tags`: the tag of each router, described by the docstring of its domain's package."""
     descriptions = {tag: _package_docstring(router) for router in routers for tag in router.tags}

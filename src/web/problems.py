@@ -1,8 +1,7 @@
 """Turns exceptions into RFC 9457 problem documents; no other module does."""
 
 import logging
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -27,8 +26,6 @@ MEDIA_TYPE = "application/problem+json"
 
 _METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
-# The errors that a 422 lists of one item of a batch, or of a request that is not a batch.
-_MAX_ERRORS_PER_ITEM = 20
 # The characters that a path may hold as they are, besides those that `quote` never changes (RFC 3986, 3.3).
 _PATH_CHARACTERS = "/:@!$&'()*+,;=~"
 
@@ -71,6 +68,11 @@ BODY_ERRORS = (
 )
 DATABASE_ERRORS = (exceptions.DatabaseUnavailable, exceptions.DatabaseBusy, exceptions.DatabaseTimeout)
 
+_ACCEPT_ENCODING = {
+    "description": "The content codings that are accepted, if another was sent.",
+    "schema": {"type": "string"},
+}
+
 _INTERNAL_ERROR = exceptions.InternalError("It was recorded under this request id.")
 
 
@@ -80,6 +82,8 @@ def from_exception(error: Exception, scope: Scope) -> Response:
     response = to_response(answer, scope["path"], log.request_id.get())
     if isinstance(answer, exceptions.MethodNotAllowed):
         response.headers["Allow"] = _allowed_methods(scope)
+    if isinstance(answer, exceptions.UnsupportedContentCoding):
+        response.headers["Accept-Encoding"] = answer.accepted
     return response
 
 
@@ -129,6 +133,8 @@ def documented(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
         response["content"][MEDIA_TYPE]["examples"][error.code] = {"value": _example(error)}
         if error.retry_after is not None:
             response["headers"] = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
+        if error is exceptions.UnsupportedMediaType:
+            response["headers"] = {"Accept-Encoding": _ACCEPT_ENCODING}
     return by_status
 
 
@@ -162,7 +168,7 @@ def _classify(error: Exception, scope: Scope) -> AppError:
         case AppError():
             return error
         case RequestValidationError():
-            return _from_validation(error)
+            return exceptions.ValidationFailed.of(error.errors())
         case HTTPException():
             return _from_http(error, scope)
         case PoolTimeoutError():
@@ -175,28 +181,6 @@ def _classify(error: Exception, scope: Scope) -> AppError:
             return exceptions.DatabaseUnavailable("The database cannot be reached. Try again shortly.")
         case _:
             return _INTERNAL_ERROR
-
-
-def _from_validation(error: RequestValidationError) -> AppError:
-    """Leave the input out of each error: it can be secret, large, or impossible to write as JSON."""
-    errors = error.errors()
-    return exceptions.ValidationFailed(
-        [_without_input(item) for item in _limit_errors_per_item(errors)], count=len(errors)
-    )
-
-
-def _limit_errors_per_item(errors: Sequence[Any]) -> Iterator[Any]:
-    """Yield the first errors of each item, so that the answer names every bad item of a batch."""
-    seen: Counter[Any] = Counter()
-    for error in errors:
-        item = next((part for part in error["loc"] if isinstance(part, int)), None)
-        seen[item] += 1
-        if seen[item] <= _MAX_ERRORS_PER_ITEM:
-            yield error
-
-
-def _without_input(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {"loc": item["loc"], "msg": item["msg"].removeprefix("Value error, "), "type": item["type"]}
 
 
 def _from_http(error: HTTPException, scope: Scope) -> AppError:

@@ -3,7 +3,6 @@
 The route checks all of this, because a dependency takes more time (tests/benchmarks/README.md).
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Set
 from inspect import isclass
@@ -18,12 +17,13 @@ from fastapi.dependencies.utils import get_validation_alias
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
-from starlette.datastructures import QueryParams
+from starlette.datastructures import Headers, QueryParams
 from typing_extensions import override
 
-from src import json_parser
+from src import batches, json_parser
+from src.batches import BatchMode
 from src.config import AppSettings
-from src.exceptions import PayloadTooLarge, UnsupportedMediaType, ValidationFailed
+from src.web import bodies
 from src.web.state import shared
 
 # The key of the scope for a request whose body was read and parsed already.
@@ -31,11 +31,6 @@ PARSED = "audit-trail.parsed"
 
 # Headers that are lists. Only these may come as several lines (RFC 9110, 5.3).
 _LISTS = ("If-Match", "If-None-Match")
-
-_JSON = re.compile(r"application/([^/+\s]+\+)*json", re.IGNORECASE)
-
-# How many fields one JSON object in a body may have.
-_MOST_FIELDS = 1_000
 
 
 class StrictJSONRoute(APIRoute):
@@ -67,33 +62,36 @@ class StrictJSONRoute(APIRoute):
 
         Raises `PayloadTooLarge`, `UnsupportedMediaType`, `MalformedJSON`, `ValidationFailed`.
         """
-        settings = shared(request, "app_settings", AppSettings)
-        body = await _read_body(request, getattr(settings, self.limit_setting))
-        if body:
-            _require_json(request)
-        value = json_parser.parse(body) if body else None
-        _refuse_crowded_objects(value)
+        body = await bodies.read(request, self._limit(request))
+        if not body:
+            return _ParsedRequest(request, body, None)
+        bodies.require_json(request)
+        value = json_parser.parse(body)
+        json_parser.refuse_crowded_objects(value)
         return _ParsedRequest(request, body, value)
+
+    def _limit(self, request: Request) -> int:
+        limit: int = getattr(shared(request, "app_settings", AppSettings), self.limit_setting)
+        return limit
 
 
 class BatchJSONRoute(StrictJSONRoute):
-    """A strict route with the body limit of a batch."""
+    """A strict route for a batch: with a limit of its own, as JSON or NDJSON, also with `Content-Encoding: gzip`.
+
+    The limit holds for the bytes that are sent, and for those that they unpack to.
+    """
 
     limit_setting = "max_batch_body_bytes"
 
-
-def _refuse_crowded_objects(body: Any) -> None:
-    """Raise `ValidationFailed` if the body, or an item of a list in it, has more fields than any model could have.
-
-    Validation makes an error for each unknown field, and a body full of them would block the process
-    (tests/benchmarks/README.md).
-    """
-    lists = [value for value in body.values() if isinstance(value, list)] if isinstance(body, dict) else []
-    for candidate in chain([body], *lists):
-        if isinstance(candidate, dict) and len(candidate) > _MOST_FIELDS:
-            raise ValidationFailed(
-                [{"loc": ["body"], "msg": f"Has an object of more than {_MOST_FIELDS} fields", "type": "too_many"}]
-            )
+    @override
+    async def parse(self, request: Request) -> Request:
+        body = await bodies.read_packed(request, self._limit(request))
+        if not body:
+            return _ParsedRequest(request, body, None)
+        is_lines = bodies.require_json_or_lines(request)
+        is_partial = request.query_params.get("mode") == BatchMode.PARTIAL
+        value = batches.parse(body, is_lines=is_lines, is_partial=is_partial)
+        return (_ParsedLines if is_lines else _ParsedRequest)(request, body, value)
 
 
 class _ParsedRequest(Request):
@@ -110,43 +108,14 @@ class _ParsedRequest(Request):
         return self._value
 
 
-async def _read_body(request: Request, limit: int) -> bytes:
-    """Return the body. Count its bytes while they arrive, because `Content-Length` can be absent."""
-    if int(request.headers.get("content-length", 0)) > limit:
-        raise _too_large(limit)
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
-        chunks.append(chunk)
-    return b"".join(chunks)
+class _ParsedLines(_ParsedRequest):
+    """Looks like a request with JSON: FastAPI asks no other for the value of its body."""
 
-
-def _too_large(limit: int) -> PayloadTooLarge:
-    return PayloadTooLarge(f"At most {limit} bytes are accepted.")
-
-
-def _require_json(request: Request) -> None:
-    # Several Content-Type headers, joined, match no media type.
-    media_type, *parameters = ", ".join(request.headers.getlist("content-type")).lower().split(";")
-    # `charset*` and `charset*0` (RFC 2231) count as charsets too.
-    charsets = {value for name, value in map(_parameter, parameters) if name.startswith("charset")}
-    codings = request.headers.getlist("content-encoding")
-    is_plain = all(coding.lower() == "identity" for coding in codings)
-    if not (is_json(media_type) and charsets <= {"utf-8", "utf8"} and is_plain):
-        raise UnsupportedMediaType("Send the body as Content-Type: application/json, in UTF-8, not encoded further.")
-
-
-def is_json(content_type: str) -> bool:
-    """Whether the media type is JSON, or ends with its suffix (RFC 6839, 3.1). FastAPI takes all of these as JSON."""
-    media_type, _, _ = content_type.partition(";")
-    return _JSON.fullmatch(media_type.strip()) is not None
-
-
-def _parameter(text: str) -> tuple[str, str]:
-    name, _, value = text.partition("=")
-    return name.strip(), value.strip().strip('"')
+    @property
+    @override
+    def headers(self) -> Headers:
+        fields = [(name, value) for name, value in self.scope["headers"] if name != b"content-type"]
+        return Headers(raw=[*fields, (b"content-type", b"application/json")])
 
 
 def _check_query(request: Request, known: Mapping[str, bool]) -> None:

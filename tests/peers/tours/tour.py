@@ -27,7 +27,7 @@ class Answer:
 
 class Client(Protocol):
     def create(self, record: Object) -> Awaitable[Answer]: ...
-    def create_batch(self, items: Sequence[Object], idempotency_key: str) -> Awaitable[Answer]: ...
+    def create_batch(self, items: Sequence[Object], idempotency_key: str, mode: str) -> Awaitable[Answer]: ...
     def list(self, query: Object) -> Awaitable[Answer]: ...
     def read(self, audit_id: str, if_none_match: str) -> Awaitable[Answer]: ...
     def patch(self, audit_id: str, changes: Object, if_match: str) -> Awaitable[Answer]: ...
@@ -47,6 +47,11 @@ def _held(answer: Answer) -> Object:
 def _refused(answer: Answer) -> list[Any]:
     errors = answer.data.get("errors") or [{"loc": None}]
     return [answer.status, answer.data["code"], errors[0]["loc"]]
+
+
+def _outcome(item: Object) -> list[Any]:
+    record = item.get("record")
+    return [item["status"], record["entity_id"] if record else item["problem"]["code"]]
 
 
 def _entities(page: Object) -> list[str]:
@@ -71,7 +76,9 @@ async def tour(client: Client) -> None:
     wrong = await client.list({"limit": 51})
 
     batch = [_written(1), _written(2)]
-    first, again = [_held(await client.create_batch(batch, NAME)) for _ in range(2)]
+    first, again = [_held(await client.create_batch(batch, NAME, "atomic")) for _ in range(2)]
+    mixed = [_written(3), _written(4) | {"occurred_at": "2999-01-01T00:00:00Z"}]
+    outcomes = _held(await client.create_batch(mixed, f"{NAME} partial", "partial"))["items"]
     lines = (await client.export_lines({"actor_id": NAME})).strip().split("\n")
     done = {
         "created": [[record["entity_id"], record["status"], record["version"]] for record in created],
@@ -84,6 +91,7 @@ async def tour(client: Client) -> None:
         "wrong": _refused(wrong),
         "batch": _entities(first),
         "replayed": first == again,
+        "partial": [_outcome(item) for item in outcomes],
         "exported": [json.loads(line)["status"] for line in lines],
     }
     print(json.dumps(done))

@@ -5,6 +5,7 @@ declare const process: { argv: string[] };
 // NAME tells the records of one tour from those of the others.
 export const [, , url = "", name = ""] = process.argv;
 
+export type Mode = "atomic" | "partial";
 export type Status = "success" | "failure" | "pending";
 export interface Written {
   action: string;
@@ -37,6 +38,12 @@ export interface Problem {
   code: string;
   errors?: { loc: (string | number)[] }[] | null;
 }
+/** What became of an item of a partial batch. */
+export interface Outcome {
+  status: number;
+  record?: Audit;
+  problem?: Problem;
+}
 /** The status of an answer, and what it holds: with 304 nothing. */
 export interface Answer<T> {
   status: number;
@@ -45,7 +52,7 @@ export interface Answer<T> {
 
 export interface Client {
   create(record: Written): Promise<Answer<Audit>>;
-  createBatch(items: Written[], idempotencyKey: string): Promise<Answer<{ items: Audit[] }>>;
+  createBatch(items: Written[], idempotencyKey: string, mode: Mode): Promise<Answer<{ items: Audit[] | Outcome[] }>>;
   list(query: Query): Promise<Answer<Page>>;
   read(id: string, ifNoneMatch: string): Promise<Answer<Audit>>;
   patch(id: string, changes: { status: Status }, ifMatch: string): Promise<Answer<Audit>>;
@@ -95,7 +102,10 @@ export async function tour(client: Client): Promise<void> {
   const wrong = await client.list({ limit: 51 });
 
   const batch = [written(1), written(2)];
-  const [first, again] = [held(await client.createBatch(batch, name)), held(await client.createBatch(batch, name))];
+  const first = held(await client.createBatch(batch, name, "atomic")).items as Audit[];
+  const again = held(await client.createBatch(batch, name, "atomic")).items as Audit[];
+  const mixed = [written(3), { ...written(4), occurred_at: "2999-01-01T00:00:00Z" }];
+  const outcomes = held(await client.createBatch(mixed, `${name} partial`, "partial")).items as Outcome[];
   const lines = (await client.exportLines({ actor_id: name })).trim().split("\n");
 
   const entities = (items: Audit[]) => items.map((item) => item.entity_id);
@@ -109,8 +119,9 @@ export async function tour(client: Client): Promise<void> {
       unchanged: unchanged.status,
       missing: refused(missing),
       wrong: refused(wrong),
-      batch: entities(first.items),
+      batch: entities(first),
       replayed: JSON.stringify(first) === JSON.stringify(again),
+      partial: outcomes.map((outcome) => [outcome.status, outcome.record?.entity_id ?? outcome.problem?.code]),
       exported: lines.map((line) => JSON.parse(line).status),
     }),
   );

@@ -4,7 +4,16 @@ import asyncio
 from collections.abc import Sequence
 
 import httpx
-from audit_trail_models import Audit, AuditBatch, AuditBatchCreated, AuditCreate, AuditPage, AuditPatch, Problem
+from audit_trail_models import (
+    Audit,
+    AuditBatch,
+    AuditBatchCreated,
+    AuditBatchOutcomes,
+    AuditCreate,
+    AuditPage,
+    AuditPatch,
+    Problem,
+)
 from pydantic import BaseModel
 from tour import URL, Answer, Object, tour
 
@@ -30,9 +39,10 @@ class Models:
     async def create(self, record: Object) -> Answer:
         return answer(await self.client.post(AUDITS, json=sent(AuditCreate, record)), Audit)
 
-    async def create_batch(self, items: Sequence[Object], idempotency_key: str) -> Answer:
+    async def create_batch(self, items: Sequence[Object], idempotency_key: str, mode: str) -> Answer:
         body, headers = sent(AuditBatch, {"items": items}), {"Idempotency-Key": idempotency_key}
-        return answer(await self.client.post(f"{AUDITS}/batch", json=body, headers=headers), AuditBatchCreated)
+        response = await self.client.post(f"{AUDITS}/batch", params={"mode": mode}, json=body, headers=headers)
+        return answer(response, AuditBatchOutcomes if mode == "partial" else AuditBatchCreated)
 
     async def list(self, query: Object) -> Answer:
         return answer(await self.client.get(AUDITS, params=query), AuditPage)

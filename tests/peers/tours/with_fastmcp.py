@@ -28,8 +28,8 @@ class DetailsAsText(Middleware):
 
 
 def without_structure(route: HTTPRoute, component: Any) -> None:
-    """What is no JSON is answered as text."""
-    if isinstance(component, OpenAPITool) and route.path.endswith(("/export", "/stream")):
+    """What is no JSON is answered as text, and a partial batch with another model than the tool has."""
+    if isinstance(component, OpenAPITool) and route.path.endswith(("/export", "/stream", "/batch")):
         component.output_schema = None
 
 
@@ -48,8 +48,9 @@ class Tools:
     async def create(self, record: Object) -> Answer:
         return await self.call("audits_create_audit", **record)
 
-    async def create_batch(self, items: Sequence[Object], idempotency_key: str) -> Answer:
-        return await self.call("audits_create_audit_batch", items=items, **{"Idempotency-Key": idempotency_key})
+    async def create_batch(self, items: Sequence[Object], idempotency_key: str, mode: str) -> Answer:
+        key = {"Idempotency-Key": idempotency_key}
+        return await self.call("audits_create_audit_batch", items=items, mode=mode, **key)
 
     async def list(self, query: Object) -> Answer:
         as_objects = {"details": json.loads(query["details"])} if "details" in query else {}

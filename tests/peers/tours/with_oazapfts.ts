@@ -9,7 +9,7 @@ const named = ({ actor_id: actorId, ...rest }: Query) => ({ ...rest, ...(actorId
 
 void tour({
   create: (record) => api.auditsCreateAudit(record),
-  createBatch: (items, key) => api.auditsCreateAuditBatch({ items }, { idempotencyKey: key }),
+  createBatch: (items, key, mode) => api.auditsCreateAuditBatch({ items }, { idempotencyKey: key, mode }),
   list: (wanted) => api.auditsListAudits(named(wanted)),
   read: (id, tag) => api.auditsReadAudit(id, { ifNoneMatch: tag }),
   patch: (id, changes, tag) => api.auditsPatchAudit(id, changes, { ifMatch: tag }),

@@ -11,8 +11,13 @@ async function answer<T, E>(call: Promise<{ data?: T; error?: E; response: Respo
 
 void tour({
   create: (body) => answer(client.POST("/api/v1/audits", { body })),
-  createBatch: (items, key) =>
-    answer(client.POST("/api/v1/audits/batch", { params: { header: { "Idempotency-Key": key } }, body: { items } })),
+  createBatch: (items, key, mode) =>
+    answer(
+      client.POST("/api/v1/audits/batch", {
+        params: { query: { mode }, header: { "Idempotency-Key": key } },
+        body: { items },
+      }),
+    ),
   list: (query) => answer(client.GET("/api/v1/audits", { params: { query } })),
   read: (audit_id, tag) =>
     answer(

@@ -14,7 +14,7 @@ from audit_trail_client.api.audits import (
     audits_patch_audit,
     audits_read_audit,
 )
-from audit_trail_client.models import AuditBatch, AuditCreate, AuditPatch, AuditStatus
+from audit_trail_client.models import AuditBatch, AuditCreate, AuditPatch, AuditStatus, BatchMode
 from audit_trail_client.types import Response
 from tour import URL, Answer, Object, tour
 
@@ -33,11 +33,11 @@ class Generated:
             await audits_create_audit.asyncio_detailed(client=self.client, body=AuditCreate.from_dict(record))
         )
 
-    async def create_batch(self, items: Sequence[Object], idempotency_key: str) -> Answer:
+    async def create_batch(self, items: Sequence[Object], idempotency_key: str, mode: str) -> Answer:
         body = AuditBatch.from_dict({"items": items})
         return answer(
             await audits_create_audit_batch.asyncio_detailed(
-                client=self.client, body=body, idempotency_key=idempotency_key
+                client=self.client, body=body, idempotency_key=idempotency_key, mode=BatchMode(mode)
             )
         )
 

@@ -11,8 +11,8 @@ async function answer<T>(call: Promise<{ data?: T; error?: unknown; response?: R
 
 void tour({
   create: (body) => answer(api.auditsCreateAudit({ body })),
-  createBatch: (items, key) =>
-    answer(api.auditsCreateAuditBatch({ body: { items }, headers: { "Idempotency-Key": key } })),
+  createBatch: (items, key, mode) =>
+    answer(api.auditsCreateAuditBatch({ body: { items }, query: { mode }, headers: { "Idempotency-Key": key } })),
   list: (query) => answer(api.auditsListAudits({ query })),
   read: (audit_id, tag) => answer(api.auditsReadAudit({ path: { audit_id }, headers: { "If-None-Match": tag } })),
   patch: (audit_id, body, tag) =>

@@ -7,7 +7,8 @@ axios.defaults.validateStatus = () => true;
 
 void tour({
   create: (record) => api.auditsCreateAudit(record),
-  createBatch: (items, key) => api.auditsCreateAuditBatch({ items }, { headers: { "Idempotency-Key": key } }),
+  createBatch: (items, key, mode) =>
+    api.auditsCreateAuditBatch({ items }, { mode }, { headers: { "Idempotency-Key": key } }),
   list: (query) => api.auditsListAudits(query),
   read: (id, tag) => api.auditsReadAudit(id, { headers: { "If-None-Match": tag } }),
   patch: (id, changes, tag) => api.auditsPatchAudit(id, changes, { headers: { "If-Match": tag } }),

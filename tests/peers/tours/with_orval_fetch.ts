@@ -3,7 +3,13 @@ import { tour } from "./tour";
 
 void tour({
   create: (record) => api.auditsCreateAudit(record),
-  createBatch: (items, key) => api.auditsCreateAuditBatch({ items }, { headers: { "Idempotency-Key": key } }),
+  createBatch: (items, key, mode) =>
+    api.auditsCreateAuditBatch(
+      { items },
+      { mode },
+      // Of an operation with two media types it sends none.
+      { headers: { "Content-Type": "application/json", "Idempotency-Key": key } },
+    ),
   list: (query) => api.auditsListAudits(query),
   read: (id, tag) => api.auditsReadAudit(id, { headers: { "If-None-Match": tag } }),
   patch: (id, changes, tag) => api.auditsPatchAudit(id, changes, { headers: { "If-Match": tag } }),

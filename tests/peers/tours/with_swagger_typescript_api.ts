@@ -10,7 +10,8 @@ async function answer<T, E>(call: Promise<HttpResponse<T, E>>) {
 
 void tour({
   create: (record) => answer(api.auditsCreateAudit(record)),
-  createBatch: (items, key) => answer(api.auditsCreateAuditBatch({ items }, { headers: { "Idempotency-Key": key } })),
+  createBatch: (items, key, mode) =>
+    answer(api.auditsCreateAuditBatch({ items }, { mode }, { headers: { "Idempotency-Key": key } })),
   list: (query) => answer(api.auditsListAudits(query)),
   read: (id, tag) => answer(api.auditsReadAudit(id, { headers: { "If-None-Match": tag } })),
   patch: (id, changes, tag) => answer(api.auditsPatchAudit(id, changes, { headers: { "If-Match": tag } })),
