@@ -79,7 +79,8 @@ BODIES = [
         "infinity", "-infinity", "20260101T000000Z", "\u0660026-01-01T00:00:00Z", "2026-01-01T24:00:00Z",
     )),
     *(body(audit_body(**{field: value})) for field, value in (
-        ("action", "a" * 129), ("action", "é"), ("action", "a b"), ("entity_id", "a" * 257), ("actor_id", "\x7f"),
+        ("action", "a" * 257), ("action", "a*"), ("action", "a "), ("entity_id", "a" * 1_025), ("actor_id", "\x7f"),
+        ("entity_id", "é" * 1_001), ("source", "a"), ("event_id", "a"), ("source", "a" * 257),
         ("actor_type", "robot"), ("status", "ok"), ("correlation_id", "a" * 129), ("details", [1]), ("details", "{}"),
     )),
     *(details(text) for text in (
@@ -120,8 +121,8 @@ QUERIES = [
         "offset=1&cursor=a", "cursor=", "cursor=a", "cursor=%00", "cursor=" + "a" * 5000, "cursor=bnVsbA",
         "cursor=W10",
         "cursor=WyIiXQ", "cursor=%F0%9F%92%A9", "order=up", "order=", "order=asc&order=desc", "count=all", "count=",
-        "action=", "action=*", "action=a*", "action=*.a", "action=a.*.b", "action=" + "a" * 129, "action=%00",
-        "entity_type=%C3%A9", "entity_id=%00", "entity_id=", "entity_id=" + "a" * 257, "actor_id=%0A", "actor_type=a",
+        "action=", "action=*", "action=a%20", "action=%20*", "action=%20a", "action=" + "a" * 257, "action=%00",
+        "entity_type=*", "entity_id=%00", "entity_id=", "entity_id=" + "a" * 1_025, "source=", "event_id=%00", "actor_id=%0A", "actor_type=a",
         "status=ok", "correlation_id=", "occurred_from=2026", "occurred_from=0", "occurred_from=2026-01-01T00:00:00",
         "occurred_from=0001-01-01T00:00:00%2B14:00", "occurred_to=9999-12-31T23:59:59.999999-14:00",
         "occurred_to=now",
