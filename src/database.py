@@ -230,7 +230,7 @@ class AutocommitConnection:
             assert isinstance(connection, Connection)
             return await connection.fetch_committed(statement.sql, statement.arguments(values))
         except asyncpg.PostgresError as error:
-            raise _as_sqlalchemy(error, statement) from error
+            raise as_sqlalchemy(error, statement) from error
         except BaseException:
             # The connection is lost or silent, or a part of its answer is unread: nobody may get it after this.
             borrowed.invalidate()
@@ -255,7 +255,7 @@ async def driver_connection(connection: AsyncConnection) -> Connection:
     return raw
 
 
-def _as_sqlalchemy(error: asyncpg.PostgresError, statement: Statement) -> DBAPIError:
+def as_sqlalchemy(error: asyncpg.PostgresError, statement: Statement) -> DBAPIError:
     """The error that `execute` would raise, so that callers have to know one family of errors."""
     is_constraint = isinstance(error, asyncpg.IntegrityConstraintViolationError)
     return (IntegrityError if is_constraint else DBAPIError)(statement.sql, None, error, hide_parameters=True)

@@ -22,7 +22,7 @@ from sqlalchemy.sql.elements import KeyedColumnElement
 T = TypeVar("T")
 
 # TZ is empty. If another release has taken the time zone from a column, it is not: then no model accepts the time.
-_TIME_FORMAT: ColumnElement[str] = literal_column(r"""'\"YYYY-MM-DD"T"HH24:MI:SS.US"Z"TZ\"'""")
+_TIME_FORMAT = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"TZ'
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,14 @@ def _json_value(column: ColumnElement[Any]) -> ColumnElement[Any]:
     if not isinstance(column.type, DateTime):
         return func.coalesce(func.to_json(column), literal_column("'null'::json"))
     # As Pydantic writes it: six digits of the second, or none. PostgreSQL's own JSON leaves out the last zeros.
-    time = func.to_char(func.timezone(literal_column("'UTC'"), column), _TIME_FORMAT)
-    time = func.replace(time, literal_column("'.000000Z'"), literal_column("'Z'"))
+    time = func.replace(utc_text(column, quote=r"\""), literal_column("'.000000Z'"), literal_column("'Z'"))
     return func.coalesce(time, literal_column("'null'"))
+
+
+def utc_text(time: ColumnElement[Any], quote: str = "") -> ColumnElement[str]:
+    """The time in UTC with six digits of the second, such as `2026-01-31T12:00:00.250000Z`."""
+    form: ColumnElement[str] = literal_column(f"'{quote}{_TIME_FORMAT}{quote}'")
+    return func.to_char(func.timezone(literal_column("'UTC'"), time), form, type_=Text)
 
 
 def text_array(items: Subquery) -> ColumnElement[list[str]]:

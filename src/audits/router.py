@@ -34,7 +34,7 @@ from src.exceptions import AppError, Conflict, MalformedGzip, VersionMismatch
 from src.pagination import links
 from src.shaped import Shaped, json_array
 from src.web import bodies, openapi, problems
-from src.web.dependencies import AutocommitDep, IfMatchDep, IfNoneMatch, StreamDep, not_modified
+from src.web.dependencies import AutocommitDep, IfMatchDep, IfNoneMatch, SnapshotDep, not_modified
 from src.web.responses import ShapedJSON
 from src.web.routes import BatchJSONRoute, StrictJSONRoute
 
@@ -186,7 +186,7 @@ def _replayed_header(created: Created) -> dict[str, str]:
 @router.get(
     "/export", summary="Export records", response_class=StreamingResponse, responses=_EXPORTED, response_model=None
 )
-async def export_audits(query: Annotated[ExportQuery, Query()], connection: StreamDep) -> StreamingResponse:
+async def export_audits(query: Annotated[ExportQuery, Query()], connection: SnapshotDep) -> StreamingResponse:
     """Streams all matching records of one snapshot: as NDJSON, or as CSV that is safe to open in a spreadsheet.
 
     If an export fails in the middle, its last chunk is missing. A proxy or HTTP/1.0 can hide that: with `summary` a

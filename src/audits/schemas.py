@@ -331,6 +331,13 @@ class HistoryQuery(PageQuery):
 class ExportQuery(AuditFilter):
     format: ExportFormat = Field(ExportFormat.NDJSON, description="The format of the export.")
     order: Order = Field(Order.DESC, description="By `occurred_at`, then `id`.")
+    csv_guard: bool = Field(
+        True,
+        description=(
+            "In CSV, put an apostrophe before text that a spreadsheet would run as a formula; "
+            "false writes each text as it is."
+        ),
+    )
     summary: bool = Field(
         False,
         description=(

@@ -45,6 +45,7 @@ from src.etags import IfMatch
 from src.exceptions import AppError
 from src.pagination import Count
 from src.shaped import Shaped, json_array
+from src.snapshot import SnapshotConnection
 
 # SQLSTATE (PostgreSQL documentation, appendix A).
 _READ_ONLY_TRANSACTION, _LOCK_NOT_AVAILABLE = "25006", "55P03"
@@ -236,6 +237,6 @@ async def accepts_writes(connection: AsyncConnection) -> bool:
     return True
 
 
-async def export(connection: AsyncConnection, query: ExportQuery) -> AsyncIterator[bytes]:
+async def export(connection: SnapshotConnection, query: ExportQuery) -> AsyncIterator[bytes]:
     """Start an export of all matching records, and return its chunks."""
     return await open_export(connection, query)

@@ -5,11 +5,11 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from src.connection_pool import ConnectionPool
 from src.database import AutocommitConnection, TransactionConnection, transaction
 from src.etags import IfMatch, etag, matches_none
+from src.snapshot import SnapshotConnection
 from src.web.state import shared
 
 
@@ -37,13 +37,16 @@ never gets a success.
 """
 
 
-async def stream_connection(request: Request) -> AsyncIterator[AsyncConnection]:
-    async with shared(request, "stream_pool", ConnectionPool).connect() as connection:
+async def snapshot_connection(request: Request) -> AsyncIterator[SnapshotConnection]:
+    connection = SnapshotConnection(shared(request, "stream_pool", ConnectionPool))
+    try:
         yield connection
+    finally:
+        await connection.close()
 
 
-StreamDep = Annotated[AsyncConnection, Depends(stream_connection)]
-"""A connection for one server-side cursor, which reads a snapshot; held until the response has been sent.
+SnapshotDep = Annotated[SnapshotConnection, Depends(snapshot_connection)]
+"""A connection for one long read of a snapshot; held until the response has been sent.
 
 These connections have a small pool of their own, so that slow readers cannot take the connections of others.
 """

@@ -5,6 +5,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -134,12 +135,91 @@ async def test_an_empty_csv_has_its_header(client: httpx2.AsyncClient) -> None:
     assert response.text.count("\r\n") == 1
 
 
-@pytest.mark.parametrize("formula", ["=1+1", "+1", "-1", "@SUM(A1)", "=cmd|' /C calc'!A0", "-"])
+FORMULAS = [
+    "=1+1",
+    "+1",
+    "-1",
+    "@SUM(A1)",
+    "=cmd|' /C calc'!A0",
+    "-",
+    '="a",1',
+    "\uff1d1+1",
+    "\uff0b1",
+    "\uff0d1",
+    "\uff20SUM(A1)",
+]
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
 async def test_cells_that_a_spreadsheet_would_run_are_escaped(client: httpx2.AsyncClient, formula: str) -> None:
     await create_audit(client, entity_id=formula, actor_id=formula, correlation_id=formula)
-    response = await client.get(EXPORT, params={"format": "csv"})
-    (row,) = csv.DictReader(io.StringIO(response.text, newline=""))
-    assert (row["entity_id"], row["actor_id"], row["correlation_id"]) == (f"'{formula}",) * 3
+    assert await export_texts(client) == (f"'{formula}",) * 3
+    assert await export_texts(client, csv_guard="true") == (f"'{formula}",) * 3
+    assert await export_texts(client, csv_guard="false") == (formula,) * 3
+
+
+@pytest.mark.parametrize("text", ["1=1", " =1", "a-b", "a@b", "'=1", "1\uff0b1", '"', ",", "a\u2028b", "%s"])
+async def test_other_texts_get_no_apostrophe(client: httpx2.AsyncClient, text: str) -> None:
+    await create_audit(client, entity_id=text, actor_id=text, correlation_id=text)
+    assert await export_texts(client) == (text,) * 3
+
+
+@pytest.mark.parametrize("text", ["a\rb", "a\nb", "\t1", "\r1", "\n1", ""])
+async def test_csv_keeps_texts_that_only_sql_can_write(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection, text: str
+) -> None:
+    await create_audit(client, correlation_id="c")
+    await connection.execute("UPDATE audit SET entity_id = $1, actor_id = $1, correlation_id = $1", text)
+    guard = "'" if text.endswith("1") else ""
+    assert await export_texts(client) == (f"{guard}{text}",) * 3
+    (record,) = await export_ndjson(client)
+    assert (record["entity_id"], record["actor_id"], record["correlation_id"]) == (text,) * 3
+
+
+async def export_texts(client: httpx2.AsyncClient, **query: Any) -> tuple[str, str, str]:
+    response = await client.get(EXPORT, params={"format": "csv"} | query)
+    assert response.status_code == 200, response.text
+    (row,) = csv.DictReader(io.StringIO(response.text, newline=""), strict=True)
+    return row["entity_id"], row["actor_id"], row["correlation_id"]
+
+
+@pytest.mark.parametrize("form", ["ndjson", "csv"])
+async def test_times_have_six_digits_in_exports(client: httpx2.AsyncClient, form: str) -> None:
+    record = await create_audit(client, occurred_at="2026-01-31T12:00:00Z")
+    assert record["occurred_at"] == "2026-01-31T12:00:00Z"
+    text = (await client.get(EXPORT, params={"format": form})).text
+    assert text.count("2026-01-31T12:00:00.000000Z") == 1
+    assert len(re.findall(r"T\d\d:\d\d:\d\d\.\d{6}Z", text)) == text.count("Z") == 3
+
+
+@pytest.mark.parametrize("form", ["ndjson", "csv"])
+async def test_large_numbers_have_an_exponent_in_exports_and_texts_of_digits_stay(
+    client: httpx2.AsyncClient, form: str
+) -> None:
+    digits = str(2**64)
+    await create_audit(client, entity_id=digits, details={"n": [2**63, -(2**64), 10**50, 2**53], "t": digits})
+    text = (await client.get(EXPORT, params={"format": form})).text.replace('""', '"')
+    assert '"n": [9.223372036854776e+18, -1.8446744073709552e+19, 1e+50, 9007199254740992]' in text
+    assert text.count(digits) == 2
+
+
+async def test_ndjson_has_no_character_at_which_a_reader_breaks_lines(client: httpx2.AsyncClient) -> None:
+    text = "a\u2028b\u2029c \\ é"
+    record = await create_audit(client, entity_id=text, details={text: [text, "\u0085"]})
+    response = await client.get(EXPORT)
+    (line,) = response.text.splitlines()
+    assert json.loads(line)["details"] == record["details"]
+    assert json.loads(line)["entity_id"] == text
+    assert "é" in line
+
+
+async def test_the_first_records_come_at_once_however_many_match(busy_server: Server, cluster: Cluster) -> None:
+    """A plan that sorts all 100,000 first takes many times as long as PostgreSQL may here."""
+    settings = settings_for(cluster, "exports").model_copy(update={"database_statement_timeout": 0.2})
+    async with run_application(settings) as client:
+        response = await client.get(EXPORT, params={"order": "asc"})
+    assert response.text.count("\n") == RECORDS
+    assert busy_server.url
 
 
 async def test_an_export_is_one_snapshot(database_settings: DatabaseSettings, connection: asyncpg.Connection) -> None:
@@ -287,16 +367,20 @@ async def test_an_http_1_0_client_gets_a_reset_when_an_export_is_aborted(busy_se
     await connection.close()
 
 
+@pytest.mark.parametrize("form", ["ndjson", "csv"])
 async def test_an_invalid_stored_record_aborts_an_export_and_the_log_does_not_quote_it(
-    busy_server: Server, cluster: Cluster
+    busy_server: Server, cluster: Cluster, form: str
 ) -> None:
     connection = await asyncpg.connect(driver_url(settings_for(cluster, "exports")))
-    await connection.execute("ALTER TABLE audit DROP CONSTRAINT audit_status_check")
+    await connection.execute("ALTER TABLE audit DROP CONSTRAINT IF EXISTS audit_status_check")
     # 10,000 newer ones come before it.
     change = f"UPDATE audit SET status = $1 WHERE entity_id = '{RECORDS - 10_000}'"
     await connection.execute(change, "31415926")
     written = len(busy_server.lines)
-    async with httpx2.AsyncClient(base_url=busy_server.url) as client, client.stream("GET", EXPORT) as response:
+    async with (
+        httpx2.AsyncClient(base_url=busy_server.url) as client,
+        client.stream("GET", EXPORT, params={"format": form}) as response,
+    ):
         with pytest.raises(httpx2.RemoteProtocolError, match="incomplete chunked read"):
             [chunk async for chunk in response.aiter_bytes()]
     await busy_server.line("stored value of an unexpected type")

@@ -36,7 +36,7 @@ ROUTES = {
 CONNECTIONS = {
     dependencies.autocommit_connection,
     dependencies.transaction_connection,
-    dependencies.stream_connection,
+    dependencies.snapshot_connection,
 }
 
 every_operation = pytest.mark.parametrize("name", OPERATIONS)
