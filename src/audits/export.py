@@ -1,7 +1,7 @@
 """Exports: records as a stream of NDJSON or CSV, in constant memory.
 
 PostgreSQL writes each cell as the format has it. Here the cells are validated, and put together into lines: to write
-the validated values anew takes three times as long (tests/benchmarks/README.md).
+the validated values anew takes two to three times as long (tests/benchmarks/README.md).
 """
 
 import hashlib
