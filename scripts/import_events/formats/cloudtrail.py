@@ -1,0 +1,66 @@
+"""AWS CloudTrail.
+
+Files of a trail (`{"Records": [...]}`), `aws cloudtrail lookup-events`, EventBridge, subscriptions of CloudWatch Logs.
+https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
+"""
+
+from scripts.import_events.mapping import Event, Format, always, find, words
+from src.audits.constants import ActorType, AuditStatus
+
+
+def _service(event: Event) -> str | None:
+    """`iam` of `iam.amazonaws.com`."""
+    source = find(event, "eventSource")
+    return source.removesuffix(".amazonaws.com") if isinstance(source, str) else None
+
+
+def _status(event: Event) -> AuditStatus:
+    failed = find(event, "errorCode") or "Failure" in (find(event, "responseElements") or {}.values())
+    return AuditStatus.FAILURE if failed else AuditStatus.SUCCESS
+
+
+FORMAT = Format(
+    title="AWS CloudTrail",
+    envelopes=("Records", "Events", "logEvents"),
+    wrappers=("CloudTrailEvent", "message", "detail"),
+    source=(always("aws.cloudtrail"),),
+    event_id=("eventID",),
+    occurred_at=("eventTime",),
+    action=("eventName", "insightDetails.eventName"),
+    entity_type=("resources.0.type", _service),
+    entity_id=(
+        "resources.0.ARN",
+        "resources.0.ARNPrefix",
+        "requestParameters.userName",
+        "requestParameters.roleName",
+        "requestParameters.roleArn",
+        "requestParameters.groupName",
+        "requestParameters.groupId",
+        "requestParameters.policyArn",
+        "requestParameters.bucketName",
+        "requestParameters.functionName",
+        "requestParameters.instanceId",
+        "requestParameters.instancesSet.items.0.instanceId",
+        "requestParameters.secretId",
+        "requestParameters.keyId",
+        "requestParameters.name",
+        "recipientAccountId",
+        "userIdentity.accountId",
+    ),
+    actor_type=words(
+        {"awsservice": ActorType.SERVICE, "awsaccount": ActorType.SERVICE, "unknown": ActorType.ANONYMOUS},
+        ActorType.USER,
+        "userIdentity.type",
+    ),
+    actor_id=(
+        "userIdentity.arn",
+        "userIdentity.principalId",
+        "userIdentity.userName",
+        "userIdentity.onBehalfOf.userId",
+        "userIdentity.invokedBy",
+        "userIdentity.accountId",
+        "sourceIPAddress",
+    ),
+    status=_status,
+    correlation_id=("sharedEventID", "requestID"),
+)
