@@ -8,14 +8,15 @@ import re
 from scripts.import_events.mapping import Event, Format, always, find
 from src.audits.constants import ActorType, AuditStatus
 
+_PATH = re.compile(r"(?:/api)?/v2/([^/]+)")
 # The codes of failures begin with f, but for those of flows, or name what went wrong.
 _FAILURE = re.compile(r"f(?!lows_)|limit_|pwd_leak|.*(fail|reject|blocked|_leak)", re.IGNORECASE)
 
 
 def _resource(event: Event) -> str | None:
     """`clients` of a call of the Management API, `/api/v2/clients/c-1`."""
-    path = str(find(event, "details.request.path") or "")
-    return path.split("/")[3] if path.startswith("/api/v2/") else None
+    found = _PATH.match(str(find(event, "details.request.path") or ""))
+    return found[1] if found else None
 
 
 def _type_of_entity(event: Event) -> str:

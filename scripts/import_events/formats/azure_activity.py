@@ -1,5 +1,7 @@
 """Azure Activity log: the API and `az monitor activity-log list` (`value`), storage and event hubs (`records`).
 
+Entra's audit and sign-in logs have the same form there.
+
 https://learn.microsoft.com/azure/azure-monitor/platform/activity-log-schema
 """
 
@@ -20,17 +22,20 @@ def _resource_type(event: Event) -> str | None:
 
 
 def _actor_type(event: Event) -> ActorType:
+    people = ("identity.claims.name", "properties.initiatedBy.user.id", "properties.userPrincipalName")
     caller = find(event, "caller") or find(event, "identity.claims.appid") or find(event, "claims.appid")
-    if find(event, "identity.claims.name") or "@" in str(caller):
+    if any(find(event, path) for path in people) or "@" in str(caller):
         return ActorType.USER
-    return ActorType.SERVICE if caller else ActorType.SYSTEM
+    if caller or find(event, "properties.initiatedBy.app") or find(event, "properties.servicePrincipalId"):
+        return ActorType.SERVICE
+    return ActorType.ANONYMOUS if find(event, "callerIpAddress") else ActorType.SYSTEM
 
 
 FORMAT = Format(
     title="Azure Activity log",
     envelopes=("value", "records"),
     source=(always("azure.activity"),),
-    event_id=("eventDataId", "properties.eventDataId", "id"),
+    event_id=("eventDataId", "properties.eventDataId", "properties.id", "id"),
     occurred_at=("eventTimestamp", "time", "submissionTimestamp"),
     action=("operationName.value", "operationName", "authorization.action"),
     entity_type=(
@@ -57,6 +62,11 @@ FORMAT = Format(
         "identity.claims.appid",
         "claims.appid",
         "identity.authorization.evidence.principalId",
+        "properties.initiatedBy.user.userPrincipalName",
+        "properties.initiatedBy.user.id",
+        "properties.initiatedBy.app.displayName",
+        "properties.userPrincipalName",
+        "properties.servicePrincipalId",
         "callerIpAddress",
         always("azure"),
     ),
