@@ -192,7 +192,7 @@ def _first(rules: list[Rule], event: Event) -> str:
 
 def _to_text(value: Any) -> str:
     if isinstance(value, str):
-        return value if value.isprintable() else _CONTROL.sub(" ", value).strip()
+        return (value if value.isprintable() else _CONTROL.sub(" ", value)).strip()
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     return ""

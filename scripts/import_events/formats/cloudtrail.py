@@ -15,7 +15,7 @@ def _service(event: Event) -> str | None:
 
 
 def _status(event: Event) -> AuditStatus:
-    failed = find(event, "errorCode") or "Failure" in (find(event, "responseElements") or {}.values())
+    failed = find(event, "errorCode") or find(event, "responseElements.ConsoleLogin") == "Failure"
     return AuditStatus.FAILURE if failed else AuditStatus.SUCCESS
 
 
