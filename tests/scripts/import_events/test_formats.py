@@ -73,7 +73,7 @@ EXPECTED = {
     ),
     "azure-activity": (
         *("microsoft.support/supporttickets/write", "microsoft.support/supporttickets"),
-        "/subscriptions/089bd33f-d4ec-47fe-8ba5-0753aa5c5b33/resourceGroups/MSSupportGroup/providers/microsoft.support/supporttickets/115012112305841",  # noqa: E501
+        "/subscriptions/089bd33f-d4ec-47fe-8ba5-0753aa5c5b33/resourceGroups/MSSupportGroup/providers/microsoft.support/supporttickets/115012112305841",
         *("user", "success", "44ade6b4-3813-45e6-ae27-7420a95fa2f8"),
     ),
     "auth0": (
