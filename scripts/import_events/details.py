@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -39,8 +40,15 @@ _NOTES_BYTES = 12 * 1024
 Notes = dict[str, Any]
 
 
+class Exponent(float):
+    """A number that was written with an exponent, which PostgreSQL prints with all its digits.
+
+    orjson refuses it, as it does `NumberText`: such an event takes the longer way.
+    """
+
+
 class NumberText:
-    """A number that no double holds. It is no JSON type, so that it cannot be sent by mistake."""
+    """A number that no double holds."""
 
     __slots__ = ("text",)
 
@@ -67,15 +75,15 @@ def _parse_integer(text: str) -> int | float | NumberText:
 
 
 def _parse_float(text: str) -> float | NumberText:
-    double = float(text)
     if len(text) <= _MAX_SIGNIFICANT_DIGITS and "e" not in text and "E" not in text:
-        return double
+        return float(text)
+    double = Exponent(text)
     try:
         number = Decimal(text)
     except InvalidOperation:  # an exponent of 19 digits
         return NumberText(text)
     significant = len("".join(map(str, number.as_tuple().digits)).strip("0"))
-    is_held = double != 0 if significant else True
+    is_held = bool(double) or not significant
     if significant > _MAX_SIGNIFICANT_DIGITS:
         is_held = number == Decimal(double)
     return double if is_held and abs(double) != float("inf") else NumberText(text)
@@ -85,25 +93,34 @@ decode = json.JSONDecoder(parse_int=_parse_integer, parse_float=_parse_float, pa
 """Decodes a value, as `reader.Decode`. What the service would not take as a number is a `NumberText`."""
 
 
-def to_storable(event: dict[str, Any]) -> tuple[dict[str, Any], bytes, Notes]:
-    """The event without what PostgreSQL cannot store, the same as JSON, and notes of what was changed."""
-    with suppress(TypeError):  # a lone surrogate, a `NumberText`, or nested too deeply for orjson
+@dataclass(frozen=True, slots=True)
+class Storable:
+    """An event without what PostgreSQL cannot store, and notes of what was changed."""
+
+    event: dict[str, Any]
+    notes: Notes
+    # None if it takes another look whether it fits.
+    encoded: bytes | None = None
+
+
+def to_storable(event: dict[str, Any]) -> Storable:
+    with suppress(TypeError):  # a lone surrogate, an `Exponent`, a `NumberText`, or nested too deeply for orjson
         encoded = orjson.dumps(event)
         if b"\\u0000" not in encoded and not _may_be_deep(event, encoded):
-            return event, encoded, {}
+            return Storable(event, {}, encoded)
     cleaner = _Cleaner()
-    event = cleaner.clean(event, "", MAX_DETAILS_DEPTH)
-    return event, orjson.dumps(event), cleaner.notes
+    return Storable(cleaner.clean(event, "", MAX_DETAILS_DEPTH), cleaner.notes)
 
 
-def to_details(event: dict[str, Any], encoded: bytes, notes: Notes) -> bytes:
+def to_details(storable: Storable) -> bytes:
     """The event and the notes as `details`, in JSON. What is too large is cut."""
-    if not notes and _printed_bytes(encoded) <= MAX_DETAILS_BYTES:
+    event, notes, encoded = storable.event, storable.notes, storable.encoded
+    if encoded and not notes and len(encoded) + _blanks(encoded) <= MAX_DETAILS_BYTES:
         return encoded
-    noted = orjson.dumps(_with_notes(event, notes))
+    noted = orjson.dumps(_with_notes(event, notes) if notes else event)
     if _printed_bytes(noted) <= MAX_DETAILS_BYTES:
         return noted
-    event, cuts = _cut(orjson.loads(encoded), MAX_DETAILS_BYTES - _NOTES_BYTES)
+    event, cuts = _cut(orjson.loads(orjson.dumps(event)), MAX_DETAILS_BYTES - _NOTES_BYTES)
     return orjson.dumps(_with_notes(event, notes | {"cut": cuts}))
 
 
@@ -145,6 +162,8 @@ class _Cleaner:
                 return [self.clean(item, _pointer(pointer, index), levels - 1) for index, item in enumerate(value)]
             case str():
                 return self._clean_text(value, pointer)
+            case Exponent():
+                return float(value)
             case NumberText():
                 self._note("numbers_as_text", pointer)
                 return value.text
@@ -172,8 +191,11 @@ def _pointer(parent: str, key: str | int) -> str:
 
 def _printed_bytes(encoded: bytes) -> int:
     """At most so many bytes has this JSON as PostgreSQL prints it: with blanks, and without exponents."""
-    blanks = encoded.count(b",") + encoded.count(b":")
-    return len(encoded) + blanks + sum(min(int(found), 330) for found in _EXPONENT.findall(encoded))
+    return len(encoded) + _blanks(encoded) + sum(min(int(found), 330) for found in _EXPONENT.findall(encoded))
+
+
+def _blanks(encoded: bytes) -> int:
+    return encoded.count(b",") + encoded.count(b":")
 
 
 def _cut(event: dict[str, Any], limit: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:

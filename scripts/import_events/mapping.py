@@ -76,8 +76,8 @@ class Format:
     skips: Callable[[Event], bool] = lambda event: False
 
     @cached_property
-    def rules(self) -> dict[str, list[Rule]]:
-        return {name: [_rule(source) for source in value] for name, value in vars(self).items() if _is_field(value)}
+    def fields(self) -> dict[str, list["_Source"]]:
+        return {name: [_compile(source) for source in getattr(self, name)] for name in _FIELDS}
 
 
 def to_record(event: Any, form: Format) -> Record:
@@ -87,28 +87,28 @@ def to_record(event: Any, form: Format) -> Record:
         raise NotAnEvent("An event is a JSON object.")
     if form.skips(event):
         raise Skipped
-    event, encoded, notes = details.to_storable(event)
-    rules = form.rules
-    action, event_id = _first(rules["action"], event), _first(rules["event_id"], event)
+    storable = details.to_storable(event)
+    event, fields = storable.event, form.fields
+    action, event_id = _first(fields["action"], event), _first(fields["event_id"], event)
     record: Event = {
-        "source": _shorten(_first(rules["source"], event) or form.title, MAX_EVENT_ID_CHARACTERS),
+        "source": _shorten(_first(fields["source"], event) or form.title, MAX_EVENT_ID_CHARACTERS),
         "event_id": _shorten(event_id or _fingerprint(event), MAX_EVENT_ID_CHARACTERS),
         "action": _to_name(action) or "unknown",
-        "entity_type": _to_name(_first(rules["entity_type"], event)) or "unknown",
-        "entity_id": _to_id(_first(rules["entity_id"], event)) or "unknown",
+        "entity_type": _to_name(_first(fields["entity_type"], event)) or "unknown",
+        "entity_id": _to_id(_first(fields["entity_id"], event)) or "unknown",
         "actor_type": form.actor_type(event),
-        "actor_id": _to_id(_first(rules["actor_id"], event)) or "unknown",
+        "actor_id": _to_id(_first(fields["actor_id"], event)) or "unknown",
         "status": form.status(event),
     }
-    if correlation_id := _first(rules["correlation_id"], event):
+    if correlation_id := _first(fields["correlation_id"], event):
         record["correlation_id"] = _shorten(correlation_id, MAX_CORRELATION_ID_CHARACTERS)
-    if occurred_at := _first_time(rules["occurred_at"], event):
+    if occurred_at := _first_time(fields["occurred_at"], event):
         record["occurred_at"] = occurred_at
     else:
-        notes["occurred_at"] = "The event has no time that the service takes: this is when it was imported."
-    kept = form.details(event)
-    encoded = encoded if kept is event else orjson.dumps(kept)
-    record["details"] = orjson.Fragment(details.to_details(kept, encoded, notes))
+        storable.notes["occurred_at"] = "The event has no time that the service takes: this is when it was imported."
+    if (kept := form.details(event)) is not event:
+        storable = details.Storable(kept, storable.notes)
+    record["details"] = orjson.Fragment(details.to_details(storable))
     return Record(orjson.dumps(record), bool(action or event_id))
 
 
@@ -145,33 +145,34 @@ STATUSES = {
 }
 
 
-def _is_field(value: Any) -> bool:
-    return isinstance(value, tuple)
+_FIELDS = ("source", "event_id", "occurred_at", "action", "entity_type", "entity_id", "actor_id", "correlation_id")
+_Steps = tuple[tuple[str, str], ...]
+_Source = tuple[_Steps, Rule | None]
 
 
-def _rule(source: str | Rule) -> Rule:
+def _compile(source: str | Rule) -> _Source:
+    """The steps of a path, or the function of anything else."""
     if callable(source):
-        return source
+        return (), source
     if "{" not in source:
-        steps = _steps(source)
-        return lambda event: _follow(event, steps)
+        return _steps(source), None
     paths = [_steps(path) for path in _PATH_IN_BRACES.findall(source)]
     template = _PATH_IN_BRACES.sub("{}", source)
 
     def fill(event: Event) -> str | None:
-        values = [_to_text(_follow(event, path)) for path in paths]
+        values = [_to_text(_follow(event, steps)) for steps in paths]
         return template.format(*values) if all(values) else None
 
-    return fill
+    return (), fill
 
 
 @cache
-def _steps(path: str) -> tuple[tuple[str, str], ...]:
+def _steps(path: str) -> _Steps:
     """The steps of a path, each also in lower case: stores such as Athena keep the names of members so."""
     return tuple((step, step.lower()) for step in path.split("."))
 
 
-def _follow(value: Any, steps: tuple[tuple[str, str], ...]) -> Any:
+def _follow(value: Any, steps: _Steps) -> Any:
     for step, lower in steps:
         if isinstance(value, dict):
             value = value[step] if step in value else value.get(lower)
@@ -182,10 +183,11 @@ def _follow(value: Any, steps: tuple[tuple[str, str], ...]) -> Any:
     return value
 
 
-def _first(rules: list[Rule], event: Event) -> str:
+def _first(sources: list[_Source], event: Event) -> str:
     """The first value, as text; empty if there is none."""
-    for rule in rules:
-        if text := _to_text(rule(event)):
+    for steps, rule in sources:
+        value = rule(event) if rule else _follow(event, steps)
+        if value is not None and (text := _to_text(value)):
             return text
     return ""
 
@@ -225,10 +227,10 @@ def _fingerprint(event: Event) -> str:
     return f"sha256:{hashlib.sha256(orjson.dumps(event, option=orjson.OPT_SORT_KEYS)).hexdigest()}"
 
 
-def _first_time(rules: list[Rule], event: Event) -> str | None:
+def _first_time(sources: list[_Source], event: Event) -> str | None:
     """The first value that is a time which the service takes, as RFC 3339."""
-    for rule in rules:
-        value = rule(event)
+    for steps, rule in sources:
+        value = rule(event) if rule else _follow(event, steps)
         time = _parse_text_time(value) if isinstance(value, str) else _parse_epoch_time(value)
         if time:
             return time

@@ -4,6 +4,8 @@ Files of a trail (`{"Records": [...]}`), `aws cloudtrail lookup-events`, EventBr
 https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
 """
 
+from typing import Any
+
 from scripts.import_events.mapping import Event, Format, always, find, words
 from src.audits.constants import ActorType, AuditStatus
 
@@ -12,6 +14,20 @@ def _service(event: Event) -> str | None:
     """`iam` of `iam.amazonaws.com`."""
     source = find(event, "eventSource")
     return source.removesuffix(".amazonaws.com") if isinstance(source, str) else None
+
+
+_PARAMETERS = (
+    *("userName", "roleName", "roleArn", "groupName", "groupId", "policyArn", "bucketName", "functionName"),
+    *("instanceId", "secretId", "keyId", "name"),
+)
+
+
+def _named_by_parameters(event: Event) -> Any:
+    """What the request was about, by the usual names."""
+    parameters = find(event, "requestParameters")
+    if not isinstance(parameters, dict):
+        return None
+    return next((parameters[name] for name in _PARAMETERS if parameters.get(name)), None)
 
 
 def _status(event: Event) -> AuditStatus:
@@ -31,19 +47,7 @@ FORMAT = Format(
     entity_id=(
         "resources.0.ARN",
         "resources.0.ARNPrefix",
-        "requestParameters.userName",
-        "requestParameters.roleName",
-        "requestParameters.roleArn",
-        "requestParameters.groupName",
-        "requestParameters.groupId",
-        "requestParameters.policyArn",
-        "requestParameters.bucketName",
-        "requestParameters.functionName",
-        "requestParameters.instanceId",
-        "requestParameters.instancesSet.items.0.instanceId",
-        "requestParameters.secretId",
-        "requestParameters.keyId",
-        "requestParameters.name",
+        _named_by_parameters,
         "recipientAccountId",
         "userIdentity.accountId",
     ),

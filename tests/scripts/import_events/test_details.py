@@ -14,7 +14,7 @@ from tests.audits.factories import audit_body
 
 def details_of(text: str) -> dict[str, Any]:
     """The details of an event, which the service must take."""
-    encoded = to_details(*to_storable(decode(text, 0)[0]))
+    encoded = to_details(to_storable(decode(text, 0)[0]))
     value = json_parser.parse(encoded)
     AuditCreate.model_validate(audit_body(details=value))
     assert isinstance(value, dict)
