@@ -57,9 +57,12 @@ class Operation(StrEnum):
 class ExportFormat(StrEnum):
     NDJSON = "ndjson"
     CSV = "csv"
+    # NDJSON of OCSF events.
+    OCSF = "ocsf"
 
 
 MEDIA_TYPES = {
     ExportFormat.NDJSON: "application/x-ndjson",
     ExportFormat.CSV: "text/csv",
+    ExportFormat.OCSF: "application/x-ndjson",
 }

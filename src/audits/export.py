@@ -1,4 +1,4 @@
-"""Exports: records as a stream of NDJSON or CSV, in constant memory.
+"""Exports: records as a stream of NDJSON, CSV or OCSF events, in constant memory.
 
 PostgreSQL writes each cell as the format has it. Here the cells are validated, and put together into lines: to write
 the validated values anew takes two to three times as long (tests/benchmarks/README.md).
@@ -27,7 +27,7 @@ from sqlalchemy import (
     select,
 )
 
-from src.audits import filters
+from src.audits import filters, ocsf
 from src.audits.constants import ActorType, AuditStatus, ExportFormat
 from src.audits.models import audit
 from src.audits.schemas import Audit, ExportQuery
@@ -85,7 +85,8 @@ async def open_export(connection: SnapshotConnection, query: ExportQuery) -> Asy
 @lru_cache(_MAX_CACHED_STATEMENTS)
 def export_statement(names: tuple[str, ...], form: ExportFormat, order: Order, csv_guard: bool) -> Statement:
     """Selects the cells of the records. `names` are those of the parameters."""
-    write_text = _json_text if form is ExportFormat.NDJSON else _guarded_csv_text if csv_guard else _csv_text
+    csv_text = _guarded_csv_text if csv_guard else _csv_text
+    write_text = csv_text if form is ExportFormat.CSV else _json_text
     cells = [_cell(column, write_text).label(column.name) for column in _COLUMNS]
     return Statement(select(*cells).where(*filters.predicates(names)).order_by(*filters.sort_order(order)))
 
@@ -134,8 +135,10 @@ def _write(rows: Sequence[asyncpg.Record], form: ExportFormat) -> bytes:
         line % (*row[:_DETAILS], cell, *row[_DETAILS + 1 :])
         for row, cell in zip(cells, details.split("\n"), strict=True)
     ]
+    if form is ExportFormat.OCSF:
+        lines = [f"{ocsf.to_line(Audit.model_validate_json(line), line.removesuffix("\n"))}\n" for line in lines]
     text = "".join(lines)
-    if form is ExportFormat.NDJSON:
+    if form is not ExportFormat.CSV:
         for character, escaped in _LINE_BREAKS.items():
             text = text.replace(character, escaped)
     return text.encode()
@@ -192,10 +195,12 @@ def _json_member(column: Column[Any]) -> str:
 
 _COLUMNS = [audit.c[name] for name in FIELDS]
 # How the cells of a record become a line.
+_JSON_LINE = f"{{{','.join(map(_json_member, _COLUMNS))}}}\n"
 _LINES = {
-    ExportFormat.NDJSON: f"{{{','.join(map(_json_member, _COLUMNS))}}}\n",
+    ExportFormat.NDJSON: _JSON_LINE,
+    ExportFormat.OCSF: _JSON_LINE,
     ExportFormat.CSV: ",".join('"%s"' if name == "details" else "%s" for name in FIELDS) + "\r\n",
 }
-_HEADERS = {ExportFormat.NDJSON: b"", ExportFormat.CSV: f"{','.join(FIELDS)}\r\n".encode()}
+_HEADERS = {ExportFormat.NDJSON: b"", ExportFormat.OCSF: b"", ExportFormat.CSV: f"{','.join(FIELDS)}\r\n".encode()}
 # The last line of an export, if the client asks for a summary.
-_SUMMARIES = {ExportFormat.NDJSON: b"%s\n", ExportFormat.CSV: b"# %s\r\n"}
+_SUMMARIES = {ExportFormat.NDJSON: b"%s\n", ExportFormat.OCSF: b"%s\n", ExportFormat.CSV: b"# %s\r\n"}

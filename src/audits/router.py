@@ -187,7 +187,8 @@ def _replayed_header(created: Created) -> dict[str, str]:
     "/export", summary="Export records", response_class=StreamingResponse, responses=_EXPORTED, response_model=None
 )
 async def export_audits(query: Annotated[ExportQuery, Query()], connection: SnapshotDep) -> StreamingResponse:
-    """Streams all matching records of one snapshot: as NDJSON, or as CSV that is safe to open in a spreadsheet.
+    """Streams all matching records of one snapshot: as NDJSON, as CSV that is safe to open in a spreadsheet, or as
+    events of the Open Cybersecurity Schema Framework (OCSF), class Entity Management.
 
     If an export fails in the middle, its last chunk is missing. A proxy or HTTP/1.0 can hide that: with `summary` a
     complete export ends with a line that says so.

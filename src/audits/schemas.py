@@ -329,7 +329,7 @@ class HistoryQuery(PageQuery):
 
 
 class ExportQuery(AuditFilter):
-    format: ExportFormat = Field(ExportFormat.NDJSON, description="The format of the export.")
+    format: ExportFormat = Field(ExportFormat.NDJSON, description="`ocsf` is NDJSON of OCSF events.")
     order: Order = Field(Order.DESC, description="By `occurred_at`, then `id`.")
     csv_guard: bool = Field(
         True,

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
+import httpx2
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema  # type: ignore[import-untyped]
@@ -13,6 +14,7 @@ from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema  # type: ig
 from src.audits import ocsf
 from src.audits.constants import ActorType, AuditStatus
 from src.audits.schemas import Audit
+from tests.audits.factories import create_audit
 
 VERSIONS = ("1.4.0", "1.5.0", "1.6.0", "1.7.0", "1.8.0")
 TIME = datetime(2026, 1, 31, 12, 0, 0, 250_000, UTC)
@@ -75,6 +77,22 @@ def test_the_record_and_its_fields_are_in_the_event() -> None:
     assert event["actor"] == {"user": {"uid": "u-1", "type_id": 1, "type": "User"}}
     assert event["entity"] == {"type": "invoice", "uid": "INV-1"}
     assert (event["status_id"], event["type_uid"], event["type_name"]) == (1, 300_403, "Entity Management: Update")
+
+
+async def test_an_export_is_lines_of_events_that_the_schema_takes(client: httpx2.AsyncClient) -> None:
+    records = [
+        await create_audit(client, action=action, details={"n": 1e300, "text": "\u2028"}, occurred_at=time)
+        for action, time in (("invoice.create", "2026-01-31T12:00:00.25Z"), ("invoice.approve", "1970-01-01T00:00:00Z"))
+    ]
+    query = {"format": "ocsf", "order": "asc", "summary": True}
+    response = await client.get("/api/v1/audits/export", params=query)
+    assert response.headers["content-type"] == "application/x-ndjson"
+    *events, summary = [json.loads(line) for line in response.text.split("\n")[:-1]]
+    assert summary["records"] == 2
+    for event, record in zip(events, reversed(records), strict=True):
+        assert validator(ocsf.SCHEMA_VERSION).is_valid(event)
+        assert event["metadata"]["uid"] == event["unmapped"]["id"] == record["id"]
+        assert Audit.model_validate(event["unmapped"]) == Audit.model_validate(record)
 
 
 @pytest.mark.parametrize(
