@@ -9,7 +9,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import httpx2
 import orjson
 
+from scripts.import_events import conflicts
 from scripts.import_events.reader import Place
 from src.audits.constants import MAX_BATCH_ITEMS, PATH
 
@@ -84,7 +85,8 @@ class Sender:
 
     def __init__(self, url: str, outcomes: Outcomes, patience: float = PATIENCE) -> None:
         self._client = httpx2.Client(timeout=_TIMEOUT)
-        self._endpoint = f"{url.rstrip('/')}{PATH}/batch?mode=partial"
+        self._list = f"{url.rstrip('/')}{PATH}"
+        self._endpoint = f"{self._list}/batch?mode=partial"
         self._is_near = _is_loopback(httpx2.URL(url).host)
         self._outcomes, self._patience = outcomes, patience
         self._last_answer = time.monotonic()
@@ -124,32 +126,61 @@ class Sender:
         if len(results) != len(batch):
             raise ImportStopped(f"{self._endpoint} answers with {len(results)} items for {len(batch)} records.")
         numbers: Counter[str] = Counter()
+        others: list[Item] = []
         for item, result in zip(batch, results, strict=True):
-            if "problem" in result:
-                self._outcomes.refuse(item, result["problem"])
-            else:
+            if "problem" not in result:
                 numbers["new" if result["created"] else "known"] += 1
+            elif result["problem"].get("code") == conflicts.CODE:
+                others += self._settle(item, result["problem"], numbers)
+            else:
+                self._outcomes.refuse(item, result["problem"])
         self._outcomes.count(numbers)
+        if others:
+            self._send(others)
+
+    def _settle(self, item: Item, problem: dict[str, Any], numbers: Counter[str]) -> list[Item]:
+        """Decide about an item that has the id of a record with another content. Returns what else is to be sent."""
+        fields = orjson.loads(item.record)
+        query = {"source": fields["source"], "event_id": fields["event_id"], "limit": "1", "count": "none"}
+        answer = self._ask(lambda: self._client.get(self._list, params=query), lambda _: False)
+        found = answer.json()["items"] if answer and answer.status_code == httpx2.codes.OK else []
+        # A record that was removed or changed since does not show any more what it was made of.
+        if not found or found[0]["version"] > 1:
+            self._outcomes.refuse(item, problem)
+            return []
+        if conflicts.is_same_event(item.record, found[0]):
+            numbers["known"] += 1
+            return []
+        return [Item(conflicts.with_other_id(item.record), item.place)]
 
     def _post(self, batch: Sequence[Item]) -> httpx2.Response | None:
-        """Post a batch until it is answered. Returns None if it should be sent in halves.
+        """Post a batch until it is answered. Returns None if it should be sent in halves."""
+        body, headers = self._encode(batch)
+        return self._ask(
+            lambda: self._client.post(self._endpoint, content=body, headers=headers),
+            lambda answer: len(batch) > 1 and _took_too_long(answer),
+        )
+
+    def _ask(
+        self, request: Callable[[], httpx2.Response], is_too_much: Callable[[httpx2.Response], bool]
+    ) -> httpx2.Response | None:
+        """Send a request until it is answered; None if it was too much for the service several times.
 
         It waits as long as `Retry-After` says, or longer each time. Raises `ImportStopped` after `patience` seconds
-        without an answer to any batch.
+        without an answer to any request.
         """
-        body, headers = self._encode(batch)
         attempt = 0
         while True:
             attempt += 1
             try:
-                answer = self._client.post(self._endpoint, content=body, headers=headers)
+                answer = request()
             except httpx2.TransportError as error:
                 self._pause(attempt, None, f"{type(error).__name__}: {error}")
                 continue
             if answer.status_code not in _TRANSIENT:
                 self._last_answer = time.monotonic()
                 return answer
-            if attempt >= _ATTEMPTS_BEFORE_HALVES and len(batch) > 1 and _took_too_long(answer):
+            if attempt >= _ATTEMPTS_BEFORE_HALVES and is_too_much(answer):
                 return None
             self._pause(attempt, _retry_after(answer), f"{answer.status_code} {_problem(answer).get('code', '')}")
 

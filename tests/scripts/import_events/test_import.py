@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx2
 import pytest
 
 from scripts.import_events.__main__ import run
@@ -132,11 +133,40 @@ async def test_gzip_from_the_standard_input_comes_in(server: Server, trail: asyn
     assert await recorded(trail, source) == (3, 3)
 
 
+async def test_two_events_with_one_id_both_come_in_and_one_says_so(
+    server: Server, trail: asyncpg.Connection, source: str, tmp_path: Path
+) -> None:
+    path = write_lines(tmp_path / "events", [*events(source, 2), *events(source, 1, data="another content")])
+    first, second = [await import_file(server.url, path) for _ in range(2)]
+    assert (first.numbers, second.numbers) == ({"new": 3}, {"known": 3})
+    assert await recorded(trail, source) == (3, 3)
+    noted = await trail.fetch("SELECT event_id FROM audit WHERE source = $1 AND details ? '_import'", source)
+    assert [len(row["event_id"]) for row in noted] == [len("e-0~") + 32]
+
+
+async def test_an_event_of_which_another_record_was_made_is_not_recorded_again(
+    server: Server, trail: asyncpg.Connection, source: str, tmp_path: Path
+) -> None:
+    """As by an earlier importer, which mapped it in another way."""
+    event = events(source, 1)[0]
+    body = {"action": "a", "entity_type": "e", "entity_id": "i", "actor_id": "u", "details": event}
+    async with httpx2.AsyncClient(base_url=server.url) as client:
+        created = await client.post("/api/v1/audits", json=body | {"source": source, "event_id": "e-0"})
+    assert created.status_code == 201
+    progress = await import_file(server.url, write_lines(tmp_path / "events", [event]))
+    assert progress.numbers == {"known": 1}
+    assert await recorded(trail, source) == (1, 1)
+
+
 async def test_what_is_refused_is_written_down_and_everything_else_comes_in(
     server: Server, trail: asyncpg.Connection, source: str, tmp_path: Path
 ) -> None:
     good = events(source, 4)
-    path = write_lines(tmp_path / "events", [*good, good[2] | {"data": "another content"}])
+    async with httpx2.AsyncClient(base_url=server.url) as client:
+        body = {"action": "a", "entity_type": "e", "entity_id": "i", "actor_id": "u", "source": source, "event_id": "x"}
+        removed = (await client.post("/api/v1/audits", json=body)).json()
+        await client.delete(f"/api/v1/audits/{removed['id']}")
+    path = write_lines(tmp_path / "events", [*good, good[2] | {"id": "x"}])
     path.write_text(path.read_text() + '\n{"id": \n[7]\n')
     missing, errors = tmp_path / "missing", tmp_path / "errors"
     status, _, err = await import_by_command("cloudevents", path, missing, "--url", server.url, "--errors", errors)
@@ -146,7 +176,7 @@ async def test_what_is_refused_is_written_down_and_everything_else_comes_in(
     by_line = {(Path(entry["file"]).name, entry["line"]): entry for entry in written}
     assert by_line.keys() == {("events", 5), ("events", 6), ("events", 7), ("missing", 0)}
     assert by_line["events", 5]["problem"]["code"] == "event-already-recorded"
-    assert by_line["events", 5]["content"]["details"]["data"] == "another content"
+    assert by_line["events", 5]["content"]["details"]["id"] == "x"
     assert await recorded(trail, source) == (4, 4)
 
 
