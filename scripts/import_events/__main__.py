@@ -4,6 +4,7 @@ Run it again after whatever stopped it: the service records each event once, by 
 """
 
 import argparse
+import gc
 import signal
 import sys
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,7 @@ from scripts.import_events.sender import PATIENCE, ImportStopped, Item, Sender, 
 
 # If none of the first events is recognised, the name of the format is wrong.
 _LOOKED_AT = 1_000
+_OBJECTS_BETWEEN_COLLECTIONS = 200_000
 
 
 class WrongFormat(Exception):
@@ -107,6 +109,9 @@ def run(arguments: argparse.Namespace, progress: Progress) -> str | None:
 
 def main() -> None:
     arguments = parse_arguments()
+    # Events and answers hold no cycles, but thousands of objects: looking for cycles took a quarter of the time.
+    gc.freeze()
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     if arguments.dry_run:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it
     with ExitStack() as stack:
