@@ -136,7 +136,7 @@ def _write(rows: Sequence[asyncpg.Record], form: ExportFormat) -> bytes:
         for row, cell in zip(cells, details.split("\n"), strict=True)
     ]
     if form is ExportFormat.OCSF:
-        lines = [f"{ocsf.to_line(Audit.model_validate_json(line), line.removesuffix("\n"))}\n" for line in lines]
+        lines = [ocsf.to_line(Audit.model_validate_json(line), line[:-1]) + "\n" for line in lines]
     text = "".join(lines)
     if form is not ExportFormat.CSV:
         for character, escaped in _LINE_BREAKS.items():
