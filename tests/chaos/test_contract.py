@@ -23,6 +23,8 @@ CASES = 1_000
 # of a removed record can still be read. As OpenAPI 3.1 has it, the schema of a stream of events describes its whole
 # text, but Schemathesis applies it to each event.
 CONFIGURATION = """
+hooks = "{hooks}"
+
 [checks]
 enabled = true
 positive_data_acceptance.enabled = false
@@ -34,6 +36,13 @@ checks.use_after_free.enabled = false
 [[operations]]
 include-path = "/api/v1/ai/responses/stream"
 checks.response_schema_conformance.enabled = false
+"""
+
+# It generates a text for a body of NDJSON, and has to be told how to send it.
+HOOKS = """
+import schemathesis
+
+schemathesis.serializer.alias("application/x-ndjson", "text/plain")
 """
 
 
@@ -52,7 +61,9 @@ def reply(request: Received) -> Reply | Stream:
 @pytest.fixture
 def configuration(tmp_path: Path) -> Path:
     path = tmp_path / "schemathesis.toml"
-    path.write_text(CONFIGURATION)
+    hooks = tmp_path / "hooks.py"
+    hooks.write_text(HOOKS)
+    path.write_text(CONFIGURATION.replace("{hooks}", str(hooks)))
     return path
 
 
