@@ -22,6 +22,7 @@ from sqlalchemy import (
     Text,
     case,
     cast,
+    collate,
     func,
     literal_column,
     select,
@@ -162,7 +163,8 @@ def _may_be_any_text(column: Column[Any]) -> bool:
 
 
 def _json_text(column: Column[str]) -> ColumnElement[str]:
-    text = cast(func.to_json(column), Text)
+    # If another release has made it a column of numbers, PostgreSQL refuses this. The collation is the column's own.
+    text = cast(func.to_json(collate(column, "C")), Text)
     return func.coalesce(text, _literal("null")) if column.nullable else text
 
 
