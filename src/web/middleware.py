@@ -121,7 +121,7 @@ class _Exchange:
         try:
             await self._apply_cors()
         finally:
-            route, client = self._scope.get("route"), scope["client"]
+            route, client = self._scope.get("route"), scope.get("client")
             self._middleware.access_log.write(
                 {
                     "method": self._method,
