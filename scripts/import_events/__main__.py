@@ -23,6 +23,7 @@ from scripts.import_events.sender import PATIENCE, ImportStopped, Item, Sender, 
 # If none of the first events is recognised, the name of the format is wrong.
 _LOOKED_AT = 1_000
 _OBJECTS_BETWEEN_COLLECTIONS = 200_000
+_LAST_PORT = 65_535
 
 
 class WrongFormat(Exception):
@@ -44,8 +45,9 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--dry-run", action="store_true", help="send nothing: print the records as NDJSON")
     arguments = parser.parse_args()
-    if httpx2.URL(arguments.url).scheme not in ("http", "https"):
-        parser.error("--url must begin with http:// or https://")
+    url = httpx2.URL(arguments.url)
+    if url.scheme not in ("http", "https") or not url.host or (url.port or 0) > _LAST_PORT:
+        parser.error("--url must be http:// or https:// with a host, such as http://127.0.0.1:8000")
     return arguments
 
 
@@ -87,7 +89,9 @@ def recognised(records: Iterator[tuple[Record, Place]], form: Format) -> Iterato
         if len(first) == _LOOKED_AT:
             break
     if first:
-        raise WrongFormat(f"none of the first {len(first)} events has an action or an id where {form.title} has them")
+        raise WrongFormat(
+            f"nothing was recorded: no event has an action or an id where {form.title} has them; name the right FORMAT"
+        )
 
 
 def run(arguments: argparse.Namespace, progress: Progress) -> str | None:
@@ -100,10 +104,12 @@ def run(arguments: argparse.Namespace, progress: Progress) -> str | None:
                 sys.stdout.buffer.write(item.record + b"\n")
         else:
             Sender(arguments.url, progress, arguments.patience).send_all(batches(items))
-    except (ImportStopped, WrongFormat) as error:
+    except WrongFormat as error:
         return str(error)
+    except ImportStopped as error:
+        return f"{error}; run it again to go on"
     except KeyboardInterrupt:
-        return "interrupted"
+        return "interrupted; run it again to go on"
     return None
 
 
@@ -120,7 +126,7 @@ def main() -> None:
         stopped = run(arguments, progress)
     print(f"import_events: {progress.summary()}", file=sys.stderr)
     if stopped:
-        sys.exit(f"import_events: ended early: {stopped}; run it again to go on")
+        sys.exit(f"import_events: ended early: {stopped}")
     sys.exit(1 if progress.numbers["refused"] else 0)
 
 

@@ -47,11 +47,11 @@ class Unreadable(Exception):
     """What is at `Reader.place` is not JSON."""
 
 
-def unpacked(file: BinaryIO) -> BinaryIO:
+def unpacked(file: BinaryIO) -> io.BufferedIOBase:
     """The file, unpacked if it is gzip."""
     buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(cast("io.RawIOBase", file))
     if buffered.peek(2)[:2] == _GZIP_MAGIC:
-        return cast("BinaryIO", gzip.open(buffered))
+        return gzip.GzipFile(fileobj=buffered)
     return buffered
 
 
@@ -62,11 +62,13 @@ class Reader:
     begins a value.
     """
 
-    def __init__(self, file: BinaryIO, name: str, envelopes: Collection[str], decode: Decode) -> None:
+    def __init__(self, file: io.BufferedIOBase, name: str, envelopes: Collection[str], decode: Decode) -> None:
         self._file, self._decode = file, decode
         self._envelope = _envelope_pattern(envelopes) if envelopes else None
         self._decoder: codecs.IncrementalDecoder | None = None
         self._text, self._at, self._ended = "", 0, False
+        # Why the rest of the file cannot be read.
+        self._error = ""
         # What is open around the next value: "[" an array, "{" an envelope before its list ends, "}" behind that.
         self._around: list[str] = []
         self._line, self._counted = 1, 0
@@ -163,17 +165,30 @@ class Reader:
         kept = self._text[self._at :]
         if len(kept) > _MAX_VALUE_CHARACTERS:
             self._fail(f"it is longer than {_MAX_VALUE_CHARACTERS} characters")
-        try:
-            data = self._file.read(max(_CHUNK_BYTES, len(kept)))
-        except (OSError, EOFError, zlib.error) as error:
+        data = self._read(max(_CHUNK_BYTES, len(kept)))
+        if not data and self._error:
             self._ended, self._text, self._at, self._counted = True, "", 0, 0
             self._around.clear()
-            raise Unreadable(f"The rest of the file cannot be read: {error}") from None
+            raise Unreadable(f"The rest of the file cannot be read: {self._error}")
         self._decoder = self._decoder or _text_decoder(data)
         self._ended = not data
         self._text = kept + self._decoder.decode(data, self._ended)
         self._at = self._counted = 0
         return True
+
+    def _read(self, size: int) -> bytes:
+        """Read `size` bytes, or what comes before the end or an error, such as that of a gzip file that is cut off.
+
+        `read1`, because `GzipFile.read` drops what it has unpacked before the error.
+        """
+        pieces: list[bytes] = []
+        try:
+            while not self._error and size > 0 and (piece := self._file.read1(size)):
+                pieces.append(piece)
+                size -= len(piece)
+        except (OSError, EOFError, zlib.error) as error:
+            self._error = str(error)
+        return b"".join(pieces)
 
     def _fail(self, problem: str) -> NoReturn:
         """Go to the next line that begins a value, and raise `Unreadable`."""
