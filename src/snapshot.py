@@ -47,22 +47,25 @@ class SnapshotConnection:
                 f"DECLARE {_CURSOR} NO SCROLL CURSOR FOR {statement.sql}", *statement.arguments(values)
             )
             self._fetch = await connection.prepare(f"FETCH {rows} FROM {_CURSOR}", name="")
-        except BaseException as error:
-            raise self._translate(error) from error
+        except asyncpg.PostgresError as error:
+            raise as_sqlalchemy(error, statement) from error
+        except BaseException:
+            self._give_up()
+            raise
 
     async def fetch(self) -> list[asyncpg.Record]:
         """The next rows; none at the end. Raises `sqlalchemy.exc.DBAPIError`."""
         try:
             return await self._fetch.fetch()
-        except BaseException as error:
-            raise self._translate(error) from error
+        except asyncpg.PostgresError as error:
+            raise as_sqlalchemy(error, self._statement) from error
+        except BaseException:
+            self._give_up()
+            raise
 
-    def _translate(self, error: BaseException) -> BaseException:
-        if isinstance(error, asyncpg.PostgresError):
-            return as_sqlalchemy(error, self._statement)
-        # Lost, silent, or given up in the middle of an answer: nobody may get it after this.
+    def _give_up(self) -> None:
+        """Close the connection. It is lost or silent, or a part of its answer is unread: nobody may get it after this."""
         self._borrowed.invalidate()
-        return error
 
     async def close(self) -> None:
         """End the transaction, and give the connection back."""
