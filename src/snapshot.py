@@ -64,7 +64,7 @@ class SnapshotConnection:
             raise
 
     def _give_up(self) -> None:
-        """Close the connection. It is lost or silent, or a part of its answer is unread: nobody may get it after this."""
+        """Close the connection, which nobody may get after this: it is lost or silent, or part of an answer is unread."""
         self._borrowed.invalidate()
 
     async def close(self) -> None:

@@ -88,6 +88,20 @@ async def test_a_change_that_waits_too_long_for_another_one_is_refused(
     assert all("Retry-After" in answer.headers for answer in answers)
 
 
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+async def test_a_change_that_a_trigger_of_the_operator_prevents_is_refused(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection, method: str
+) -> None:
+    url = f"{AUDITS}/{(await create_audit(client))['id']}"
+    await connection.execute(
+        "CREATE FUNCTION prevent() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+        "CREATE TRIGGER prevent BEFORE UPDATE OR DELETE ON audit FOR EACH ROW EXECUTE FUNCTION prevent()"
+    )
+    answer = await client.request(method, url, json={"status": "failure"} if method == "PATCH" else None)
+    assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+    assert (await client.get(f"{url}/history")).json()["total"] == 1
+
+
 async def test_updated_at_never_decreases_when_the_clock_is_behind(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:
