@@ -64,7 +64,7 @@ class SnapshotConnection:
             raise
 
     def _give_up(self) -> None:
-        """Close the connection, which nobody may get after this: it is lost or silent, or part of an answer is unread."""
+        """Close the connection: it is lost or silent, or part of an answer is unread. So nobody may get it again."""
         self._borrowed.invalidate()
 
     async def close(self) -> None:
