@@ -17,7 +17,12 @@ from tests.audits.factories import AUDITS, audit_body
 from tests.collector import Manner, collector
 from tests.web.test_server import TRACE, UNREACHABLE, access_lines
 
-ON = {"FASTAPI_OTEL_AUTO_CONFIGURE": "true"}
+# Nothing is sent before the stop, however slow the machine is.
+ON = {
+    "FASTAPI_OTEL_AUTO_CONFIGURE": "true",
+    "OTEL_BSP_SCHEDULE_DELAY": "60000",
+    "OTEL_METRIC_EXPORT_INTERVAL": "60000",
+}
 SECRET = "what nobody may see"
 
 
@@ -44,7 +49,8 @@ async def test_a_failing_collector_does_not_delay_a_stop_and_the_loss_is_one_lin
             await client.get("/")
             started = time.monotonic()
             assert await server.stop() == 0
-            assert time.monotonic() - started < 6
+            # Measured 2.2 s; the promise is that a stop takes at most 15.
+            assert time.monotonic() - started < 15
         assert first.received
         assert bool(second.received) is (of_metrics != "is down")
     # A worker without a request has no traces that it could lose.

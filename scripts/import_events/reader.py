@@ -92,6 +92,9 @@ class Reader:
                 case _:
                     self._mark_place()
                     return self._value()
+        if self._error:
+            self._mark_place()
+        self._raise_error()
         if self._around:
             self._around.clear()
             self._mark_place()
@@ -157,7 +160,7 @@ class Reader:
     def _read_on(self) -> bool:
         """Read more. It drops what was used, and reads as much again as there is of a value that is still incomplete.
 
-        Raises `Unreadable` if the file cannot be read on.
+        Returns False at the end of what can be read.
         """
         if self._ended:
             return False
@@ -166,10 +169,6 @@ class Reader:
         if len(kept) > _MAX_VALUE_CHARACTERS:
             self._fail(f"it is longer than {_MAX_VALUE_CHARACTERS} characters")
         data = self._read(max(_CHUNK_BYTES, len(kept)))
-        if not data and self._error:
-            self._ended, self._text, self._at, self._counted = True, "", 0, 0
-            self._around.clear()
-            raise Unreadable(f"The rest of the file cannot be read: {self._error}")
         self._decoder = self._decoder or _text_decoder(data)
         self._ended = not data
         self._text = kept + self._decoder.decode(data, self._ended)
@@ -190,6 +189,13 @@ class Reader:
             self._error = str(error)
         return b"".join(pieces)
 
+    def _raise_error(self) -> None:
+        """Raise `Unreadable`, once, if the rest of the file cannot be read."""
+        error, self._error = self._error, ""
+        if error:
+            self._around.clear()
+            raise Unreadable(f"The rest of the file cannot be read: {error}")
+
     def _fail(self, problem: str) -> NoReturn:
         """Go to the next line that begins a value, and raise `Unreadable`."""
         begin = self._text[self._at : self._at + 60]
@@ -200,6 +206,7 @@ class Reader:
         self._at = found.end() if found else len(self._text)
         if not found:
             self._around.clear()
+            self._raise_error()
         raise Unreadable(f"Not JSON: {problem}: {begin!r}")
 
     def _count_lines(self) -> None:

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 from src.admission import Admission, NotAdmitted
 from src.audits import statements
+from src.audits.constants import MAX_ATTEMPTS
 from src.audits.exceptions import AuditNotFound
 from src.audits.revisions import Revision
 from src.audits.schemas import Audit
@@ -21,8 +22,6 @@ from src.etags import IfMatch
 from src.exceptions import Overloaded
 from src.statement import Statement
 
-# A change starts again only if a writer in another process was faster, or if a trigger lets nothing be written.
-_MAX_ATTEMPTS = 50
 _ADVICE = "Many others are changing this record. Try again shortly."
 
 _turns: WeakValueDictionary[UUID, Admission] = WeakValueDictionary()
@@ -42,7 +41,7 @@ async def change_record(
     Raises `AuditNotFound`, `VersionMismatch`, `DetailsTooLarge`, `Overloaded`.
     """
     async with _turn(audit_id, connection.lock_timeout):
-        for _ in range(_MAX_ATTEMPTS):
+        for _ in range(MAX_ATTEMPTS):
             found = await connection.fetch(statements.GET_WITH_HASH, audit_id=audit_id)
             if not found:
                 raise AuditNotFound

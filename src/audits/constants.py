@@ -18,6 +18,9 @@ NAME_FILTER_PATTERN = rf"^[^{_CONTROLS}{_SPACES}][^{_CONTROLS}]*\*$|{NAME_PATTER
 
 FIRST_VERSION = 1
 
+# How often a write starts again when other writers were faster. A trigger that prevents it would do so for ever.
+MAX_ATTEMPTS = 50
+
 MAX_NAME_LENGTH = 256
 MAX_ID_LENGTH = 1_024
 # As UTF-8. An entry of a B-tree takes at most 2,704 bytes, with `occurred_at` and `id` beside the value.

@@ -14,10 +14,10 @@ from pydantic_core import to_json
 from sqlalchemy import exists, select
 from sqlalchemy.exc import IntegrityError
 
-from src import clock
+from src import clock, identifiers
 from src.audits import events, idempotency, statements
 from src.audits.batch_schemas import AuditBatch
-from src.audits.constants import FIRST_VERSION, Operation
+from src.audits.constants import FIRST_VERSION, MAX_ATTEMPTS, Operation
 from src.audits.events import Event, FirstRecord
 from src.audits.exceptions import DetailsTooLarge, EventAlreadyRecorded
 from src.audits.idempotency import IdempotentRequest, Item
@@ -25,9 +25,10 @@ from src.audits.models import audit_event
 from src.audits.revisions import Attribution, Revision, seal
 from src.audits.schemas import Audit, AuditCreate
 from src.database import AutocommitConnection
-from src.exceptions import AppError
-from src.identifiers import new_id
+from src.exceptions import AppError, Overloaded
 from src.statement import Statement
+
+_ADVICE = "Others are recording the same events, or a trigger prevents it. Try again shortly."
 
 _KEY_IS_NEW = idempotency.claim()
 _CREATE_ONCE = Statement(
@@ -153,11 +154,11 @@ async def create_records(
 ) -> Created:
     """Create all of the records, or none.
 
-    An idempotency key is looked at before the events. Raises `IdempotencyKeyReused`, `Conflict`, and
-    `sqlalchemy.exc.IntegrityError` if PostgreSQL refuses a record.
+    An idempotency key is looked at before the events. Raises `IdempotencyKeyReused`, `Conflict`, `Overloaded`,
+    and `sqlalchemy.exc.IntegrityError` if PostgreSQL refuses a record.
     """
     draft = _Draft(dict(enumerate(records)), attribution)
-    while True:
+    for _ in range(MAX_ATTEMPTS):
         if not draft.conflicts and (created := await _attempt(connection, draft, {}, idempotent)) is not None:
             return Created([*draft.items(created).values()], replayed=not created)
         # If the key has expired since, there is no first answer, and the next attempt claims the key.
@@ -167,6 +168,7 @@ async def create_records(
             return Created([], conflicts=sorted(draft.conflicts))
         if draft.events:
             draft.learn(await events.find(connection, draft.events))
+    raise Overloaded(_ADVICE)
 
 
 async def create_valid_records(
@@ -178,12 +180,12 @@ async def create_valid_records(
 ) -> Created:
     """Create the records of a partial batch that are valid. `describe` writes the answer to one that is not, as JSON.
 
-    Raises `IdempotencyKeyReused`, `Conflict`.
+    Raises `IdempotencyKeyReused`, `Conflict`, `Overloaded`.
     """
     problems = {position: describe(error) for position, error in batch.refused.items()}
     valid = (position for position in range(len(batch.items) + len(problems)) if position not in problems)
     draft = _Draft(dict(zip(valid, batch.items, strict=True)), attribution)
-    while True:
+    for _ in range(MAX_ATTEMPTS):
         refused = problems | (
             dict.fromkeys(draft.conflicts, describe(EventAlreadyRecorded([("body",)]))) if draft.conflicts else {}
         )
@@ -203,6 +205,7 @@ async def create_valid_records(
             return Created(first, replayed=True)
         if draft.events:
             draft.learn(await events.find(connection, draft.events))
+    raise Overloaded(_ADVICE)
 
 
 def _with_problems(items: dict[int, Item], problems: Mapping[int, str]) -> list[Item]:
@@ -281,4 +284,4 @@ def _first_revisions(
 
 def _new_record(record: AuditCreate, times: dict[str, Any]) -> dict[str, Any]:
     """The record as the API serves it. What the caller sent is valid already."""
-    return times | record.model_dump(mode="json") | {"id": str(new_id()), "version": FIRST_VERSION}
+    return times | record.model_dump(mode="json") | {"id": str(identifiers.new_id()), "version": FIRST_VERSION}

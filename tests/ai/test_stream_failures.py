@@ -190,7 +190,7 @@ async def test_a_stream_without_line_breaks_ends_at_the_size_limit(
 async def test_other_tasks_run_while_a_stream_of_empty_lines_is_read(
     provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:
-    provider.replies(Stream([BEGINS, b"\n" * 2_000_000, COMPLETES]))
+    provider.replies(Stream([BEGINS, b"\n" * 1_000_000, COMPLETES]))
     turns = [time.thread_time()]
 
     async def take_turns() -> None:

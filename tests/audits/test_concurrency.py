@@ -102,6 +102,23 @@ async def test_a_change_that_a_trigger_of_the_operator_prevents_is_refused(
     assert (await client.get(f"{url}/history")).json()["total"] == 1
 
 
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "k"}])
+@pytest.mark.parametrize("mode", ["atomic", "partial"])
+async def test_a_create_that_a_trigger_of_the_operator_prevents_is_refused(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection, mode: str, headers: dict[str, str]
+) -> None:
+    await connection.execute(
+        "CREATE FUNCTION prevent() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+        "CREATE TRIGGER prevent BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION prevent();"
+        "CREATE TRIGGER prevent BEFORE INSERT ON audit_revision FOR EACH ROW EXECUTE FUNCTION prevent();"
+        "CREATE TRIGGER prevent BEFORE INSERT ON audit_idempotency_key FOR EACH ROW EXECUTE FUNCTION prevent()"
+    )
+    answer = await client.post(
+        f"{AUDITS}/batch", json={"items": [audit_body()]}, params={"mode": mode}, headers=headers
+    )
+    assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+
+
 async def test_updated_at_never_decreases_when_the_clock_is_behind(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:

@@ -16,8 +16,7 @@ from uuid import UUID
 import pytest
 from fastapi import FastAPI
 
-from src import clock
-from src.audits import creation
+from src import clock, identifiers
 from src.audits.config import AuditSettings
 from src.config import AppSettings, DatabaseSettings, FastPath
 from src.health import probe
@@ -64,7 +63,7 @@ class Ours(Application):
 def numbered(monkeypatch: pytest.MonkeyPatch) -> Numbered:
     made = Numbered()
     monkeypatch.setattr(clock, "now", made.now)
-    monkeypatch.setattr(creation, "new_id", made.new_id)
+    monkeypatch.setattr(identifiers, "new_id", made.new_id)
     monkeypatch.setattr(probe, "time", SimpleNamespace(perf_counter=lambda: 0.0))
     return made
 

@@ -185,7 +185,7 @@ async def test_a_wrong_format_records_nothing(server: Server, trail: asyncpg.Con
     path = write_lines(tmp_path / "events", [{"foo": number} for number in range(1_500)])
     status, _, err = await import_by_command("github", path, "--url", server.url)
     assert status == 1
-    assert "none of the first 1000 events has an action or an id where GitHub audit log has them" in err
+    assert "nothing was recorded: no event has an action or an id where GitHub audit log has them" in err
     assert await trail.fetchval("SELECT count(*) FROM audit") == before
 
 

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -97,8 +98,16 @@ def test_a_broken_gzip_gives_what_comes_before() -> None:
     packed = gzip.compress("\n".join(map(json.dumps, events)).encode())
     values, failures = read(packed[: len(packed) * 3 // 4])
     assert values == events[: len(values)]
-    assert len(values) > 0
+    # All that can be unpacked.
+    assert len(values) > 1_400
     assert len(failures) == 1
+
+
+@pytest.mark.parametrize("damage", [lambda packed: packed[:-8], lambda packed: packed + b"junk"])
+def test_a_gzip_whose_end_is_damaged_gives_every_event(damage: Callable[[bytes], bytes]) -> None:
+    events = [{"n": number} for number in range(20_000)]
+    values, failures = read(damage(gzip.compress("\n".join(map(json.dumps, events)).encode())))
+    assert (values, len(failures)) == (events, 1)
 
 
 def test_bytes_that_are_not_utf_8_reach_the_event() -> None:

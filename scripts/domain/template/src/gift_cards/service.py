@@ -19,10 +19,9 @@ from scripts.domain.template.src.gift_cards.schemas import (
     GiftCardPatch,
     GiftCardQuery,
 )
-from src import clock, pagination
+from src import clock, identifiers, pagination
 from src.database import AutocommitConnection, TransactionConnection
 from src.etags import IfMatch
-from src.identifiers import new_id
 
 _position = TypeAdapter(tuple[UUID])
 # A cursor is valid for this list alone. If the list has filters, include them, as src/audits/listing.py does.
@@ -32,7 +31,7 @@ _LIST = "gift_cards"
 async def create(connection: AutocommitConnection, given: GiftCardCreate) -> GiftCard:
     """Create one."""
     now = clock.now()
-    values = given.model_dump() | {"id": new_id(), "created_at": now, "updated_at": now, "version": 1}
+    values = given.model_dump() | {"id": identifiers.new_id(), "created_at": now, "updated_at": now, "version": 1}
     created = await connection.execute(insert(gift_card).values(values).returning(gift_card))
     return _read(created.mappings().one())
 
