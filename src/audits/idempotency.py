@@ -35,7 +35,7 @@ from src.audits.exceptions import IdempotencyKeyReused
 from src.audits.models import audit_idempotency_key as keys
 from src.audits.models import audit_revision
 from src.audits.revisions import canonicalize
-from src.audits.statements import FIRST_RECORD
+from src.audits.statements import FIRST_RECORD, ON_PRIMARY
 from src.database import AutocommitConnection
 from src.exceptions import Conflict
 from src.shaped import json_object
@@ -141,7 +141,7 @@ _FIRST_ANSWER = Statement(
     .join(_items, true())
     .outerjoin(audit_revision, and_(audit_revision.c.audit_id == _items.c.id, audit_revision.c.version == 1))
     .outerjoin(FIRST_RECORD, true())
-    .where(_is_this_key)
+    .where(_is_this_key, ON_PRIMARY)
     .order_by(_items.c.position)
 )
 

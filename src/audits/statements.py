@@ -47,9 +47,16 @@ FIELDS = [column.name for column in audit.c if column.name != "hash"]
 
 AS_JSON = json_object(audit.c[name] for name in FIELDS)
 
+ON_PRIMARY = func.pg_is_in_recovery().is_not(None)
+"""Always true. The read before a write must not go to a standby, which may be behind: pgpool sends a statement with a
+volatile function to the primary
+(https://www.pgpool.net/docs/latest/en/html/runtime-config-load-balancing.html#GUC-WRITE-FUNCTION-LIST)."""
+
 GET = Statement(select(AS_JSON).where(audit.c.id == bindparam("audit_id")))
 # The hash as text: if a later release changes the column's type, PostgreSQL reports it.
-GET_WITH_HASH = Statement(select(AS_JSON, func.encode(audit.c.hash, "hex")).where(audit.c.id == bindparam("audit_id")))
+GET_WITH_HASH = Statement(
+    select(AS_JSON, func.encode(audit.c.hash, "hex")).where(audit.c.id == bindparam("audit_id"), ON_PRIMARY)
+)
 
 
 def typed_rows(function: FunctionElement[Any], name: str, table: Table, names: Iterable[str]) -> TableValuedAlias:

@@ -82,7 +82,8 @@ def _comparable(record: dict[str, Any]) -> dict[str, Any]:
     details = record["details"]
     filled = json.loads(details) if isinstance(details, str) else details
     times = {name: record[name].replace("T", " ")[:19] for name in ("occurred_at", "recorded_at", "updated_at")}
-    rest = {"correlation_id": record["correlation_id"] or None, "version": int(record["version"])}
+    nullable = {name: record[name] or None for name in ("correlation_id", "source", "event_id")}
+    rest = nullable | {"version": int(record["version"])}
     return record | times | rest | {"details": _without_nulls(filled)}
 
 
