@@ -114,7 +114,7 @@ class Server:
         """Send the signal, wait for the end, and return the exit status."""
         if self.process.returncode is None:
             self.process.send_signal(number)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(20):
             await self._reading
             return await self.process.wait()
 

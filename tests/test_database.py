@@ -75,7 +75,7 @@ async def test_a_server_that_accepts_and_says_nothing_is_given_up_after_the_conn
                 database_connect_timeout=0.2,
             )
         )
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(20):
             with pytest.raises(TimeoutError):
                 await AutocommitConnection(pool).fetch(Statement(text("SELECT 1")))
         await pool.dispose()

@@ -165,7 +165,7 @@ async def test_concurrent_migrations_wait_for_each_other(empty_database: Databas
         )
         for _ in range(2)
     ]
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(20):
         while await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted") < len(runs):
             await connection.execute("SELECT pg_sleep(0.01)")
     assert await tables(connection) == set()

@@ -49,8 +49,7 @@ async def test_a_failing_collector_does_not_delay_a_stop_and_the_loss_is_one_lin
             await client.get("/")
             started = time.monotonic()
             assert await server.stop() == 0
-            # Measured 2.2 s; the promise is that a stop takes at most 15.
-            assert time.monotonic() - started < 15
+            assert time.monotonic() - started < 6
         assert first.received
         assert bool(second.received) is (of_metrics != "is down")
     # A worker without a request has no traces that it could lose.

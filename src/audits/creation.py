@@ -193,7 +193,9 @@ async def create_valid_records(
             with statements.translate_size_check():
                 created = await _attempt(connection, draft, refused, idempotent)
         except DetailsTooLarge as error:
-            oversized = draft.repeats(await _find_oversized(connection, draft.revisions))
+            revisions = draft.revisions
+            found = await find_oversized(connection, [each.record["details"] for each in revisions.values()])
+            oversized = draft.repeats([[*revisions][position] for position in found])
             if not oversized:
                 raise
             problems |= dict.fromkeys(oversized, describe(error))
@@ -214,12 +216,10 @@ def _with_problems(items: dict[int, Item], problems: Mapping[int, str]) -> list[
     return [item for _, item in sorted((items | refused).items())] if refused else [*items.values()]
 
 
-async def _find_oversized(connection: AutocommitConnection, revisions: Mapping[int, Revision]) -> set[int]:
-    """Of which revisions PostgreSQL finds `details` too large."""
-    positions = [*revisions]
-    details = to_json([revision.record["details"] for revision in revisions.values()]).decode()
-    found = await connection.fetch_column(statements.OVERSIZED_DETAILS, details=details)
-    return {positions[number - 1] for number in found}
+async def find_oversized(connection: AutocommitConnection, details: Sequence[Any]) -> list[int]:
+    """The positions of the `details` that PostgreSQL finds too large."""
+    numbers = await connection.fetch_column(statements.OVERSIZED_DETAILS, details=to_json(details).decode())
+    return [number - 1 for number in numbers]
 
 
 async def _attempt(

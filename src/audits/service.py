@@ -11,7 +11,6 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -21,7 +20,7 @@ from src.audits import filters, listing, statements
 from src.audits.batch_schemas import AuditBatch
 from src.audits.changes import change_record
 from src.audits.constants import Operation
-from src.audits.creation import Created, create_records, create_valid_records
+from src.audits.creation import Created, create_records, create_valid_records, find_oversized
 from src.audits.exceptions import AuditNotFound, DetailsTooLarge, EventAlreadyRecorded
 from src.audits.export import open_export
 from src.audits.idempotency import IdempotentRequest
@@ -72,7 +71,10 @@ async def create(
     attribution: Attribution,
     idempotent: IdempotentRequest | None = None,
 ) -> Created:
-    """Create a record. Raises `DetailsTooLarge`, `EventAlreadyRecorded`, `IdempotencyKeyReused`, `Conflict`."""
+    """Create a record.
+
+    Raises `DetailsTooLarge`, `EventAlreadyRecorded`, `IdempotencyKeyReused`, `Conflict`, `Overloaded`.
+    """
     with statements.translate_size_check():
         created = await create_records(connection, [record], attribution, idempotent)
     if created.conflicts:
@@ -88,15 +90,14 @@ async def create_batch(
 ) -> Created:
     """Create all of the records, or none.
 
-    Raises `DetailsTooLarge`, `EventAlreadyRecorded`, `IdempotencyKeyReused`, `Conflict`.
+    Raises `DetailsTooLarge`, `EventAlreadyRecorded`, `IdempotencyKeyReused`, `Conflict`, `Overloaded`.
     """
     try:
         with statements.translate_size_check():
             created = await create_records(connection, records, attribution, idempotent)
     except DetailsTooLarge:
-        details = to_json([record.details for record in records]).decode()
-        positions = await connection.fetch_column(statements.OVERSIZED_DETAILS, details=details)
-        raise DetailsTooLarge([("body", "items", position - 1, "details") for position in positions]) from None
+        positions = await find_oversized(connection, [record.details for record in records])
+        raise DetailsTooLarge([("body", "items", position, "details") for position in positions]) from None
     if created.conflicts:
         raise EventAlreadyRecorded([("body", "items", position) for position in created.conflicts])
     return created
@@ -111,7 +112,7 @@ async def create_partial_batch(
 ) -> Created:
     """Create the records that are valid, all in one transaction. `describe` writes the answer to another one, as JSON.
 
-    Raises `IdempotencyKeyReused`, `Conflict`.
+    Raises `IdempotencyKeyReused`, `Conflict`, `Overloaded`.
     """
     return await create_valid_records(connection, batch, attribution, idempotent, describe)
 

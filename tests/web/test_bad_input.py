@@ -194,7 +194,7 @@ CORPUS = [*BODIES, *QUERIES, *PATHS, *HEADERS]
 async def test_every_bad_input_gets_its_exact_answer(server: Server) -> None:
     wrong = []
     for sent, status, code in CORPUS:
-        async with asyncio.timeout(30), connect(server.url) as connection:
+        async with asyncio.timeout(10), connect(server.url) as connection:
             await connection.send(sent)
             answer = await connection.answer()
             found = answer.status, answer.json().get("code")

@@ -34,7 +34,7 @@ async def server() -> AsyncIterator[Server]:
 
 @pytest.mark.parametrize("sent", [b"", b"GET /health/li", LIVE[:-2], LIVE[:-2] + b"A: b"])
 async def test_an_incomplete_head_is_408_after_the_timeout(server: Server, sent: bytes) -> None:
-    async with asyncio.timeout(30), connect(server.url) as connection:
+    async with asyncio.timeout(3), connect(server.url) as connection:
         await connection.send(sent)
         if sent:
             answer = await connection.answer()
@@ -45,7 +45,7 @@ async def test_an_incomplete_head_is_408_after_the_timeout(server: Server, sent:
 
 @pytest.mark.parametrize("drop", [b"a", b"\r\n"])
 async def test_a_connection_with_a_slow_head_is_closed(server: Server, drop: bytes) -> None:
-    async with asyncio.timeout(30), connect(server.url) as connection:
+    async with asyncio.timeout(3), connect(server.url) as connection:
         await connection.send(LIVE)
         assert (await connection.answer()).status == 200
         ended = asyncio.create_task(connection.rest())
@@ -56,7 +56,7 @@ async def test_a_connection_with_a_slow_head_is_closed(server: Server, drop: byt
 
 @pytest.mark.parametrize("length", ["Content-Length: 100", CHUNKED])
 async def test_a_slow_body_is_408_and_closes_the_connection(server: Server, length: str) -> None:
-    async with asyncio.timeout(30), connect(server.url) as connection:
+    async with asyncio.timeout(3), connect(server.url) as connection:
         await connection.send(head("POST", AUDITS, JSON, length, "Origin: https://app.example"))
         answering = asyncio.create_task(connection.answer())
         while not answering.done():
@@ -95,7 +95,7 @@ async def test_a_slow_body_is_408_and_closes_the_connection(server: Server, leng
 async def test_a_head_that_is_too_long_or_malformed_is_refused(
     server: Server, sent: bytes, status: int, code: str
 ) -> None:
-    async with asyncio.timeout(30), connect(server.url) as connection:
+    async with asyncio.timeout(3), connect(server.url) as connection:
         for piece in range(0, len(sent), 8_000):
             await connection.send(sent[piece : piece + 8_000])
             await asyncio.sleep(0)
@@ -105,7 +105,7 @@ async def test_a_head_that_is_too_long_or_malformed_is_refused(
 
 
 async def test_trailers_are_ignored_and_limited(server: Server) -> None:
-    async with asyncio.timeout(30), connect(server.url) as connection:
+    async with asyncio.timeout(3), connect(server.url) as connection:
         body = head("POST", AUDITS, JSON, CHUNKED) + b"1\r\n[\r\n0\r\n"
         await connection.send(body + b"X-Request-ID: of-a-trailer\r\nContent-Type: text/plain\r\n\r\n")
         answer = await connection.answer()
@@ -118,7 +118,7 @@ async def test_trailers_are_ignored_and_limited(server: Server) -> None:
 
 
 async def test_a_connection_whose_client_does_not_read_is_closed(server: Server) -> None:
-    async with asyncio.timeout(30), connect(server.url) as connection:
+    async with asyncio.timeout(5), connect(server.url) as connection:
         connection.stop_reading()
         await connection.send(head("GET", "/openapi.json") * 200)
         while not connection.writer.is_closing():
@@ -128,7 +128,7 @@ async def test_a_connection_whose_client_does_not_read_is_closed(server: Server)
 
 async def test_an_http_1_0_client_gets_no_100_continue(server: Server) -> None:
     fields = f"POST {AUDITS} HTTP/1.0\r\n{JSON}\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
-    async with asyncio.timeout(30), connect(server.url) as connection:
+    async with asyncio.timeout(3), connect(server.url) as connection:
         # Send half of the body, so that the application asks for the rest.
         await connection.send(fields.encode() + b"{")
         assert (await connection.answer()).status == 408
@@ -208,7 +208,7 @@ def send_all_then_read(url: str, sent: bytes, body: bytes) -> bytes:
 async def test_a_connection_stays_open_when_the_whole_body_was_received(
     server: Server, sent: bytes, status: int
 ) -> None:
-    async with asyncio.timeout(30), connect(server.url) as connection:
+    async with asyncio.timeout(5), connect(server.url) as connection:
         for _ in range(2):
             await connection.send(sent)
             answer = await connection.answer()
@@ -217,7 +217,7 @@ async def test_a_connection_stays_open_when_the_whole_body_was_received(
 
 @pytest.mark.parametrize("piece", [b" ", b" " * 100_000])
 async def test_a_client_that_sends_after_its_last_answer_is_disconnected_in_time(server: Server, piece: bytes) -> None:
-    async with asyncio.timeout(30), connect(server.url) as connection:
+    async with asyncio.timeout(5), connect(server.url) as connection:
         await connection.send(head("POST", "/nope", "Content-Length: 100000000000"))
         assert (await connection.answer()).headers["Connection"] == "close"
         # The server ends its side at once, and closes the connection later.
@@ -240,7 +240,7 @@ async def test_a_client_that_sends_after_its_last_answer_is_disconnected_at_128_
 
 
 async def test_a_body_with_a_too_large_content_length_is_413_without_100_continue(server: Server) -> None:
-    async with asyncio.timeout(30), connect(server.url) as connection:
+    async with asyncio.timeout(3), connect(server.url) as connection:
         await connection.send(head("POST", AUDITS, JSON, "Content-Length: 100000000", "Expect: 100-continue"))
         answer = await connection.answer()
         assert (answer.status, answer.headers["Connection"]) == (413, "close")
@@ -267,11 +267,11 @@ async def test_an_upgrade_header_is_ignored_and_the_body_is_read(server: Server,
 
 
 async def test_a_refusal_never_interrupts_the_answers_of_earlier_pipelined_requests(server: Server) -> None:
-    async with asyncio.timeout(30), connect(server.url) as connection:
+    async with asyncio.timeout(5), connect(server.url) as connection:
         await connection.send(LIVE * 3 + b"BREW\r\n\r\n")
         assert (await connection.answer()).status == 400
         assert await connection.rest() == b""
-    async with asyncio.timeout(30), connect(server.url) as connection:
+    async with asyncio.timeout(5), connect(server.url) as connection:
         # More than the socket buffers can hold, so that an answer is in progress.
         await connection.send(head("GET", f"{ASSETS_PATH}/swagger-ui-bundle.js") * 20)
         await connection.reader.readuntil(b"\r\n\r\n")
@@ -287,7 +287,7 @@ async def test_a_refusal_never_interrupts_the_answers_of_earlier_pipelined_reque
     "wish", ["HTTP/1.0\r\nHost: a\r\nConnection: upgrade", "HTTP/1.1\r\nHost: a\r\nConnection: close, upgrade"]
 )
 async def test_an_upgrade_header_is_ignored_on_a_connection_that_closes(server: Server, wish: str) -> None:
-    async with asyncio.timeout(30), connect(server.url) as connection:
+    async with asyncio.timeout(5), connect(server.url) as connection:
         await connection.send(f"GET /health/live {wish}\r\nUpgrade: h2c\r\n\r\n".encode())
         assert (await connection.answer()).status == 200
         assert await connection.rest() == b""
@@ -317,7 +317,7 @@ async def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
 
 
 async def test_a_head_without_a_body_is_sent_before_its_connection_closes(server: Server) -> None:
-    async with asyncio.timeout(30), connect(server.url) as connection:
+    async with asyncio.timeout(10), connect(server.url) as connection:
         await connection.send(head("HEAD", "/health/live", "Connection: close"))
         assert (await connection.rest()).startswith(b"HTTP/1.1 200 OK\r\n")
 
@@ -346,7 +346,7 @@ async def test_an_unused_connection_is_closed_after_the_keep_alive_timeout() -> 
         await connection.send(LIVE)
         assert (await connection.answer()).status == 200
         started = time.monotonic()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(20):
             assert await connection.rest() == b""
         assert time.monotonic() - started > 0.5
 
@@ -354,7 +354,7 @@ async def test_an_unused_connection_is_closed_after_the_keep_alive_timeout() -> 
 async def test_connections_above_the_limit_get_only_health_checks_and_are_closed() -> None:
     async with (
         run_server(UNREACHABLE, MAX_CONNECTIONS="1") as server,
-        asyncio.timeout(30),
+        asyncio.timeout(5),
         connect(server.url) as first,
     ):
         await first.send(LIVE)

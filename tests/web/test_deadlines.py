@@ -32,7 +32,7 @@ async def test_each_expires_in_the_order_of_its_deadline_and_once(kind: type[Dea
     deadlines.add(first)
     deadlines.add(discarded)
     deadlines.add(first)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(10):
         await asyncio.sleep(0.01)
         deadlines.add(second)
         deadlines.discard(discarded)
@@ -49,7 +49,7 @@ async def test_a_deadline_that_comes_after_all_others_have_gone_expires(kind: ty
     for _ in range(2):
         waiting = Waiting()
         deadlines.add(waiting)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(10):
             await waiting.expired.wait()
 
 
@@ -62,7 +62,7 @@ async def test_none_expires_before_its_time(kind: type[Deadlines]) -> None:
     started = loop.time()
     deadlines.add(waiting)
     deadlines.discard(gone)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(10):
         await waiting.expired.wait()
     assert loop.time() - started >= 0.1
 

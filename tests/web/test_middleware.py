@@ -82,7 +82,7 @@ async def test_a_late_answer_is_504_but_one_that_has_begun_may_take_longer(
         return StreamingResponse(slowly())
 
     changes = {"request_timeout": 0.2, "request_body_timeout": 0.1, "place_timeout": 0.1}
-    async with asyncio.timeout(30), run_with(router, database_settings, **changes) as client:
+    async with asyncio.timeout(10), run_with(router, database_settings, **changes) as client:
         response = await client.get(f"{AUDITS}/never", headers={"Origin": "https://app.example"})
         assert (response.status_code, response.json()["code"]) == (504, "request-timeout")
         assert response.headers["Access-Control-Allow-Origin"] == "*"
@@ -105,7 +105,7 @@ async def test_requests_above_the_limit_are_503_and_other_groups_are_served(
         yield b""
 
     signals = [asyncio.Event() for _ in range(5)]
-    async with asyncio.timeout(30), run_with(router, database_settings, max_in_flight=2) as client:
+    async with asyncio.timeout(10), run_with(router, database_settings, max_in_flight=2) as client:
         slow = [asyncio.create_task(client.post(f"{AUDITS}/held", content=body_after(signal))) for signal in signals]
         holders = [asyncio.create_task(client.post(f"{AUDITS}/held")) for _ in range(2)]
         for _ in holders:
@@ -134,7 +134,7 @@ async def test_some_requests_wait_for_a_place_and_the_rest_are_refused(
         await leave.wait()
 
     limits = {"max_in_flight": 1, "max_waiting": 1, "place_timeout": 5}
-    async with asyncio.timeout(30), run_with(router, database_settings, **limits) as client:
+    async with asyncio.timeout(10), run_with(router, database_settings, **limits) as client:
         holder = asyncio.create_task(client.get(f"{AUDITS}/held"))
         await entered.wait()
         others = [asyncio.create_task(client.get(AUDITS)) for _ in range(2)]
@@ -158,7 +158,7 @@ async def test_waiting_for_a_place_counts_against_the_deadline(database_settings
         await asyncio.Event().wait()
 
     limits = {"max_in_flight": 1, "place_timeout": 1.9, "request_timeout": 2, "request_body_timeout": 1}
-    async with asyncio.timeout(30), run_with(router, database_settings, **limits) as client:
+    async with asyncio.timeout(10), run_with(router, database_settings, **limits) as client:
         holder = asyncio.create_task(client.get(f"{AUDITS}/held"))
         await entered.wait()
         asyncio.get_running_loop().call_later(1.2, leave.set)
