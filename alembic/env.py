@@ -11,8 +11,9 @@ from src.config import AppSettings, DatabaseSettings
 from src.database import create_job_engine
 from src.jobs import exit_with_one_line
 from src.log import logging_config
-from src.migrations import MIGRATION_LOCK, analyze, load_revisions
+from src.migrations import MIGRATION_LOCK, analyze
 from src.models import metadata
+from src.revisions import load_revisions
 
 
 def of_this_project(name: str | None, kind: str, _parents: Any) -> bool:

@@ -26,7 +26,7 @@ from src.database import create_pool, create_probe_engine, create_stream_pool
 from src.health.exceptions import CheckFailed
 from src.health.probe import DatabaseProbe
 from src.health.router import router as health_router
-from src.migrations import Revisions, load_revisions
+from src.revisions import Revisions, load_revisions
 from src.settings import Settings
 from src.web import compiled, index, openapi, problems
 from src.web.application import Application

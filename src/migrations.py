@@ -1,14 +1,7 @@
-"""Helpers for migrations, and the revision of the schema that this code expects."""
-
-from dataclasses import dataclass
-from functools import cache
+"""Helpers for migrations."""
 
 from alembic import op
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
-
-from src.config import PROJECT_ROOT
 
 # Any number that no other advisory lock uses.
 MIGRATION_LOCK = 7_462_001
@@ -17,22 +10,6 @@ ROLLED_BACK = "rolled_back"
 """The schema to which a downgrade moves tables that hold rows, instead of dropping them."""
 
 _TO_ANALYZE = "to_analyze"
-
-
-@dataclass(frozen=True)
-class Revisions:
-    head: str | None
-    known: frozenset[str]
-
-
-@cache
-def load_revisions() -> Revisions:
-    """Read the revisions from the migration files. Called at start, so that an error in a file shows there.
-
-    Cached, because the tests start the application hundreds of times.
-    """
-    scripts = ScriptDirectory.from_config(Config(PROJECT_ROOT / "alembic.ini"))
-    return Revisions(scripts.get_current_head(), frozenset(script.revision for script in scripts.walk_revisions()))
 
 
 def restore_table(name: str) -> bool:

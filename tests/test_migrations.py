@@ -13,8 +13,9 @@ from alembic import command
 
 from scripts.postgres import Cluster
 from src.config import PROJECT_ROOT, DatabaseSettings
-from src.migrations import MIGRATION_LOCK, load_revisions
+from src.migrations import MIGRATION_LOCK
 from src.models import metadata
+from src.revisions import load_revisions
 from tests.application import run_application
 from tests.audits.factories import AUDITS, audit_body, create_audit
 from tests.audits.test_verify import collect_findings

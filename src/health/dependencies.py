@@ -8,7 +8,7 @@ from src.ai.client import AIClient
 from src.health import service
 from src.health.probe import DatabaseProbe
 from src.health.schemas import Health
-from src.migrations import Revisions
+from src.revisions import Revisions
 from src.web.state import shared
 
 

@@ -5,7 +5,7 @@ from src.health.constants import AIState, DatabaseState, MigrationState, State
 from src.health.exceptions import CheckFailed
 from src.health.probe import DatabaseProbe, Probe
 from src.health.schemas import AICheck, Checks, DatabaseCheck, Health, MigrationCheck
-from src.migrations import Revisions
+from src.revisions import Revisions
 
 
 async def check(database_probe: DatabaseProbe, revisions: Revisions, *, ai_configured: bool) -> Health:

@@ -13,7 +13,7 @@ from scripts.postgres import Cluster
 from src import __version__
 from src.ai.config import AISettings
 from src.config import DatabaseSettings
-from src.migrations import load_revisions
+from src.revisions import load_revisions
 from tests.application import run_application
 from tests.audits.factories import AUDITS, audit_body, create_audit
 from tests.conftest import migrate, settings_for

@@ -49,6 +49,9 @@ CONTRACTS = {
     "Services, models and exceptions do not import src/web, even indirectly": [
         Breach(SERVICE, "", "import src.web.problems", "*src.spare_parts.service -> src.web.problems *"),
     ],
+    "The service does not import Alembic": [
+        Breach(SERVICE, "", "import alembic", "*src.spare_parts.service -> alembic *"),
+    ],
     "Routers import no SQLAlchemy themselves": [
         Breach(ROUTER, "", "import sqlalchemy", "*src.spare_parts.router -> sqlalchemy *"),
     ],

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from src.migrations import load_revisions
+from src.revisions import load_revisions
 from tests.scripts.conftest import run
 
 REVISION = """
