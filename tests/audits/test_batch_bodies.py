@@ -242,9 +242,9 @@ async def test_a_bomb_gets_413_in_little_time_and_memory(
     # More than a gibibyte, in members of 8 MiB.
     bomb = gzip.compress(content * (8 * 1024 * 1024 // len(content))) * 130
     tracemalloc.start()
-    started = time.perf_counter()
+    started = time.process_time()
     response = await client_of_module.post(BATCH, content=bomb, headers=headers | GZIP)
-    seconds, (_, peak) = time.perf_counter() - started, tracemalloc.get_traced_memory()
+    seconds, (_, peak) = time.process_time() - started, tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert problem(response) == (413, "payload-too-large")
     assert seconds < 1
@@ -257,7 +257,7 @@ async def test_what_unpacks_to_the_limit_is_refused_in_little_time(
 ) -> None:
     packed = gzip.compress(content * (LIMIT // len(content)))
     for query, statuses in (("", (400, 422)), ("?mode=partial", (207, 422))):
-        started = time.perf_counter()
+        started = time.process_time()
         response = await client_of_module.post(BATCH + query, content=packed, headers=LINES | GZIP)
         assert response.status_code in statuses, response.text[:200]
-        assert time.perf_counter() - started < 1
+        assert time.process_time() - started < 1

@@ -65,6 +65,7 @@ def numbered(monkeypatch: pytest.MonkeyPatch) -> Numbered:
     monkeypatch.setattr(clock, "now", made.now)
     monkeypatch.setattr(identifiers, "new_id", made.new_id)
     monkeypatch.setattr(probe, "time", SimpleNamespace(perf_counter=lambda: 0.0))
+    monkeypatch.setattr(probe, "DEADLINE_SECONDS", 60)
     return made
 
 
