@@ -3,6 +3,7 @@
 import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Generic, Literal, Self, TypeVar
@@ -72,11 +73,6 @@ class Page(CustomModel, Generic[ItemT]):
     )
     next_cursor: str | None = Field(description="For the next page; null on the last one.")
 
-    def as_json(self, items: Iterable[str]) -> str:
-        """The page as JSON. `items` are the JSON of its own items, which is not written anew."""
-        rest = self.model_dump_json(exclude={"items"})
-        return f'{{"items":{json_array(items)},{rest[1:]}'
-
     @classmethod
     def of(
         cls,
@@ -88,15 +84,36 @@ class Page(CustomModel, Generic[ItemT]):
     ) -> Self:
         """The page that answers `query`. `found` has one item more than its limit if there is a next page."""
         items = [*found[: query.limit]]
-        total, relation = describe_total(counted, count)
-        return cls(
-            items=items,
-            limit=query.limit,
-            offset=None if query.cursor else query.offset,
-            total=total,
-            total_relation=relation,
-            next_cursor=cursor_after(items[-1]) if len(found) > query.limit else None,
-        )
+        next_cursor = cursor_after(items[-1]) if len(found) > query.limit else None
+        return cls(items=items, **_describe(query, counted, count, next_cursor))
+
+
+@dataclass(frozen=True, slots=True)
+class ShapedPage:
+    """A `Page` as JSON (`src/shaped.py`)."""
+
+    json: str
+    next_cursor: str | None
+
+    @classmethod
+    def of(
+        cls, items: Iterable[str], query: PageQuery, counted: int | None, count: Count, next_cursor: str | None
+    ) -> Self:
+        """The page with these items, each of which is JSON."""
+        rest = to_json(_describe(query, counted, count, next_cursor)).decode()
+        return cls(f'{{"items":{json_array(items)},{rest[1:]}', next_cursor)
+
+
+def _describe(query: PageQuery, counted: int | None, count: Count, next_cursor: str | None) -> dict[str, Any]:
+    """The members of a page after its items."""
+    total, relation = describe_total(counted, count)
+    return {
+        "limit": query.limit,
+        "offset": None if query.cursor else query.offset,
+        "total": total,
+        "total_relation": relation,
+        "next_cursor": next_cursor,
+    }
 
 
 def count_matches(matches: Select[Any], count: Count) -> Select[Any]:

@@ -19,7 +19,7 @@ from src.ai.prompt import OutputFormat, Prompt
 from src.ai.redaction import strip_invisible
 from src.audits import service as audits_service
 from src.audits.constants import ActorType, AuditStatus
-from src.audits.schemas import AuditFilter, AuditQuery, AuditSelection
+from src.audits.schemas import AuditFilter, AuditPage, AuditQuery, AuditSelection
 from src.database import AutocommitConnection
 from src.pagination import link_targets
 
@@ -81,7 +81,9 @@ async def answer_question(
     value, completion = await structured_output.complete_json(client, prompt)
     query, unsupported = _parse_query(value, question.limit)
     url = _list_url(list_path, query, client.settings.max_url_bytes)
-    page = None if question.dry_run else (await audits_service.find(connection, query)).value
+    page = None
+    if not question.dry_run:
+        page = AuditPage.model_validate_json((await audits_service.find(connection, query)).json)
     return AuditQuestionAnswer(
         filter=AuditSelection.model_validate(query.model_dump(include={*AuditFilter.model_fields})),
         url=url,

@@ -15,7 +15,7 @@ from src.audits.config import AuditSettings
 from src.audits.constants import MAX_IDEMPOTENCY_KEY_LENGTH, MAX_REASON_LENGTH, MAX_TEXT_LENGTH
 from src.audits.idempotency import IdempotentRequest
 from src.audits.revisions import Attribution
-from src.audits.schemas import Audit
+from src.audits.statements import StoredAudit
 from src.batches import SeparateItems
 from src.schemas import TEXT_PATTERN
 from src.shaped import Shaped
@@ -25,12 +25,12 @@ from src.web.state import shared
 AuditId = Annotated[UUID, Path(description="The id that the service gave to the record.")]
 
 
-async def valid_audit(audit_id: AuditId, connection: AutocommitDep) -> Shaped[Audit]:
+async def valid_audit(audit_id: AuditId, connection: AutocommitDep) -> Shaped[StoredAudit]:
     """Read the record. Raises `AuditNotFound`."""
     return await service.get(connection, audit_id)
 
 
-ValidAudit = Annotated[Shaped[Audit], Depends(valid_audit)]
+ValidAudit = Annotated[Shaped[StoredAudit], Depends(valid_audit)]
 """The record that the path names; 404 if there is none.
 
 For reads only. A write must not use it, since the record can change before the write locks it.

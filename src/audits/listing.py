@@ -11,8 +11,8 @@ from src import pagination
 from src.audits import filters
 from src.audits.constants import MAX_COUNTED_ACTIONS
 from src.audits.models import audit, audit_revision
-from src.audits.schemas import Audit, AuditFilter, AuditQuery, AuditRevision, HistoryQuery
-from src.audits.statements import AS_JSON
+from src.audits.schemas import AuditFilter, AuditQuery, AuditRevision, HistoryQuery
+from src.audits.statements import AS_JSON, StoredAudit
 from src.pagination import Count, Order
 from src.schemas import UTCDateTime
 from src.shaped import text_array
@@ -88,7 +88,7 @@ def _counts_by_value(
     return select(cast(as_object, Text)).scalar_subquery()
 
 
-def encode_list_cursor(query: AuditQuery, last: Audit) -> str:
+def encode_list_cursor(query: AuditQuery, last: StoredAudit) -> str:
     """The cursor of the page after the record `last`."""
     return pagination.encode_cursor([last.occurred_at.isoformat(), str(last.id)], _list_identity(query))
 

@@ -28,6 +28,7 @@ from src.audits.schemas import (
     ExportQuery,
     HistoryQuery,
 )
+from src.audits.statements import StoredAudit
 from src.batches import BatchMode
 from src.etags import etag
 from src.exceptions import AppError, Conflict, MalformedGzip, VersionMismatch
@@ -88,7 +89,7 @@ async def read_audit(audit: ValidAudit, if_none_match: IfNoneMatch = None, *, re
     return not_modified(request, if_none_match, audit.value.version) or _answer(audit)
 
 
-def _answer(audit: Shaped[Audit]) -> ShapedJSON:
+def _answer(audit: Shaped[StoredAudit]) -> ShapedJSON:
     return ShapedJSON(audit.json, headers={"etag": etag(audit.value.version)})
 
 
@@ -100,7 +101,7 @@ async def list_audits(query: Annotated[AuditQuery, Query()], connection: Autocom
     exists throughout is neither skipped nor repeated.
     """
     page = await service.find(connection, query)
-    return ShapedJSON(page.json, headers={"link": links(request.scope["path"], query, page.value.next_cursor)})
+    return ShapedJSON(page.json, headers={"link": links(request.scope["path"], query, page.next_cursor)})
 
 
 @router.post(

@@ -31,7 +31,6 @@ from src.audits.schemas import (
     AuditDeleted,
     AuditFilter,
     AuditHistory,
-    AuditPage,
     AuditPatch,
     AuditQuery,
     AuditReplace,
@@ -39,10 +38,11 @@ from src.audits.schemas import (
     ExportQuery,
     HistoryQuery,
 )
+from src.audits.statements import READER, StoredAudit
 from src.database import AutocommitConnection
 from src.etags import IfMatch
 from src.exceptions import AppError
-from src.pagination import Count
+from src.pagination import Count, ShapedPage
 from src.shaped import Shaped, json_array
 from src.snapshot import SnapshotConnection
 
@@ -117,7 +117,7 @@ async def create_partial_batch(
     return await create_valid_records(connection, batch, attribution, idempotent, describe)
 
 
-async def get(connection: AutocommitConnection, audit_id: UUID) -> Shaped[Audit]:
+async def get(connection: AutocommitConnection, audit_id: UUID) -> Shaped[StoredAudit]:
     """Read a record. Raises `AuditNotFound`."""
     found = await connection.fetch_column(statements.GET, audit_id=audit_id)
     if not found:
@@ -125,19 +125,21 @@ async def get(connection: AutocommitConnection, audit_id: UUID) -> Shaped[Audit]
     return _shaped(found[0])
 
 
-def _shaped(record: str) -> Shaped[Audit]:
-    return Shaped(Audit.model_validate_json(record), record)
+def _shaped(record: str) -> Shaped[StoredAudit]:
+    (stored,) = READER.read([record])
+    return Shaped(stored, record)
 
 
-async def find(connection: AutocommitConnection, query: AuditQuery) -> Shaped[AuditPage]:
+async def find(connection: AutocommitConnection, query: AuditQuery) -> ShapedPage:
     """Read a page of records and their total, from one snapshot. Raises `InvalidCursor`."""
     position = listing.decode_list_cursor(query)
     parameters = listing.page_parameters(query, position)
     statement = listing.page_statement(tuple(parameters), query.order, query.count)
     records, counted = await connection.fetch_row(statement, **parameters)
-    items = _audits.validate_json(json_array(records))
-    page = AuditPage.of(items, query, counted, query.count, partial(listing.encode_list_cursor, query))
-    return Shaped(page, page.as_json(records[: query.limit]))
+    found = READER.read(records)
+    has_next = len(found) > query.limit
+    next_cursor = listing.encode_list_cursor(query, found[query.limit - 1]) if has_next else None
+    return ShapedPage.of(records[: query.limit], query, counted, query.count, next_cursor)
 
 
 async def sample(connection: AutocommitConnection, wanted: AuditFilter, limit: int) -> Sample:
@@ -168,7 +170,7 @@ async def replace(
     record: AuditReplace,
     attribution: Attribution,
     if_match: IfMatch | None,
-) -> Shaped[Audit]:
+) -> Shaped[StoredAudit]:
     """Replace all fields of a record. Raises `AuditNotFound`, `VersionMismatch`, `DetailsTooLarge`."""
     return await _update(connection, audit_id, record.model_dump(), attribution, if_match)
 
@@ -179,7 +181,7 @@ async def patch(
     changes: AuditPatch,
     attribution: Attribution,
     if_match: IfMatch | None,
-) -> Shaped[Audit]:
+) -> Shaped[StoredAudit]:
     """Change the given fields of a record. Two patches of different fields at the same time both take effect.
 
     Raises `AuditNotFound`, `VersionMismatch`, `DetailsTooLarge`.
@@ -193,7 +195,7 @@ async def _update(
     fields: dict[str, Any],
     attribution: Attribution,
     if_match: IfMatch | None,
-) -> Shaped[Audit]:
+) -> Shaped[StoredAudit]:
     def change(audit: Audit, last_hash: bytes | None) -> Revision:
         now = _now_not_before(audit.updated_at)
         changed = audit.model_copy(update=fields | {"version": audit.version + 1, "updated_at": now})

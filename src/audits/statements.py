@@ -6,7 +6,9 @@ A change is one statement with one parameter: the new revisions as JSON. The sta
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
 
 import orjson
 from pydantic_core import to_json
@@ -40,12 +42,25 @@ from src.audits.constants import MAX_DETAILS_BYTES
 from src.audits.exceptions import DetailsTooLarge
 from src.audits.models import audit, audit_event, audit_idempotency_key, audit_revision
 from src.audits.revisions import Revision
-from src.shaped import json_object
+from src.audits.schemas import Audit
+from src.shaped import ShapedReader, json_object
 from src.statement import Statement
 
 FIELDS = [column.name for column in audit.c if column.name != "hash"]
 
 AS_JSON = json_object(audit.c[name] for name in FIELDS)
+
+
+class StoredAudit(Protocol):
+    """What is needed of a record that is sent as PostgreSQL wrote it."""
+
+    id: UUID
+    occurred_at: datetime
+    version: int
+
+
+READER = ShapedReader[StoredAudit](Audit)
+"""Reads what `AS_JSON` selects."""
 
 ON_PRIMARY = func.pg_is_in_recovery().is_not(None)
 """Always true. The read before a write must not go to a standby, which may be behind: pgpool sends a statement with a

@@ -13,7 +13,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from src.audits import listing
-from src.audits.schemas import Audit, AuditQuery
+from src.audits.schemas import AuditQuery
+from src.audits.statements import READER
 from tests.benchmarks.databases import BETWEEN_RECORDS
 from tests.benchmarks.programs import SERVICE
 from tests.benchmarks.report import Figure
@@ -41,9 +42,8 @@ def filters(server: Server, rows: int) -> dict[str, dict[str, Any]]:
     """
     newest = _first(server, {})
     middle = datetime.fromisoformat(newest["occurred_at"]) - rows // 2 * BETWEEN_RECORDS
-    cursor = listing.encode_list_cursor(
-        AuditQuery(), Audit.model_validate_json(json.dumps(_first(server, {"occurred_to": middle.isoformat()})))
-    )
+    (last,) = READER.read([json.dumps(_first(server, {"occurred_to": middle.isoformat()}))])
+    cursor = listing.encode_list_cursor(AuditQuery(), last)
     return {
         "no filter": {},
         "oldest first": {"order": "asc"},

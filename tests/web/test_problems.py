@@ -164,6 +164,34 @@ async def test_a_stored_value_of_an_unexpected_type_is_503_and_is_not_logged(
 
 
 @pytest.mark.parametrize(
+    ("permit", "damage"),
+    [
+        ("DROP CONSTRAINT audit_status_check", "status = '31415926'"),
+        ("DROP CONSTRAINT audit_details_object_check", """details = '["31415926"]'"""),
+        ("ALTER COLUMN actor_id DROP NOT NULL", "actor_id = NULL"),
+        ("DROP CONSTRAINT audit_occurred_at_finite_check", "occurred_at = 'infinity'"),
+    ],
+)
+async def test_a_stored_value_that_breaks_the_contract_is_503_and_is_not_logged(
+    client: httpx2.AsyncClient,
+    connection: asyncpg.Connection,
+    caplog: pytest.LogCaptureFixture,
+    permit: str,
+    damage: str,
+) -> None:
+    await create_audit(client)
+    record = await create_audit(client)
+    await connection.execute(f"ALTER TABLE audit {permit}")
+    await connection.execute(f"UPDATE audit SET {damage} WHERE id = $1", record["id"])
+    paths = [AUDITS, f"{AUDITS}/{record['id']}", *(f"{AUDITS}/export?format={form}" for form in ("ndjson", "ocsf"))]
+    for path in paths:
+        response = await client.get(path, headers=ORIGIN)
+        assert_problem(response, 503, "database-unavailable")
+    assert damage.split()[0] in caplog.text
+    assert "31415926" not in caplog.text + response.text
+
+
+@pytest.mark.parametrize(
     "damage", ["hash TYPE text USING 'x'", "hash TYPE integer USING 1", "updated_at TYPE timestamp"]
 )
 async def test_a_change_of_a_row_with_a_column_of_another_type_is_503(
