@@ -70,18 +70,24 @@ class ShapedReader(Generic[T]):
             return self._adapter.validate_json(text)
 
 
-def json_object(columns: Iterable[KeyedColumnElement[Any]]) -> ColumnElement[str]:
-    """A row as the text of a JSON object. It has only these columns, even after the next release has added others."""
+def json_object(columns: Iterable[KeyedColumnElement[Any]], *, times_sort_as_text: bool = False) -> ColumnElement[str]:
+    """A row as the text of a JSON object. It has only these columns, even after the next release has added others.
+
+    Times are as Pydantic writes them: with six digits of the second, or with none. `times_sort_as_text`: always six.
+    """
     columns = list(columns)
     members = ",".join(f'"{column.key}":%s' for column in columns)
-    return func.format(literal_column(f"'{{{members}}}'"), *map(_json_value, columns), type_=Text)
+    values = [_json_value(column, times_sort_as_text) for column in columns]
+    return func.format(literal_column(f"'{{{members}}}'"), *values, type_=Text)
 
 
-def _json_value(column: ColumnElement[Any]) -> ColumnElement[Any]:
+def _json_value(column: ColumnElement[Any], times_sort_as_text: bool) -> ColumnElement[Any]:
     if not isinstance(column.type, DateTime):
         return func.coalesce(func.to_json(column), literal_column("'null'::json"))
-    # As Pydantic writes it: six digits of the second, or none. PostgreSQL's own JSON leaves out the last zeros.
-    time = func.replace(utc_text(column, quote=r"\""), literal_column("'.000000Z'"), literal_column("'Z'"))
+    # PostgreSQL's own JSON would leave out the last zeros.
+    time = utc_text(column, quote=r"\"")
+    if not times_sort_as_text:
+        time = func.replace(time, literal_column("'.000000Z'"), literal_column("'Z'"))
     return func.coalesce(time, literal_column("'null'"))
 
 

@@ -1,7 +1,7 @@
 """Exports: records as a stream of NDJSON, CSV or OCSF events, in constant memory.
 
-PostgreSQL writes each cell as the format has it. Here the cells are validated, and put together into lines: to write
-the validated values anew takes two to three times as long (tests/benchmarks/README.md).
+PostgreSQL writes each record as a JSON object, or for CSV each of its cells. Here they are validated, and put together:
+to write the validated values anew takes two to three times as long (tests/benchmarks/README.md).
 """
 
 import hashlib
@@ -13,16 +13,13 @@ import asyncpg
 from pydantic import GetCoreSchemaHandler, TypeAdapter
 from pydantic_core import CoreSchema, core_schema, to_json
 from sqlalchemy import (
-    JSON,
     Column,
     ColumnElement,
     DateTime,
-    Integer,
     String,
     Text,
     case,
     cast,
-    collate,
     func,
     literal_column,
     select,
@@ -32,10 +29,10 @@ from src.audits import filters, ocsf
 from src.audits.constants import ActorType, AuditStatus, ExportFormat
 from src.audits.models import audit
 from src.audits.schemas import Audit, ExportQuery
-from src.audits.statements import FIELDS
+from src.audits.statements import FIELDS, READER
 from src.json_numbers import with_exponents
 from src.pagination import Order
-from src.shaped import utc_text
+from src.shaped import json_object, utc_text
 from src.snapshot import SnapshotConnection
 from src.statement import Statement
 
@@ -85,11 +82,12 @@ async def open_export(connection: SnapshotConnection, query: ExportQuery) -> Asy
 
 @lru_cache(_MAX_CACHED_STATEMENTS)
 def export_statement(names: tuple[str, ...], form: ExportFormat, order: Order, csv_guard: bool) -> Statement:
-    """Selects the cells of the records. `names` are those of the parameters."""
-    csv_text = _guarded_csv_text if csv_guard else _csv_text
-    write_text = csv_text if form is ExportFormat.CSV else _json_text
-    cells = [_cell(column, write_text).label(column.name) for column in _COLUMNS]
-    return Statement(select(*cells).where(*filters.predicates(names)).order_by(*filters.sort_order(order)))
+    """Selects each record as JSON, or its cells of CSV. `names` are the names of the parameters."""
+    shaped: list[ColumnElement[str]] = [_JSON]
+    if form is ExportFormat.CSV:
+        write_text = _guarded_csv_text if csv_guard else _csv_text
+        shaped = [_csv_cell(column, write_text).label(column.name) for column in _COLUMNS]
+    return Statement(select(*shaped).where(*filters.predicates(names)).order_by(*filters.sort_order(order)))
 
 
 async def _write_chunks(
@@ -101,7 +99,7 @@ async def _write_chunks(
         yield header
     while fetched:
         records += len(fetched)
-        for rows in _split(fetched):
+        for rows in _split(fetched, query.format):
             chunk = _write(rows, query.format)
             if query.summary:
                 digest.update(chunk)
@@ -112,11 +110,13 @@ async def _write_chunks(
         yield _SUMMARIES[query.format] % to_json(summary)
 
 
-def _split(rows: Sequence[asyncpg.Record]) -> Iterator[Sequence[asyncpg.Record]]:
-    """The rows in groups, each of which is validated and sent at once: a group ends where it has 64 KiB of details."""
+def _split(rows: Sequence[asyncpg.Record], form: ExportFormat) -> Iterator[Sequence[asyncpg.Record]]:
+    """The rows in groups, each of which is validated and sent at once: a group ends where it has 64 KiB."""
+    # In a row of CSV only the details may be large.
+    largest = _DETAILS if form is ExportFormat.CSV else 0
     start = size = 0
     for end, row in enumerate(rows, 1):
-        size += len(row[_DETAILS])
+        size += len(row[largest])
         if size >= _CHUNK_BYTES:
             yield rows[start:end]
             start, size = end, 0
@@ -125,27 +125,29 @@ def _split(rows: Sequence[asyncpg.Record]) -> Iterator[Sequence[asyncpg.Record]]
 
 
 def _write(rows: Sequence[asyncpg.Record], form: ExportFormat) -> bytes:
-    cells = [tuple(row) for row in rows]
-    _rows.validate_python(cells)
-    # JSON has no line break, so the details of all rows are one text here.
-    details = with_exponents("\n".join([row[_DETAILS] for row in cells]).encode()).decode()
     if form is ExportFormat.CSV:
-        details = details.replace('"', '""')
-    line = _LINES[form]
-    lines = [
-        line % (*row[:_DETAILS], cell, *row[_DETAILS + 1 :])
-        for row, cell in zip(cells, details.split("\n"), strict=True)
-    ]
+        return _write_csv([tuple(row) for row in rows])
+    records: list[str] = [row[0] for row in rows]
+    READER.read(records)
+    # JSON has no line break, so all records are one text here.
+    text = with_exponents("\n".join(records).encode()).decode()
     if form is ExportFormat.OCSF:
-        lines = [ocsf.to_line(Audit.model_validate_json(line), line[:-1]) + "\n" for line in lines]
-    text = "".join(lines)
-    if form is not ExportFormat.CSV:
-        for character, escaped in _LINE_BREAKS.items():
-            text = text.replace(character, escaped)
-    return text.encode()
+        text = "\n".join(ocsf.to_line(Audit.model_validate_json(record), record) for record in text.split("\n"))
+    for character, escaped in _LINE_BREAKS.items():
+        text = text.replace(character, escaped)
+    return f"{text}\n".encode()
 
 
-def _cell(column: Column[Any], write_text: Callable[[Column[str]], ColumnElement[str]]) -> ColumnElement[str]:
+def _write_csv(rows: Sequence[tuple[Any, ...]]) -> bytes:
+    _rows.validate_python(rows)
+    details = with_exponents("\n".join([row[_DETAILS] for row in rows]).encode()).decode().replace('"', '""')
+    return "".join(
+        _CSV_LINE % (*row[:_DETAILS], cell, *row[_DETAILS + 1 :])
+        for row, cell in zip(rows, details.split("\n"), strict=True)
+    ).encode()
+
+
+def _csv_cell(column: Column[Any], write_text: Callable[[Column[str]], ColumnElement[str]]) -> ColumnElement[str]:
     if isinstance(column.type, DateTime):
         return utc_text(column)
     return write_text(column) if _may_be_any_text(column) else cast(column, Text)
@@ -162,23 +164,17 @@ def _may_be_any_text(column: Column[Any]) -> bool:
 # A null where there must be none stays one in the cell, so that it is not valid.
 
 
-def _json_text(column: Column[str]) -> ColumnElement[str]:
-    # If another release has made it a column of numbers, PostgreSQL refuses this. The collation is the column's own.
-    text = cast(func.to_json(collate(column, "C")), Text)
-    return func.coalesce(text, _literal("null")) if column.nullable else text
-
-
 def _csv_text(column: Column[str]) -> ColumnElement[str]:
-    return _csv_cell(column, column)
+    return _quoted(column, column)
 
 
 def _guarded_csv_text(column: Column[str]) -> ColumnElement[str]:
     """With an apostrophe before a formula."""
     starts: list[ColumnElement[int]] = [literal_column(str(ord(character))) for character in _FORMULA_STARTS]
-    return _csv_cell(column, case((func.ascii(column).in_(starts), _literal("''") + column), else_=column))
+    return _quoted(column, case((func.ascii(column).in_(starts), _literal("''") + column), else_=column))
 
 
-def _csv_cell(column: Column[str], text: ColumnElement[str]) -> ColumnElement[str]:
+def _quoted(column: Column[str], text: ColumnElement[str]) -> ColumnElement[str]:
     """RFC 4180: quoted where a comma, a quote or a line break is in it. A null is empty."""
     quote = _literal('"')
     quoted = quote + func.replace(text, quote, quote + quote, type_=Text) + quote
@@ -190,19 +186,9 @@ def _literal(text: str) -> ColumnElement[str]:
     return literal_column(f"'{text}'", Text)
 
 
-def _json_member(column: Column[Any]) -> str:
-    is_json = _may_be_any_text(column) or isinstance(column.type, Integer | JSON)
-    return f'"{column.name}":%s' if is_json else f'"{column.name}":"%s"'
-
-
 _COLUMNS = [audit.c[name] for name in FIELDS]
-# How the cells of a record become a line.
-_JSON_LINE = f"{{{','.join(map(_json_member, _COLUMNS))}}}\n"
-_LINES = {
-    ExportFormat.NDJSON: _JSON_LINE,
-    ExportFormat.OCSF: _JSON_LINE,
-    ExportFormat.CSV: ",".join('"%s"' if name == "details" else "%s" for name in FIELDS) + "\r\n",
-}
+_JSON = json_object(_COLUMNS, times_sort_as_text=True).label("record")
+_CSV_LINE = ",".join('"%s"' if name == "details" else "%s" for name in FIELDS) + "\r\n"
 _HEADERS = {ExportFormat.NDJSON: b"", ExportFormat.OCSF: b"", ExportFormat.CSV: f"{','.join(FIELDS)}\r\n".encode()}
 # The last line of an export, if the client asks for a summary.
 _SUMMARIES = {ExportFormat.NDJSON: b"%s\n", ExportFormat.OCSF: b"%s\n", ExportFormat.CSV: b"# %s\r\n"}
