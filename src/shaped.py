@@ -49,12 +49,15 @@ class Shaped(Generic[T]):
 
 
 class ShapedReader(Generic[T]):
-    """Validates JSON that PostgreSQL has written, by a model whose fields have simple types.
+    """Validates JSON that PostgreSQL has written, by a model that has only types: no constraints and no validators.
 
-    msgspec takes a fifth of Pydantic's time. It accepts less than Pydantic does, and what it refuses Pydantic gets.
+    msgspec takes a quarter of Pydantic's time. It accepts less than Pydantic does, and what it refuses Pydantic gets.
     """
 
     def __init__(self, model: type[BaseModel]) -> None:
+        """Raises `TypeError` if msgspec does not know the type of a field."""
+        constrained = [name for name, field in model.model_fields.items() if field.metadata]
+        assert not constrained, f"msgspec would not check the constraints of {constrained}"
         fields = [(name, _TYPES.get(field.annotation, field.annotation)) for name, field in model.model_fields.items()]
         # Without `gc`, since a row refers to no other.
         row = msgspec.defstruct(model.__name__, fields, forbid_unknown_fields=True, gc=False)

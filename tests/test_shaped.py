@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from src.audits.schemas import EXAMPLE_RECORD, Audit
+from src.audits.schemas import EXAMPLE_RECORD, Audit, AuditCreate
 from src.audits.statements import READER
+from src.shaped import ShapedReader
 
 _pydantic = TypeAdapter(list[Audit])
 NULLABLE = {"correlation_id", "source", "event_id"}
@@ -60,3 +61,9 @@ def test_details_that_are_nested_too_deeply_are_refused(levels: int) -> None:
     details = '{"a":' * levels + "{}" + "}" * levels
     with pytest.raises(ValidationError):
         READER.read([json.dumps(EXAMPLE_RECORD | {"details": 0}).replace('"details": 0', f'"details": {details}')])
+
+
+def test_a_model_with_constraints_is_refused() -> None:
+    """They would not be checked."""
+    with pytest.raises(AssertionError, match="action"):
+        ShapedReader(AuditCreate)
