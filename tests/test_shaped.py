@@ -11,8 +11,8 @@ from src.audits.statements import READER
 from src.shaped import ShapedReader
 
 _pydantic = TypeAdapter(list[Audit])
-NULLABLE = {"correlation_id", "source", "event_id"}
-NULLS = dict.fromkeys(NULLABLE)
+NULLS = {"correlation_id": None, "source": None, "event_id": None}
+REQUIRED = [name for name in Audit.model_fields if name not in NULLS]
 
 
 @pytest.mark.parametrize("record", [EXAMPLE_RECORD, EXAMPLE_RECORD | NULLS])
@@ -27,10 +27,10 @@ def test_a_valid_record_is_read_without_pydantic(record: dict[str, Any]) -> None
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *((name, None) for name in Audit.model_fields.keys() - NULLABLE),
+        *((name, None) for name in REQUIRED),
         *((name, 31415926.5) for name in Audit.model_fields if not name.endswith("_at")),
         *((name, []) for name in Audit.model_fields),
-        *((name, {}) for name in Audit.model_fields.keys() - {"details"}),
+        *((name, {}) for name in Audit.model_fields if name != "details"),
         *((name, "2026-01-31T12:00:00ZUTC") for name in ("occurred_at", "recorded_at", "updated_at")),
         *((name, "2026-01-31T12:00:00") for name in ("occurred_at", "recorded_at", "updated_at")),
         ("id", "019c1400"),
