@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from select import PIPE_BUF
 from typing import Any
 
+import orjson
 from typing_extensions import override
 
 from src import log
@@ -98,8 +99,9 @@ class AccessLog:
 
 def _to_line(fields: Mapping[str, Any], max_bytes: int) -> str:
     """The same line as the handler's formatter writes."""
+    now = datetime.now(UTC)
     record = {
-        "timestamp": datetime.now(UTC).isoformat(),
+        "timestamp": now,
         "level": "INFO",
         "logger": "src.access",
         "message": "request",
@@ -107,4 +109,9 @@ def _to_line(fields: Mapping[str, Any], max_bytes: int) -> str:
         "trace_id": log.trace_id.get(),
         **fields,
     }
-    return f"{to_line(record, max_bytes)}\n"
+    with suppress(orjson.JSONEncodeError):
+        # `to_line` would write the same, but it takes longer (tests/benchmarks/README.md).
+        line = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+        if len(line) <= max_bytes and line.isascii():
+            return line.decode()
+    return f"{to_line(record | {'timestamp': now.isoformat()}, max_bytes)}\n"
