@@ -38,6 +38,7 @@ class FastPath(StrEnum):
     DIRECT_ENTRANCE = "direct-entrance"
     BATCHED_LOG = "batched-log"
     JOINED_WRITES = "joined-writes"
+    WHOLE_ANSWERS = "whole-answers"
     SHARED_TIMER = "shared-timer"
     KEPT_CONNECTIONS = "kept-connections"
 

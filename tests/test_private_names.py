@@ -53,7 +53,7 @@ OF_PROTOCOL = """
 """
 OF_CYCLE = """
     scope transport flow default_headers keep_alive disconnected message_event response_started response_complete
-    chunked_encoding expected_content_length
+    chunked_encoding expected_content_length waiting_for_100_continue on_response
 """
 
 

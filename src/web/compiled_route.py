@@ -21,6 +21,7 @@ from src.web.bodies import is_json
 from src.web.responses import ShapedJSON
 from src.web.route_plans import REQUEST, REQUIRED, RESPONSE, TASKS, Arguments, Parameter, Plan, value_of
 from src.web.routes import PARSED, StrictJSONRoute
+from src.web.whole_answers import Sender, owner
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -53,15 +54,18 @@ class CompiledRoute:
         self._embeds = context._embed_body_fields  # noqa: SLF001 (nothing else tells)
         self._status = context.status_code
         self._response_class: type[Response] = value_of(context.response_class)
-        self._is_json = context.response_field is not None and isinstance(context.response_class, DefaultPlaceholder)
-        self._serialization: dict[str, Any] = {
-            "field": context.response_field,
+        self._field = context.response_field
+        self._is_json = self._field is not None and isinstance(context.response_class, DefaultPlaceholder)
+        self._options: dict[str, Any] = {
             "include": context.response_model_include,
             "exclude": context.response_model_exclude,
             "by_alias": context.response_model_by_alias,
             "exclude_unset": context.response_model_exclude_unset,
             "exclude_defaults": context.response_model_exclude_defaults,
             "exclude_none": context.response_model_exclude_none,
+        }
+        self._serialization = self._options | {
+            "field": self._field,
             "dump_json": self._is_json,
             "endpoint_ctx": {"path": f"{', '.join(context.methods or ())} {context.path_format}"},
         }
@@ -88,7 +92,8 @@ class CompiledRoute:
                 await self._answer_within_exits(scope, receive, sender, values)
             else:
                 response = await self._respond(values, {})
-                await response(scope, receive, sender)
+                if not _send_whole(response, send):
+                    await response(scope, receive, sender)
         except Unserved:
             raise
         except Exception as error:
@@ -192,7 +197,7 @@ class CompiledRoute:
         return await self._serialized(result, values[RESPONSE], values[TASKS])
 
     async def _serialized(self, result: Any, injected: "_Injected | None", tasks: BackgroundTasks | None) -> Response:
-        content = await serialize_response(response_content=result, **self._serialization)
+        content = await self._content(result)
         status = (injected and injected.status_code) or self._status
         options = {"background": tasks} if status is None else {"background": tasks, "status_code": status}
         if self._is_json and is_body_allowed_for_status_code(status):
@@ -206,6 +211,14 @@ class CompiledRoute:
         if injected:
             response.raw_headers.extend(injected.raw_headers)
         return response
+
+    async def _content(self, result: Any) -> Any:
+        """What FastAPI's `serialize_response` returns or raises. A valid answer in JSON takes a shorter way to it."""
+        if self._is_json and self._field:
+            value, errors = self._field.validate(result)
+            if not errors:
+                return self._field.serialize_json(value, **self._options)
+        return await serialize_response(response_content=result, **self._serialization)
 
 
 class _Injected(Response):
@@ -227,6 +240,14 @@ class _Sender:
     async def __call__(self, message: Message) -> None:
         self.has_begun |= message["type"] == "http.response.start"
         await self._send(message)
+
+
+def _send_whole(response: Response, send: Send) -> bool:
+    """Send the answer at once, if it is complete and the owner of `send` can. Returns whether it has sent it."""
+    if type(response) is not ShapedJSON or response.background is not None:
+        return False
+    sender = owner(send)
+    return isinstance(sender, Sender) and sender.send_whole(response.status_code, response.raw_headers, response.body)
 
 
 def _validate(field: ModelField, value: Any) -> Any:

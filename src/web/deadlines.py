@@ -8,8 +8,7 @@ takes time (tests/benchmarks/README.md).
 To switch it off: leave `shared-timer` out of `FAST_PATHS`. Then `SeparateDeadlines` sets a timer for each request.
 """
 
-import asyncio
-from asyncio import TimerHandle
+from asyncio import AbstractEventLoop, TimerHandle
 from typing import Protocol
 
 from typing_extensions import override
@@ -25,8 +24,9 @@ class Expiring(Protocol):
 class Deadlines:
     """Deadlines that come `seconds` after they were added, in one event loop."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, loop: AbstractEventLoop) -> None:
         self.seconds = seconds
+        self._loop = loop
         # In the order of their deadlines, since each is added with the same time.
         self._due: dict[Expiring, float] = {}
         self._timer: TimerHandle | None = None
@@ -35,22 +35,20 @@ class Deadlines:
         """Start its deadline, unless it has started already."""
         if expiring in self._due:
             return
-        loop = asyncio.get_running_loop()
-        self._due[expiring] = due = loop.time() + self.seconds
+        self._due[expiring] = due = self._loop.time() + self.seconds
         if self._timer is None:
-            self._timer = loop.call_at(due, self._expire_due)
+            self._timer = self._loop.call_at(due, self._expire_due)
 
     def discard(self, expiring: Expiring) -> None:
         self._due.pop(expiring, None)
 
     def _expire_due(self) -> None:
         """Expire those whose time is up, and set the timer for the next one."""
-        loop = asyncio.get_running_loop()
         self._timer = None
         while self._due:
             expiring, due = next(iter(self._due.items()))
-            if due > loop.time():
-                self._timer = loop.call_at(due, self._expire_due)
+            if due > self._loop.time():
+                self._timer = self._loop.call_at(due, self._expire_due)
                 return
             del self._due[expiring]
             expiring.expire(self)
@@ -59,14 +57,14 @@ class Deadlines:
 class SeparateDeadlines(Deadlines):
     """The same, with a timer for each."""
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(seconds)
+    def __init__(self, seconds: float, loop: AbstractEventLoop) -> None:
+        super().__init__(seconds, loop)
         self._timers: dict[Expiring, TimerHandle] = {}
 
     @override
     def add(self, expiring: Expiring) -> None:
         if expiring not in self._timers:
-            self._timers[expiring] = asyncio.get_running_loop().call_later(self.seconds, self._expire, expiring)
+            self._timers[expiring] = self._loop.call_later(self.seconds, self._expire, expiring)
 
     @override
     def discard(self, expiring: Expiring) -> None:

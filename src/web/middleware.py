@@ -21,15 +21,17 @@ from collections.abc import Sequence
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from typing_extensions import override
 
 from src.access_log import AccessLog
 from src.admission import Admission, NotAdmitted, TooManyWaiting
 from src.config import AppSettings, FastPath
 from src.exceptions import AppError, HeadersTooLarge, Overloaded, RequestIncomplete, RequestTimeout, URITooLong
-from src.web import problems, request_context
+from src.web import problems, request_context, whole_answers
 from src.web.cors import CORS
 from src.web.deadlines import Deadlines, SeparateDeadlines
 from src.web.request_context import Fields
+from src.web.whole_answers import Sender
 
 # The extension of the ASGI scope with which src/web/connection.py lets the application close the connection.
 CLOSE_CONNECTION = "audit-trail.close-connection"
@@ -61,15 +63,16 @@ class RequestMiddleware:
         self.settings = settings
         self.cors = CORS(settings.cors_origins, exposed_headers)
         self.access_log = AccessLog(is_batched=FastPath.BATCHED_LOG in settings.fast_paths)
+        self.sends_whole = FastPath.WHOLE_ANSWERS in settings.fast_paths
         self._groups = groups
-        self._loop: AbstractEventLoop | None = None
+        self.loop: AbstractEventLoop | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         loop = asyncio.get_running_loop()
-        if loop is not self._loop:
+        if loop is not self.loop:
             self._start(loop)
         await _Exchange(self, scope, receive, send).run()
 
@@ -77,16 +80,16 @@ class RequestMiddleware:
         """Make what belongs to one event loop. An application can be used in several loops, one after the other."""
         settings = self.settings
         kind = Deadlines if FastPath.SHARED_TIMER in settings.fast_paths else SeparateDeadlines
-        self.answer_deadlines = kind(settings.request_timeout)
-        self.body_deadlines = kind(settings.request_body_timeout)
+        self.answer_deadlines = kind(settings.request_timeout, loop)
+        self.body_deadlines = kind(settings.request_body_timeout, loop)
         self.admissions = {
             group: Admission(settings.max_in_flight, settings.place_timeout, settings.max_waiting)
             for group in self._groups
         }
-        self._loop = loop
+        self.loop = loop
 
 
-class _Exchange:
+class _Exchange(Sender):
     """One request and its answer."""
 
     __slots__ = (
@@ -173,7 +176,7 @@ class _Exchange:
     async def _limit_time(self) -> None:
         """Limit the time for the body to arrive, and the time until the answer begins. The answer may take longer."""
         middleware = self._middleware
-        task = asyncio.current_task()
+        task = asyncio.current_task(middleware.loop)
         assert task
         self._task, self._cancelling = task, task.cancelling()
         middleware.answer_deadlines.add(self)
@@ -250,10 +253,7 @@ class _Exchange:
             middleware.answer_deadlines.discard(self)
             middleware.body_deadlines.discard(self)
             self._status = message["status"]
-            fields: Fields = [*message["headers"]]
-            if not self._is_preflight:
-                middleware.cors.add_headers(fields, self._origin)
-            request_context.add_headers(fields, self._request_id)
+            fields = self._with_common_headers(message["headers"])
             await self._send({"type": "http.response.start", "status": self._status, "headers": fields})
             if self._is_head:
                 # The server then tells the application of a disconnect, which ends a stream.
@@ -263,6 +263,22 @@ class _Exchange:
         if not self._is_head:
             self._size += len(message.get("body", b""))
             await self._send(message)
+
+    @override
+    def send_whole(self, status: int, fields: Fields, body: bytes) -> bool:
+        if self._is_head or not self._middleware.sends_whole:
+            return False
+        if not whole_answers.send_by_server(self._send, status, self._with_common_headers(fields), body):
+            return False
+        self._status, self._size, self._complete = status, len(body), True
+        return True
+
+    def _with_common_headers(self, headers: Fields) -> Fields:
+        fields = [*headers]
+        if not self._is_preflight:
+            self._middleware.cors.add_headers(fields, self._origin)
+        request_context.add_headers(fields, self._request_id)
+        return fields
 
 
 async def _close_connection(scope: Scope, receive: Receive) -> bool:

@@ -18,6 +18,8 @@ class ShapedJSON(Response):
     must be in lower case.
     """
 
+    body: bytes
+
     def __init__(
         self,
         content: str | bytes,

@@ -26,7 +26,7 @@ class Waiting:
 
 @both_kinds
 async def test_each_expires_in_the_order_of_its_deadline_and_once(kind: type[Deadlines]) -> None:
-    deadlines = kind(0.05)
+    deadlines = kind(0.05, asyncio.get_running_loop())
     order: list[Waiting] = []
     first, discarded, second = [Waiting(order) for _ in range(3)]
     deadlines.add(first)
@@ -45,7 +45,7 @@ async def test_each_expires_in_the_order_of_its_deadline_and_once(kind: type[Dea
 
 @both_kinds
 async def test_a_deadline_that_comes_after_all_others_have_gone_expires(kind: type[Deadlines]) -> None:
-    deadlines = kind(0.01)
+    deadlines = kind(0.01, asyncio.get_running_loop())
     for _ in range(2):
         waiting = Waiting()
         deadlines.add(waiting)
@@ -55,7 +55,7 @@ async def test_a_deadline_that_comes_after_all_others_have_gone_expires(kind: ty
 
 @both_kinds
 async def test_none_expires_before_its_time(kind: type[Deadlines]) -> None:
-    loop, deadlines, waiting = asyncio.get_running_loop(), kind(0.1), Waiting()
+    loop, deadlines, waiting = asyncio.get_running_loop(), kind(0.1, asyncio.get_running_loop()), Waiting()
     gone = Waiting()
     deadlines.add(gone)
     await asyncio.sleep(0.05)
