@@ -2,18 +2,23 @@
 
 import asyncio
 import logging.config
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from alembic import context
 from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from src.config import AppSettings, DatabaseSettings
 from src.database import create_job_engine
 from src.jobs import exit_with_one_line
 from src.log import logging_config
-from src.migrations import MIGRATION_LOCK, analyze
+from src.migrations import MIGRATION_LOCK, SET_LOCK_TIMEOUT, analyze
 from src.models import metadata
 from src.revisions import load_revisions
+
+_LOCK_PAUSE_SECONDS = 0.2
 
 
 def of_this_project(name: str | None, kind: str, _parents: Any) -> bool:
@@ -24,10 +29,7 @@ def of_this_project(name: str | None, kind: str, _parents: Any) -> bool:
 def migrate(connection: Connection) -> None:
     context.configure(connection, target_metadata=metadata, include_name=of_this_project, compare_server_default=True)
     with context.begin_transaction():
-        # A second migration waits here until the first has committed, and then finds nothing left to do.
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-        # Fail rather than queue behind a long transaction, with all other traffic waiting behind us.
-        connection.execute(text("SET LOCAL lock_timeout = '10s'"))
+        connection.execute(text(SET_LOCK_TIMEOUT))
         heads = context.get_context().get_current_heads()
         if takes_back() and not heads:
             raise SystemExit("migrations: no revision is applied here, so there is none to take back")
@@ -44,10 +46,26 @@ def takes_back() -> bool:
     return str(getattr(context.config.cmd_opts, "revision", "")).startswith("-")
 
 
+@asynccontextmanager
+async def only_one_at_a_time(engine: AsyncEngine) -> AsyncIterator[None]:
+    """A second migration waits here until the first has ended, and then finds nothing left to do.
+
+    The lock has a transaction of its own, since a migration can commit in its middle. And it is tried, not waited for:
+    whoever waits in a statement has a snapshot, and CREATE INDEX CONCURRENTLY would wait for that.
+    """
+    async with engine.connect() as connection:
+        while not await connection.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK}):
+            await connection.rollback()
+            await asyncio.sleep(_LOCK_PAUSE_SECONDS)
+        # It may idle; and this statement, which needs no snapshot, ends the one before, which has kept its own.
+        await connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        yield
+
+
 async def main() -> None:
     settings = context.config.attributes.get("database_settings") or DatabaseSettings.load()
     engine = create_job_engine(settings)
-    async with engine.connect() as connection:
+    async with only_one_at_a_time(engine), engine.connect() as connection:
         await connection.run_sync(migrate)
         await connection.run_sync(analyze)
     await engine.dispose()

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from src.ai.config import AISettings
 from src.audits.config import AuditSettings
 from src.config import AppSettings, DatabaseSettings
+from src.ledger.config import LedgerSettings
 from src.main import create_app
 from src.settings import Settings
 
@@ -22,6 +23,7 @@ def render() -> str:
             app=AppSettings.model_construct(),
             database=DatabaseSettings.model_construct(database_url=SecretStr("")),
             audits=AuditSettings.model_construct(),
+            ledger=LedgerSettings.model_construct(),
             ai=AISettings.model_construct(),
         )
     )

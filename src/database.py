@@ -27,6 +27,8 @@ from src.connection_pool import ConnectionPool
 from src.driver import Connection, connect_with_limits, limited_connection
 from src.statement import Statement
 
+_LEDGER_STATEMENT_SECONDS = 30
+
 # The names are those that PostgreSQL itself would give, so that a migration can address every constraint.
 metadata = MetaData(
     naming_convention={
@@ -58,6 +60,18 @@ def create_stream_pool(settings: DatabaseSettings) -> ConnectionPool:
     }
     patient = settings.model_copy(update=changes)
     return _create_pool(patient, settings.database_stream_pool_size, 0)
+
+
+def create_ledger_pool(settings: DatabaseSettings) -> ConnectionPool:
+    """One connection for what seals the ledger: no request waits for it, and it waits for no request.
+
+    It may take its time: to find what is new after a long pause takes longer than any request may.
+    """
+    changes = {
+        "database_statement_timeout": _LEDGER_STATEMENT_SECONDS,
+        "database_command_timeout": _LEDGER_STATEMENT_SECONDS + 1,
+    }
+    return _create_pool(settings.model_copy(update=changes), 1, 0)
 
 
 def create_job_engine(settings: DatabaseSettings) -> AsyncEngine:

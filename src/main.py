@@ -22,10 +22,14 @@ from src.audits.router import batch_router as audit_batches_router
 from src.audits.router import router as audits_router
 from src.config import API_PREFIX, AppSettings, FastPath
 from src.connection_pool import ConnectionPool
-from src.database import create_pool, create_probe_engine, create_stream_pool
+from src.database import create_ledger_pool, create_pool, create_probe_engine, create_stream_pool, transaction
 from src.health.exceptions import CheckFailed
 from src.health.probe import DatabaseProbe
 from src.health.router import router as health_router
+from src.ledger.config import LedgerSettings
+from src.ledger.router import router as ledger_router
+from src.ledger.router import tile_router as ledger_tile_router
+from src.ledger.sealer import Sealer
 from src.revisions import Revisions, load_revisions
 from src.settings import Settings
 from src.web import compiled, index, openapi, problems
@@ -35,8 +39,16 @@ from src.web.root_path import without_root_path
 
 logger = logging.getLogger(__name__)
 
-# FastAPI tries them in this order, where it serves a request itself.
-ROUTERS = (health_router, audits_router, audit_batches_router, ai_router, index.router)
+# FastAPI tries them in this order, where it serves a request itself. Of two prefixes the longer one comes first.
+ROUTERS = (
+    health_router,
+    audits_router,
+    audit_batches_router,
+    ai_router,
+    ledger_tile_router,
+    ledger_router,
+    index.router,
+)
 
 _DISPOSE_SECONDS = 2
 # New objects that start a garbage collection. The figures are in tests/benchmarks/README.md.
@@ -64,6 +76,7 @@ class State(TypedDict):
 
     app_settings: AppSettings
     audit_settings: AuditSettings
+    ledger_settings: LedgerSettings
     revisions: Revisions
     pool: ConnectionPool
     stream_pool: ConnectionPool
@@ -76,9 +89,12 @@ async def lifespan(settings: Settings) -> AsyncIterator[State]:
     """Make the state of the process, and close it at the end."""
     providers = telemetry.start()
     probe_engine = create_probe_engine(settings.database)
+    ledger_pool = create_ledger_pool(settings.database)
+    sealer = Sealer(partial(transaction, ledger_pool), settings.ledger)
     state = State(
         app_settings=settings.app,
         audit_settings=settings.audits,
+        ledger_settings=settings.ledger,
         revisions=load_revisions(),
         pool=create_pool(settings.database),
         stream_pool=create_stream_pool(settings.database),
@@ -88,10 +104,12 @@ async def lifespan(settings: Settings) -> AsyncIterator[State]:
     logger.info("starting", extra={"version": __version__, "environment": settings.app.environment})
     await _log_database_state(state["pool"], state["database_probe"])
     _tune_garbage_collection()
+    sealer.start()
     yield state
+    await sealer.stop()
     await state["ai_client"].close()
     await asyncio.gather(
-        _dispose(state["pool"], state["stream_pool"], probe_engine),
+        _dispose(state["pool"], state["stream_pool"], ledger_pool, probe_engine),
         telemetry.stop(providers, _DISPOSE_SECONDS),
     )
 

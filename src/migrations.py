@@ -6,10 +6,24 @@ from sqlalchemy import Connection, text
 # Any number that no other advisory lock uses.
 MIGRATION_LOCK = 7_462_001
 
+# Fail rather than queue behind a long transaction, with all other traffic waiting behind us.
+SET_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '10s'"
+
 ROLLED_BACK = "rolled_back"
 """The schema to which a downgrade moves tables that hold rows, instead of dropping them."""
 
 _TO_ANALYZE = "to_analyze"
+
+
+def create_index_concurrently(name: str, definition: str) -> None:
+    """Build an index while writes go on. It commits what the migration has done so far.
+
+    A build that was interrupted leaves an index that nothing uses, so that one is built anew.
+    """
+    with op.get_context().autocommit_block():
+        op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+        op.execute(f"CREATE INDEX CONCURRENTLY {name} ON {definition}")
+    op.execute(SET_LOCK_TIMEOUT)
 
 
 def restore_table(name: str) -> bool:

@@ -2,5 +2,6 @@
 
 from src.audits import models as audits
 from src.database import metadata
+from src.ledger import models as ledger
 
-__all__ = ["audits", "metadata"]
+__all__ = ["audits", "ledger", "metadata"]

@@ -6,6 +6,7 @@ from typing import Self, TypeVar
 from src.ai.config import AISettings
 from src.audits.config import AuditSettings
 from src.config import AppSettings, DatabaseSettings, EnvironmentSettings
+from src.ledger.config import LedgerSettings
 
 SettingsT = TypeVar("SettingsT", bound=EnvironmentSettings)
 
@@ -15,6 +16,7 @@ class Settings:
     app: AppSettings
     database: DatabaseSettings
     audits: AuditSettings
+    ledger: LedgerSettings
     ai: AISettings
 
     @classmethod
@@ -28,5 +30,6 @@ class Settings:
             app=resolve(AppSettings),
             database=resolve(DatabaseSettings),
             audits=resolve(AuditSettings),
+            ledger=resolve(LedgerSettings),
             ai=resolve(AISettings),
         )

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from src.ai.config import AISettings
 from src.audits.config import AuditSettings
 from src.config import PROJECT_ROOT, AppSettings, DatabaseSettings, EnvironmentSettings
+from src.ledger.config import LedgerSettings
 from src.main import create_app, lifespan
 from src.settings import Settings
 
@@ -37,6 +38,7 @@ async def run_application(
     """Run the application in this process, with its lifespan and additional `routers`, and yield a client of it.
 
     Settings that are not given have long timeouts: on a busy machine a hundred requests wait longer for their places.
+    And the ledger is sealed only where a test asks for it.
     """
     loaded = Settings.load(*settings, *_usual_settings())
     app = _usual_application() if loaded.app == _usual_settings()[0] and not routers else create_app(loaded)
@@ -63,7 +65,7 @@ def with_state(app: FastAPI, state: Any) -> ASGIApp:
 @cache
 def _usual_settings() -> tuple[EnvironmentSettings, ...]:
     """Read the settings only once: it takes a sixth of the start of an application, and tests start a thousand."""
-    return AppSettings(place_timeout=5), AuditSettings(), AISettings()
+    return AppSettings(place_timeout=5), AuditSettings(), AISettings(), LedgerSettings(ledger_interval=3600)
 
 
 @cache

@@ -33,6 +33,7 @@ from src.audits.constants import (
     Operation,
 )
 from src.database import metadata
+from src.transaction_ids import XID8
 
 
 def _text(length: int) -> String:
@@ -103,8 +104,11 @@ audit_revision = Table(
     Column("salt", LargeBinary, nullable=False),
     Column("previous_hash", LargeBinary),
     Column("hash", LargeBinary, nullable=False),
+    # The transaction that wrote the row tells the ledger what is new. Null in rows from before there was a ledger.
+    Column("xid", XID8, server_default=text("pg_current_xact_id()")),
     _one_of("operation", Operation),
     CheckConstraint("version >= 1", name="version"),
+    Index("audit_revision_xid_idx", "xid", postgresql_where=text("xid IS NOT NULL")),
 )
 
 # The record that was made of each event of a producer. A row stays when the record is removed, so that a late delivery

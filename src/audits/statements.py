@@ -47,6 +47,8 @@ from src.shaped import ShapedReader, json_object
 from src.statement import Statement
 
 FIELDS = [column.name for column in audit.c if column.name != "hash"]
+# PostgreSQL itself sets `xid`.
+_REVISION_FIELDS = [column.name for column in audit_revision.c if column.name != "xid"]
 
 AS_JSON = json_object(audit.c[name] for name in FIELDS)
 
@@ -88,7 +90,7 @@ FIRST_RECORD = typed_rows(func.jsonb_to_record(audit_revision.c.record), "first_
 """The record in `audit_revision`, to be joined with its first revision."""
 
 _given_revisions = typed_rows(
-    func.jsonb_to_recordset(_as_jsonb("revisions")), "given", audit_revision, audit_revision.c.keys()
+    func.jsonb_to_recordset(_as_jsonb("revisions")), "given", audit_revision, _REVISION_FIELDS
 )
 _revisions = select(*_given_revisions.c).cte("revisions")
 _record = typed_rows(func.jsonb_to_record(_revisions.c.record), "record", audit, FIELDS)
@@ -97,7 +99,7 @@ _is_same_audit = _record.c.id == _revisions.c.audit_id
 
 def _insert_revisions(*predicates: ColumnElement[bool]) -> CTE:
     inserted = select(*_revisions.c).where(*predicates)
-    return insert(audit_revision).from_select(audit_revision.c.keys(), inserted).cte("inserted")
+    return insert(audit_revision).from_select(_REVISION_FIELDS, inserted).cte("inserted")
 
 
 def insert_records(*predicates: ColumnElement[bool]) -> Any:

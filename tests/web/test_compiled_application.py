@@ -20,6 +20,7 @@ from src import clock, identifiers
 from src.audits.config import AuditSettings
 from src.config import AppSettings, DatabaseSettings, FastPath
 from src.health import probe
+from src.ledger.config import LedgerSettings
 from src.main import create_app
 from src.settings import Settings
 from tests.ai.application import ai_settings
@@ -76,8 +77,11 @@ async def pair(
     async with AsyncExitStack() as stack:
         made = []
         for database, compiles in ((database_settings, True), (database_of_module, False)):
+            ledger = LedgerSettings(ledger_interval=3600)
             app_settings = AppSettings(place_timeout=5, fast_paths=frozenset(FastPath) if compiles else frozenset())
-            app = create_app(Settings.load(app_settings, database, AuditSettings(), ai_settings(openai_api_key=None)))
+            app = create_app(
+                Settings.load(app_settings, database, ledger, AuditSettings(), ai_settings(openai_api_key=None))
+            )
             state: Any = await stack.enter_async_context(app.router.lifespan_context(app))
             made.append(Ours(app, state, numbered))
         yield made[0], made[1]

@@ -1,0 +1,1 @@
+"""One order for every change, which anyone can follow and check."""

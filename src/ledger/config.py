@@ -1,0 +1,76 @@
+"""Settings of the ledger domain."""
+
+import re
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode
+
+from src.config import EnvironmentSettings
+from src.ledger.notes import InvalidKey, SignerKey, VerifierKey
+
+# A host, perhaps a port, and segments of a path, as a URL without its scheme.
+_ORIGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*(:\d{1,5})?(/[A-Za-z0-9._~-]+)*")
+MAX_ORIGIN_LENGTH = 255
+
+
+def check_origin(origin: str) -> str:
+    """Raises `ValueError`."""
+    if len(origin) > MAX_ORIGIN_LENGTH or not _ORIGIN.fullmatch(origin):
+        raise ValueError("must be a URL without its scheme, such as audit.example.org/trail")
+    return origin
+
+
+class LedgerSettings(EnvironmentSettings):
+    """How often the ledger is sealed, and as whom it signs. Without a key nothing is signed, and all else works."""
+
+    ledger_interval: float = Field(1, ge=0.05, le=3600)
+    """Seconds from one look for new revisions to the next."""
+
+    ledger_origin: str | None = None
+    """The name of the ledger in all that it signs. It never changes."""
+
+    ledger_key: SecretStr | None = None
+    """An Ed25519 key in the format of Go's signer keys, `PRIVATE+KEY+...`, whose name is the origin."""
+
+    ledger_old_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    """Keys that sign too, while verifiers change to the new one."""
+
+    @field_validator("ledger_origin")
+    @classmethod
+    def validate_origin(cls, value: str | None) -> str | None:
+        return None if value is None else check_origin(value)
+
+    @field_validator("ledger_old_keys", mode="before")
+    @classmethod
+    def split_at_commas(cls, value: object) -> object:
+        return [key.strip() for key in value.split(",")] if isinstance(value, str) else value
+
+    @field_validator("ledger_key", "ledger_old_keys")
+    @classmethod
+    def validate_keys(cls, value: SecretStr | tuple[SecretStr, ...] | None) -> SecretStr | tuple[SecretStr, ...] | None:
+        for key in value if isinstance(value, tuple) else filter(None, [value]):
+            try:
+                SignerKey.parse(key.get_secret_value())
+            except InvalidKey as error:
+                raise ValueError(f"{error}: `make ledger-key` makes one") from None
+        return value
+
+    @model_validator(mode="after")
+    def names_agree(self) -> Self:
+        if not self.signers:
+            return self
+        if self.ledger_key is None:
+            raise ValueError("LEDGER_OLD_KEYS need LEDGER_KEY, the key that verifiers are to know")
+        if any(key.name != self.ledger_origin for key in self.signers):
+            raise ValueError("LEDGER_ORIGIN must be the name of LEDGER_KEY and of LEDGER_OLD_KEYS")
+        return self
+
+    @property
+    def signers(self) -> list[SignerKey]:
+        """The keys that sign, the new one first."""
+        return [SignerKey.parse(key.get_secret_value()) for key in [self.ledger_key, *self.ledger_old_keys] if key]
+
+    @property
+    def verifiers(self) -> list[VerifierKey]:
+        return [key.verifier for key in self.signers]

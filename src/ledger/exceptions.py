@@ -1,0 +1,38 @@
+"""The errors of the ledger domain."""
+
+from src.exceptions import Conflict, NotFound, ValidationFailed
+
+
+class LedgerUnsigned(NotFound):
+    code, title = "ledger-unsigned", "The ledger has no checkpoint"
+
+
+class TileNotFound(NotFound):
+    code, title = "tile-not-found", "There is no such tile yet"
+
+
+class RevisionNotFound(NotFound):
+    code, title = "revision-not-found", "There is no such revision"
+
+
+class NotSealed(Conflict):
+    """The revision is there, and the sealer or the next checkpoint has not reached it yet."""
+
+    code, title, retry_after = "not-sealed", "The revision is not in the ledger yet", 1
+
+
+class SizeUnknown(ValidationFailed):
+    def __init__(self, name: str, size: int) -> None:
+        message = f"Must be at most {size}, the size of the ledger"
+        super().__init__([{"loc": ["query", name], "msg": message, "type": "size_unknown"}])
+
+
+class LedgerCloned(Exception):
+    """The database is not the one that the ledger began in: nothing is sealed or signed. No request gets this."""
+
+
+class OriginChanged(Exception):
+    """The ledger has signed as `origin`, and LEDGER_ORIGIN is another one. No request gets this."""
+
+    def __init__(self, origin: str) -> None:
+        super().__init__(f"LEDGER_ORIGIN is not {origin}, as which the ledger has signed so far")

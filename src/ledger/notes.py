@@ -1,0 +1,181 @@
+"""Signed notes (https://c2sp.org/signed-note), with Ed25519 keys in the formats of Go's golang.org/x/mod/sumdb/note."""
+
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Self
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+_ED25519 = 1
+_KEY_BYTES, _ID_BYTES = 32, 4
+_SECRET_PREFIX = "PRIVATE+KEY+"
+_MAX_NOTE_BYTES, _MAX_SIGNATURES = 1_000_000, 100
+# Blanks of Unicode and the plus sign separate a name from what follows it.
+_NAME = re.compile(r"[^\s+]+")
+_KEY = re.compile(r"([^+]*)\+([0-9a-f]{8})\+(.*)", re.ASCII)
+_SIGNATURE_LINE = re.compile(r"\u2014 ([^\s+]+) ([A-Za-z0-9+/]+={0,2})")
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
+
+
+class InvalidKey(ValueError):
+    """The text is no key. The message never shows the text: it can be a secret."""
+
+
+class InvalidNote(ValueError):
+    """The text is no signed note, or a known key has not made the signature that bears its name."""
+
+
+def decode_base64(text: str) -> bytes:
+    """Standard base64 (RFC 4648, 4), of which every value has one form only. Raises `ValueError`."""
+    value = b64decode(text, validate=True)
+    if b64encode(value).decode() != text:
+        raise ValueError("is not the usual base64 of its bytes")
+    return value
+
+
+def _key_id(name: str, public: bytes) -> bytes:
+    return sha256(name.encode() + b"\n" + bytes([_ED25519]) + public).digest()[:_ID_BYTES]
+
+
+def check_name(name: str) -> str:
+    """The name of a key, which the notes that it signs show. Raises `InvalidKey`."""
+    if not _NAME.fullmatch(name) or _CONTROL.search(name):
+        raise InvalidKey("must be a name without blanks, control characters and plus signs")
+    return name
+
+
+def _parse_key(text: str) -> tuple[str, str, bytes]:
+    """The name, the key's id and its bytes, of `NAME+ID+BASE64`."""
+    found = _KEY.fullmatch(text)
+    if not found:
+        raise InvalidKey("must have the form NAME+ID+KEY of a signed note")
+    name, key_id, encoded = found.groups()
+    try:
+        key = decode_base64(encoded)
+    except ValueError:
+        raise InvalidKey("must end with base64") from None
+    if key[:1] != bytes([_ED25519]) or len(key) != 1 + _KEY_BYTES:
+        raise InvalidKey("must be an Ed25519 key")
+    return check_name(name), key_id, key[1:]
+
+
+@dataclass(frozen=True)
+class VerifierKey:
+    """A public key and its name. As text: `NAME+ID+BASE64`."""
+
+    name: str
+    public: bytes
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises `InvalidKey`."""
+        name, key_id, public = _parse_key(text)
+        key = cls(name, public)
+        if key.id.hex() != key_id:
+            raise InvalidKey("has an id that is not that of its name and key")
+        return key
+
+    @property
+    def id(self) -> bytes:
+        return _key_id(self.name, self.public)
+
+    def __str__(self) -> str:
+        return f"{self.name}+{self.id.hex()}+{b64encode(bytes([_ED25519]) + self.public).decode()}"
+
+    def has_signed(self, text: str, signature: bytes) -> bool:
+        try:
+            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, text.encode())
+        except InvalidSignature:
+            return False
+        return True
+
+
+@dataclass(frozen=True)
+class SignerKey:
+    """A private key and its name. As text, which is a secret: `PRIVATE+KEY+NAME+ID+BASE64`."""
+
+    name: str
+    seed: bytes = field(repr=False)
+
+    @classmethod
+    def generate(cls, name: str) -> Self:
+        return cls(check_name(name), Ed25519PrivateKey.generate().private_bytes_raw())
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises `InvalidKey`."""
+        if not text.startswith(_SECRET_PREFIX):
+            raise InvalidKey(f"must begin with {_SECRET_PREFIX}")
+        name, key_id, seed = _parse_key(text.removeprefix(_SECRET_PREFIX))
+        key = cls(name, seed)
+        if key.verifier.id.hex() != key_id:
+            raise InvalidKey("has an id that is not that of its name and key")
+        return key
+
+    @property
+    def verifier(self) -> VerifierKey:
+        return VerifierKey(self.name, self._key.public_key().public_bytes_raw())
+
+    @property
+    def secret(self) -> str:
+        key = b64encode(bytes([_ED25519]) + self.seed).decode()
+        return f"{_SECRET_PREFIX}{self.name}+{self.verifier.id.hex()}+{key}"
+
+    @property
+    def _key(self) -> Ed25519PrivateKey:
+        return Ed25519PrivateKey.from_private_bytes(self.seed)
+
+    def sign(self, text: str) -> str:
+        """The signature line of a note with this text."""
+        signature = b64encode(self.verifier.id + self._key.sign(text.encode())).decode()
+        return f"\u2014 {self.name} {signature}\n"
+
+
+def sign_note(text: str, keys: Iterable[SignerKey]) -> str:
+    """The note: `text`, which ends with a line break, a blank line, and one line for each signature."""
+    return f"{text}\n{''.join(key.sign(text) for key in keys)}"
+
+
+def open_note(note: str, keys: Iterable[VerifierKey]) -> str:
+    """The text of a note that at least one of the keys has signed. Signatures of other keys are passed over.
+
+    Raises `InvalidNote`, also if the signature of one of the keys is wrong.
+    """
+    text, signatures = _split_note(note)
+    known = {(key.name, key.id): key for key in keys}
+    verified = False
+    for name, key_id, signature in signatures:
+        if key := known.get((name, key_id)):
+            if not key.has_signed(text, signature):
+                raise InvalidNote(f"the signature of {name} is not valid")
+            verified = True
+    if not verified:
+        raise InvalidNote("none of the known keys has signed it")
+    return text
+
+
+def _split_note(note: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:
+    """The text of a note, and the name, the key's id and the signature of each of its lines of signatures."""
+    if len(note.encode()) > _MAX_NOTE_BYTES or _CONTROL.search(note):
+        raise InvalidNote("is too long for a note, or holds control characters")
+    text, blank_line, lines = note.rpartition("\n\n")
+    if not blank_line or not text or not lines.endswith("\n"):
+        raise InvalidNote("must be a text, a blank line and lines of signatures")
+    found = [_SIGNATURE_LINE.fullmatch(line) for line in lines.removesuffix("\n").split("\n")]
+    if len(found) > _MAX_SIGNATURES:
+        raise InvalidNote(f"has more than {_MAX_SIGNATURES} signatures")
+    return f"{text}\n", [_parse_signature(line) for line in found]
+
+
+def _parse_signature(line: re.Match[str] | None) -> tuple[str, bytes, bytes]:
+    if not line:
+        raise InvalidNote("has a line of signatures that is none")
+    try:
+        signature = decode_base64(line[2])
+    except ValueError:
+        raise InvalidNote("has a signature that is no base64") from None
+    return line[1], signature[:_ID_BYTES], signature[_ID_BYTES:]

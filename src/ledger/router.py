@@ -1,0 +1,100 @@
+"""The endpoints of the ledger domain. Each reads the request, calls the service once and writes the response."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from src.ledger import service
+from src.ledger.constants import PATH
+from src.ledger.dependencies import SettingsDep, TileLevel, TilePathDep
+from src.ledger.exceptions import LedgerUnsigned, NotSealed, RevisionNotFound, TileNotFound
+from src.ledger.schemas import EXAMPLE_NOTE, Consistency, ConsistencyQuery, LedgerStatus, Proof, ProofQuery
+from src.web import openapi, problems
+from src.web.dependencies import AutocommitDep
+from src.web.routes import StrictJSONRoute
+
+_UNAVAILABLE = problems.documented(*problems.DATABASE_ERRORS)
+
+router = APIRouter(prefix=PATH, tags=["ledger"], route_class=StrictJSONRoute, responses=_UNAVAILABLE)
+tile_router = APIRouter(prefix=f"{PATH}/tile", tags=["ledger"], route_class=StrictJSONRoute, responses=_UNAVAILABLE)
+"""The router for tiles, which programs fetch by the hundred: their number at once has a limit of its own."""
+
+_TEXT = "text/plain; charset=utf-8"
+_TILE_HEADERS = {"cache-control": "public, max-age=31536000, immutable"}
+
+
+def _describe(media_type: str, example: str, *errors: type[Any]) -> dict[int | str, dict[str, Any]]:
+    described = openapi.describe(*errors)
+    described[200]["content"] = {media_type: {"schema": {"type": "string"}, "example": example}}
+    return described
+
+
+_TILE = _describe("application/octet-stream", "32 bytes for each hash", TileNotFound)
+_BUNDLE = _describe("application/octet-stream", "entries, each behind its length in two bytes", TileNotFound)
+_CHECKPOINT = _describe("text/plain", EXAMPLE_NOTE, LedgerUnsigned)
+_PROOF = openapi.describe(RevisionNotFound, NotSealed)
+_PROOF[200]["content"] = {"text/plain": {"schema": {"type": "string"}, "example": f"...\n\n{EXAMPLE_NOTE}"}}
+
+
+@router.get("", summary="Read the ledger's status", responses=openapi.describe())
+async def read_ledger(connection: AutocommitDep, settings: SettingsDep) -> LedgerStatus:
+    """How far the ledger is, with which keys it signs, and whether revisions wait."""
+    return await service.get_status(connection, settings)
+
+
+@router.get("/checkpoint", summary="Read the latest checkpoint", response_class=Response, responses=_CHECKPOINT)
+async def read_checkpoint(connection: AutocommitDep, settings: SettingsDep) -> Response:
+    """A signed note (https://c2sp.org/tlog-checkpoint): the size and the root of the ledger."""
+    note = await service.get_checkpoint(connection, settings)
+    return Response(note, media_type=_TEXT, headers={"cache-control": "no-cache"})
+
+
+@router.get("/consistency", summary="Prove that the ledger has only grown", responses=openapi.describe())
+async def read_consistency(
+    query: Annotated[ConsistencyQuery, Query()], connection: AutocommitDep, settings: SettingsDep
+) -> Consistency:
+    """The hashes that lead from an older root to a newer one (RFC 9162, 2.1.4)."""
+    return await service.get_consistency(connection, settings, query.from_, query.to)
+
+
+@router.get(
+    "/proofs/{audit_id:uuid}", summary="Prove that a revision is in the ledger", response_model=Proof, responses=_PROOF
+)
+async def read_proof(
+    audit_id: Annotated[UUID, Path(description="The id of the record, which may be removed.")],
+    query: Annotated[ProofQuery, Query()],
+    connection: AutocommitDep,
+    settings: SettingsDep,
+    request: Request,
+) -> Response:
+    """The revision with its salt, its entry, and the hashes that lead from it to the root.
+
+    With `Accept: text/plain` the answer is a file (https://c2sp.org/tlog-proof), which verifiers take as it is.
+    """
+    proof = await service.get_proof(connection, settings, audit_id, query.version)
+    if "text/plain" not in request.headers.get("accept", ""):
+        return Response(proof.model_dump_json(), media_type="application/json")
+    if proof.tlog_proof is None:
+        raise LedgerUnsigned("Without LEDGER_KEY there is no checkpoint, and so no proof as a file.")
+    name = f"{audit_id}.{proof.version}.tlog-proof"
+    headers = {"content-disposition": f'attachment; filename="{name}"'}
+    return Response(proof.tlog_proof, media_type=_TEXT, headers=headers)
+
+
+@tile_router.get("/entries/{path:path}", summary="Read a bundle of entries", response_class=Response, responses=_BUNDLE)
+async def read_bundle(path: TilePathDep, connection: AutocommitDep, settings: SettingsDep) -> Response:
+    """Up to 256 entries (https://c2sp.org/tlog-tiles). They never change."""
+    return _answer(await service.get_bundle(connection, settings, path))
+
+
+@tile_router.get(
+    "/{level:int}/{path:path}", summary="Read a tile of the tree", response_class=Response, responses=_TILE
+)
+async def read_tile(level: TileLevel, path: TilePathDep, connection: AutocommitDep, settings: SettingsDep) -> Response:
+    """Up to 256 hashes of one level (https://c2sp.org/tlog-tiles). They never change."""
+    return _answer(await service.get_tile(connection, settings, level, path))
+
+
+def _answer(content: bytes) -> Response:
+    return Response(content, media_type="application/octet-stream", headers=_TILE_HEADERS)

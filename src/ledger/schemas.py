@@ -1,0 +1,130 @@
+"""The answers and queries of the ledger API. Hashes are in small hexadecimal digits."""
+
+from typing import Any
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field
+
+from src.audits.constants import Operation
+from src.ledger.constants import LedgerState
+from src.schemas import CustomModel, example
+
+_MAX_SIZE = 2**63 - 1
+MAX_VERSION = 2**31 - 1
+_HASH = "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
+_AUDIT_ID = "019c1400-7c3d-7e4f-8a5b-6c7d8e9f0a1b"
+_KEY = "audit.example.org/trail+8cb5f157+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4"
+_CHECKPOINT = "audit.example.org/trail\n1\nX3C/GKCGAHAW6UiwSu07ghA6Nr6kF1W2zd+vEKzjxu8=\n"
+EXAMPLE_NOTE = f"{_CHECKPOINT}\n\u2014 audit.example.org/trail jLXxV...\n"
+_TLOG_PROOF = f"c2sp.org/tlog-proof@v1\nindex 0\n\n{EXAMPLE_NOTE}"
+_DOCUMENT = {
+    "salt": "000102030405060708090a0b0c0d0e0f",
+    "previous_hash": None,
+    "audit_id": _AUDIT_ID,
+    "version": 1,
+    "operation": "create",
+    "changed_at": "2026-01-31T12:00:00.250000Z",
+    "changed_by": "u-17",
+    "reason": None,
+    "record": {"id": _AUDIT_ID, "action": "invoice.update"},
+}
+
+
+class LastCheckpoint(CustomModel):
+    size: int
+    created_at: AwareDatetime
+
+
+class LedgerStatus(CustomModel):
+    model_config = example(
+        {
+            "state": "ok",
+            "origin": "audit.example.org/trail",
+            "size": 1,
+            "root": _HASH,
+            "signed": True,
+            "keys": [_KEY],
+            "last_checkpoint": {"size": 1, "created_at": "2026-01-31T12:00:01Z"},
+            "oldest_unsealed_seconds": None,
+            "witnesses": [],
+        }
+    )
+
+    state: LedgerState = Field(
+        description="`behind`: revisions wait longer than usual. `cloned`: the database is a copy, and signs nothing."
+    )
+    origin: str | None
+    size: int = Field(description="How many entries are sealed.")
+    root: str = Field(description="The root of their Merkle tree.")
+    signed: bool = Field(description="Whether there are checkpoints.")
+    keys: list[str] = Field(description="Verifier keys, as signed notes write them.")
+    last_checkpoint: LastCheckpoint | None
+    oldest_unsealed_seconds: float | None = Field(
+        description="The age of the oldest revision that is not sealed yet; null if all are."
+    )
+    witnesses: list[str]
+
+
+class ConsistencyQuery(CustomModel):
+    from_: int = Field(alias="from", ge=0, le=_MAX_SIZE, description="The size of the older ledger.")
+    to: int | None = Field(None, ge=0, le=_MAX_SIZE, description="The size of the newer one; what was published last.")
+
+
+class Consistency(CustomModel):
+    """A consistency proof of RFC 9162 (2.1.4)."""
+
+    model_config = example({"from": 1, "to": 2, "from_root": _HASH, "to_root": _HASH, "hashes": [_HASH]})
+
+    from_: int = Field(alias="from")
+    to: int
+    from_root: str
+    to_root: str
+    hashes: list[str]
+
+
+class ProofQuery(CustomModel):
+    version: int | None = Field(None, ge=1, le=MAX_VERSION, description="The newest one, if left out.")
+
+
+class ProofDocument(CustomModel):
+    """What the revision's hash is computed over: SHA-256 of it as canonical JSON (RFC 8785)."""
+
+    salt: str
+    previous_hash: str | None
+    audit_id: UUID
+    version: int
+    operation: Operation
+    changed_at: str
+    changed_by: str | None
+    reason: str | None
+    record: dict[str, Any]
+
+
+class Proof(CustomModel):
+    """That a revision is in the ledger: an inclusion proof of RFC 9162 (2.1.3)."""
+
+    model_config = example(
+        {
+            "audit_id": _AUDIT_ID,
+            "version": 1,
+            "index": 0,
+            "size": 1,
+            "root": _HASH,
+            "hashes": [],
+            "entry": f'{{"audit_id":"{_AUDIT_ID}","hash":"{_HASH}","operation":"create","version":1}}',
+            "document": _DOCUMENT,
+            "checkpoint": EXAMPLE_NOTE,
+            "tlog_proof": _TLOG_PROOF,
+        }
+    )
+
+    audit_id: UUID
+    version: int
+    index: int = Field(description="The place of the entry, from 0.")
+    size: int
+    root: str
+    hashes: list[str] = Field(description="From the sibling of the leaf upwards.")
+    entry: str = Field(description="The exact bytes; the hash of the leaf is SHA-256 of a zero byte and these.")
+    document: ProofDocument | None
+    checkpoint: str | None = Field(description="A signed note (c2sp.org/tlog-checkpoint); null without a key.")
+    tlog_proof: str | None = Field(description="All of it as one file (c2sp.org/tlog-proof); null without a key.")

@@ -1,0 +1,236 @@
+"""Read the ledger: its status, checkpoints, tiles, and proofs from tiles. No function here commits.
+
+What is answered never goes beyond what was published: the latest checkpoint, or without a key all that is sealed.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Any
+from uuid import UUID
+
+from pydantic_core import from_json
+from sqlalchemy import Row, text
+
+from src import clock
+from src.audits.revisions import canonicalize
+from src.database import AutocommitConnection
+from src.ledger import difference, storage
+from src.ledger.checkpoints import format_proof
+from src.ledger.config import LedgerSettings
+from src.ledger.constants import BEHIND_AFTER_SECONDS, UNSEALED_LOOKED_AT, LedgerState
+from src.ledger.entries import encode_bundle, encode_entry
+from src.ledger.exceptions import LedgerUnsigned, NotSealed, RevisionNotFound, SizeUnknown, TileNotFound
+from src.ledger.merkle import EMPTY_ROOT, HASH_BYTES, Range, consistency_proof, inclusion_proof
+from src.ledger.schemas import Consistency, LedgerStatus, Proof, ProofDocument
+from src.ledger.tiles import WIDTH, TileId, TilePath, hashes_of, needed, width_at
+
+_HEAD = text("SELECT size, root FROM ledger")
+_SIGNED_HEAD = text("""
+    SELECT size, root, note FROM ledger_checkpoint WHERE origin = :origin ORDER BY size DESC LIMIT 1
+""")
+_STATUS = text("""
+    SELECT origin, size, root, seen::text AS seen, pg_current_snapshot()::text AS now, after_audit_id, after_version,
+        system_identifier IS NOT NULL AND (
+            system_identifier <> (SELECT system_identifier FROM pg_control_system())
+            OR database_oid <> (SELECT oid::bigint FROM pg_database WHERE datname = current_database())
+        ) AS is_cloned
+    FROM ledger
+""")
+_LAST_CHECKPOINT = text("""
+    SELECT size, created_at FROM ledger_checkpoint WHERE origin = :origin ORDER BY size DESC LIMIT 1
+""")
+
+
+def _oldest_unsealed(predicate: str) -> Any:
+    return text(f"""
+        SELECT min(changed_at) FROM (
+            SELECT changed_at FROM audit_revision
+            WHERE (audit_id, version) > (CAST(:after_audit_id AS uuid), CAST(:after_version AS integer))
+                AND {predicate}
+                AND NOT EXISTS (
+                    SELECT FROM ledger_entry AS entry
+                    WHERE entry.audit_id = audit_revision.audit_id AND entry.version = audit_revision.version
+                )
+            LIMIT {UNSEALED_LOOKED_AT}
+        ) AS unsealed
+    """)
+
+
+_OLDEST_UNSEALED = _oldest_unsealed(difference.PREDICATE)
+_OLDEST_UNSEALED_OF_ANY = _oldest_unsealed("true")
+_BUNDLE = text("""
+    SELECT audit_id, version, operation, encode(hash, 'hex') AS hash FROM ledger_entry
+    WHERE index >= :first AND index < :end ORDER BY index
+""")
+# The newest version if none is asked for.
+_REVISION = text("""
+    SELECT revision.audit_id, revision.version, revision.operation, revision.changed_at, revision.changed_by,
+        revision.reason, revision.record::text AS record, encode(revision.salt, 'hex') AS salt,
+        encode(revision.previous_hash, 'hex') AS previous_hash,
+        entry.index AS entry_index, encode(entry.hash, 'hex') AS hash
+    FROM audit_revision AS revision LEFT JOIN ledger_entry AS entry USING (audit_id, version)
+    WHERE revision.audit_id = :audit_id
+        AND (CAST(:version AS integer) IS NULL OR revision.version = CAST(:version AS integer))
+    ORDER BY revision.version DESC LIMIT 1
+""")
+
+
+@dataclass(frozen=True)
+class Head:
+    """The size and the root that were published, and the checkpoint that says so; None without a key."""
+
+    size: int
+    root: bytes
+    note: str | None
+
+
+async def get_head(connection: AutocommitConnection, settings: LedgerSettings) -> Head:
+    """What was published last. Before the first checkpoint that is the empty ledger."""
+    if not settings.ledger_key:
+        row = (await connection.execute(_HEAD)).one()
+        return Head(row.size, row.root, None)
+    last = (await connection.execute(_SIGNED_HEAD, {"origin": settings.ledger_origin})).first()
+    return Head(last.size, last.root, last.note) if last else Head(0, EMPTY_ROOT, None)
+
+
+async def get_checkpoint(connection: AutocommitConnection, settings: LedgerSettings) -> str:
+    """The latest checkpoint. Raises `LedgerUnsigned`."""
+    note = (await get_head(connection, settings)).note
+    if note is None:
+        raise LedgerUnsigned("Without LEDGER_KEY nothing is signed. Proofs, tiles and status are there all the same.")
+    return note
+
+
+async def get_status(connection: AutocommitConnection, settings: LedgerSettings) -> LedgerStatus:
+    row = (await connection.execute(_STATUS)).one()
+    last = (await connection.execute(_LAST_CHECKPOINT, {"origin": settings.ledger_origin})).first()
+    oldest = None if row.is_cloned else await _find_oldest_unsealed(connection, row)
+    return LedgerStatus(
+        state=_state(row, oldest),
+        origin=settings.ledger_origin,
+        size=row.size,
+        root=row.root.hex(),
+        signed=settings.ledger_key is not None,
+        keys=[str(key) for key in settings.verifiers],
+        last_checkpoint={"size": last.size, "created_at": last.created_at} if last else None,
+        oldest_unsealed_seconds=oldest,
+        witnesses=[],
+    )
+
+
+def _state(row: Row[Any], oldest: float | None) -> LedgerState:
+    if row.is_cloned:
+        return LedgerState.CLONED
+    return LedgerState.BEHIND if oldest is not None and oldest > BEHIND_AFTER_SECONDS else LedgerState.OK
+
+
+async def _find_oldest_unsealed(connection: AutocommitConnection, row: Row[Any]) -> float | None:
+    """The age in seconds of the oldest revision that waits, among the next ones; None if none does."""
+    position = {"after_audit_id": row.after_audit_id, "after_version": row.after_version}
+    if row.seen is None:
+        oldest = await connection.scalar(_OLDEST_UNSEALED_OF_ANY, position)
+    else:
+        oldest = await connection.scalar(_OLDEST_UNSEALED, position | difference.parameters(row.seen, row.now))
+    return None if oldest is None else max(0.0, (clock.now() - oldest).total_seconds())
+
+
+async def get_tile(connection: AutocommitConnection, settings: LedgerSettings, level: int, path: TilePath) -> bytes:
+    """The hashes of a tile. Raises `TileNotFound`."""
+    tile = TileId(level, path.number)
+    await _check_width(connection, settings, tile, path.width)
+    tiles = await storage.read_tiles(connection, [tile])
+    if len(tiles.get(tile, b"")) < path.width * HASH_BYTES:
+        raise TileNotFound
+    return tiles[tile][: path.width * HASH_BYTES]
+
+
+async def get_bundle(connection: AutocommitConnection, settings: LedgerSettings, path: TilePath) -> bytes:
+    """The entries under a tile of level 0. Raises `TileNotFound`."""
+    await _check_width(connection, settings, TileId(0, path.number), path.width)
+    first = path.number * WIDTH
+    rows = await connection.execute(_BUNDLE, {"first": first, "end": first + path.width})
+    return encode_bundle([encode_entry(row.audit_id, row.version, row.operation, row.hash) for row in rows])
+
+
+async def _check_width(connection: AutocommitConnection, settings: LedgerSettings, tile: TileId, width: int) -> None:
+    size = (await get_head(connection, settings)).size
+    if width > width_at(tile, size):
+        raise TileNotFound(f"The ledger has {size} entries.")
+
+
+async def get_consistency(
+    connection: AutocommitConnection, settings: LedgerSettings, old: int, new: int | None
+) -> Consistency:
+    """Show that the ledger of `old` entries is the beginning of that of `new`, or of what was published.
+
+    Raises `SizeUnknown`.
+    """
+    head = await get_head(connection, settings)
+    new = head.size if new is None else new
+    if new > head.size:
+        raise SizeUnknown("to", head.size)
+    if old > new:
+        raise SizeUnknown("from", new)
+    roots = [Range(0, old), Range(0, new)]
+    old_root, new_root, *hashes = await _read_hashes(connection, [*roots, *consistency_proof(old, new)])
+    return Consistency.model_validate(
+        {
+            "from": old,
+            "to": new,
+            "from_root": old_root.hex(),
+            "to_root": new_root.hex(),
+            "hashes": [each.hex() for each in hashes],
+        }
+    )
+
+
+async def _read_hashes(connection: AutocommitConnection, ranges: list[Range]) -> list[bytes]:
+    return hashes_of(ranges, await storage.read_tiles(connection, needed(ranges)))
+
+
+async def get_proof(
+    connection: AutocommitConnection, settings: LedgerSettings, audit_id: UUID, version: int | None
+) -> Proof:
+    """Show that a revision is in the ledger: the newest, or that of `version`.
+
+    Raises `RevisionNotFound`, `NotSealed`.
+    """
+    row = (await connection.execute(_REVISION, {"audit_id": audit_id, "version": version})).first()
+    if row is None:
+        raise RevisionNotFound
+    head = await get_head(connection, settings)
+    if row.entry_index is None or row.entry_index >= head.size:
+        raise NotSealed("Every revision is sealed within seconds. Ask again shortly.")
+    hashes = await _read_hashes(connection, inclusion_proof(row.entry_index, head.size))
+    document = _document(row)
+    entry = encode_entry(row.audit_id, row.version, row.operation, row.hash)
+    tlog_proof = head.note and format_proof(
+        row.entry_index, hashes, head.note, canonicalize(document.model_dump(mode="json"))
+    )
+    return Proof(
+        audit_id=row.audit_id,
+        version=row.version,
+        index=row.entry_index,
+        size=head.size,
+        root=head.root.hex(),
+        hashes=[each.hex() for each in hashes],
+        entry=entry.decode(),
+        document=document,
+        checkpoint=head.note,
+        tlog_proof=tlog_proof,
+    )
+
+
+def _document(row: Row[Any]) -> ProofDocument:
+    """What the revision's hash is computed over (src/audits/revisions.py), salt included."""
+    return ProofDocument(
+        salt=row.salt,
+        previous_hash=row.previous_hash,
+        audit_id=row.audit_id,
+        version=row.version,
+        operation=row.operation,
+        changed_at=row.changed_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        changed_by=row.changed_by,
+        reason=row.reason,
+        record=from_json(row.record),
+    )

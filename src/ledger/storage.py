@@ -1,0 +1,37 @@
+"""Tiles as they are stored."""
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import text
+
+from src.database import AutocommitConnection, TransactionConnection
+from src.ledger.tiles import TileId, Tiles
+
+_READ = text("""
+    SELECT level, number, hashes FROM ledger_tile
+    JOIN unnest(CAST(:levels AS smallint[]), CAST(:numbers AS bigint[])) AS wanted (level, number) USING (level, number)
+""")
+_WRITE = text("""
+    INSERT INTO ledger_tile (level, number, hashes)
+    SELECT * FROM unnest(CAST(:levels AS smallint[]), CAST(:numbers AS bigint[]), CAST(:hashes AS bytea[]))
+    ON CONFLICT (level, number) DO UPDATE SET hashes = excluded.hashes
+""")
+
+
+async def read_tiles(connection: AutocommitConnection | TransactionConnection, wanted: Collection[TileId]) -> Tiles:
+    """Those of the tiles that are there, each as far as it goes by now."""
+    if not wanted:
+        return {}
+    rows = await connection.execute(_READ, _columns(wanted))
+    return {TileId(row.level, row.number): row.hashes for row in rows}
+
+
+async def write_tiles(connection: TransactionConnection, tiles: Tiles) -> None:
+    """Add tiles, or what they have grown by."""
+    if tiles:
+        await connection.execute(_WRITE, _columns(tiles) | {"hashes": [*tiles.values()]})
+
+
+def _columns(tiles: Collection[TileId]) -> dict[str, list[Any]]:
+    return {"levels": [tile.level for tile in tiles], "numbers": [tile.number for tile in tiles]}

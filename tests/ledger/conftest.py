@@ -1,0 +1,40 @@
+"""A sealer of the test's own, and the keys that it signs with."""
+
+from collections.abc import AsyncIterator
+from functools import partial
+
+import httpx2
+import pytest
+from pydantic import SecretStr
+
+from src.config import DatabaseSettings
+from src.database import create_ledger_pool, transaction
+from src.ledger.config import LedgerSettings
+from src.ledger.notes import SignerKey
+from src.ledger.sealer import Sealer, Transactions
+from tests.application import run_application
+
+LEDGER = "/api/v1/ledger"
+ORIGIN = "audit.example.org/trail"
+KEY = SignerKey(ORIGIN, bytes(range(32)))
+SIGNED = LedgerSettings(ledger_interval=3600, ledger_origin=ORIGIN, ledger_key=SecretStr(KEY.secret))
+
+
+@pytest.fixture
+async def transactions(database_settings: DatabaseSettings) -> AsyncIterator[Transactions]:
+    """Opens transactions of the ledger's own pool."""
+    pool = create_ledger_pool(database_settings)
+    yield partial(transaction, pool)
+    await pool.dispose()
+
+
+@pytest.fixture
+async def signed(database_settings: DatabaseSettings) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of an application that has a key."""
+    async with run_application(database_settings, SIGNED) as client:
+        yield client
+
+
+@pytest.fixture
+def sealer(transactions: Transactions) -> Sealer:
+    return Sealer(transactions, SIGNED)

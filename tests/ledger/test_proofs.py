@@ -1,0 +1,204 @@
+"""Whoever has a key can check what the API answers, with nothing but RFC 9162 and the formats of C2SP."""
+
+import json
+from base64 import b64decode
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx2
+import pytest
+import rfc8785
+
+from src.audits import statements
+from src.audits.constants import Operation
+from src.audits.revisions import Attribution, seal
+from src.ledger.checkpoints import Checkpoint
+from src.ledger.notes import open_note
+from src.ledger.sealer import Sealer
+from tests.audits.factories import AUDITS, audit_body, create_audit
+from tests.ledger import rfc9162
+from tests.ledger.conftest import KEY, LEDGER, ORIGIN
+from tests.ledger.revisions import write
+
+TEXT = {"Accept": "text/plain"}
+MANY = """
+    INSERT INTO audit_revision (audit_id, version, operation, changed_at, record, salt, hash)
+    SELECT gen_random_uuid(), 1, 'create', now(), '{}', '', sha256(n::text::bytea) FROM generate_series(1, $1) AS n
+"""
+
+
+def check_proof(proof: dict[str, Any]) -> None:
+    """Everything that a verifier checks of the JSON of a proof with a document."""
+    checkpoint = Checkpoint.parse(open_note(proof["checkpoint"], [KEY.verifier]))
+    assert checkpoint == Checkpoint(ORIGIN, proof["size"], bytes.fromhex(proof["root"]))
+    leaf, path = rfc9162.leaf(proof["entry"].encode()), [bytes.fromhex(each) for each in proof["hashes"]]
+    assert rfc9162.is_included(leaf, proof["index"], proof["size"], path, checkpoint.root)
+    entry, document = json.loads(proof["entry"]), proof["document"]
+    assert sha256(rfc8785.dumps(document)).hexdigest() == entry["hash"]
+    assert {name: document[name] for name in ("audit_id", "version", "operation")} | {"hash": entry["hash"]} == entry
+
+
+async def test_each_version_of_a_record_has_a_proof_and_a_removed_record_too(
+    signed: httpx2.AsyncClient, sealer: Sealer
+) -> None:
+    record = await create_audit(signed, details={"n": 0.1, "text": "Grüße 😀\u2028", "list": [1, None, True]})
+    url = f"{AUDITS}/{record['id']}"
+    await signed.patch(url, json={"status": "failure"}, headers={"X-Actor-Id": "u-4", "X-Change-Reason": "wrong"})
+    await signed.delete(url)
+    await signed.post(f"{AUDITS}/batch", json={"items": [audit_body()] * 300})
+    await sealer.seal_all()
+    for version in (1, 2, 3):
+        answer = await signed.get(f"{LEDGER}/proofs/{record['id']}", params={"version": version})
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["version"] == version
+        check_proof(answer.json())
+    assert (await signed.get(f"{LEDGER}/proofs/{record['id']}")).json() == answer.json()
+
+
+@pytest.mark.parametrize("microsecond", [0, 250_000, 10])
+async def test_a_proof_shows_times_as_they_were_hashed(
+    signed: httpx2.AsyncClient, sealer: Sealer, connection: asyncpg.Connection, microsecond: int
+) -> None:
+    record = await create_audit(signed)
+    await signed.delete(f"{AUDITS}/{record['id']}")
+    now = datetime(2026, 1, 31, 12, 0, 0, microsecond, tzinfo=UTC)
+    revision = seal(record | {"id": str(uuid4())}, Operation.CREATE, Attribution(), now, None)
+    assert await connection.fetch(statements.CREATE.sql, *statements.parameters([revision]).values())
+    await sealer.seal_all()
+    check_proof((await signed.get(f"{LEDGER}/proofs/{revision.audit_id}")).json())
+
+
+async def test_a_proof_is_one_file_that_holds_all(signed: httpx2.AsyncClient, sealer: Sealer) -> None:
+    record = await create_audit(signed)
+    await signed.post(f"{AUDITS}/batch", json={"items": [audit_body()] * 3})
+    await sealer.seal_all()
+    proof = (await signed.get(f"{LEDGER}/proofs/{record['id']}")).json()
+    answer = await signed.get(f"{LEDGER}/proofs/{record['id']}", headers=TEXT)
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.text == proof["tlog_proof"]
+    head, _, note = answer.text.partition("\n\n")
+    name, extra, index, *hashes = head.split("\n")
+    assert (name, index, note) == ("c2sp.org/tlog-proof@v1", f"index {proof['index']}", proof["checkpoint"])
+    assert [b64decode(each).hex() for each in hashes] == proof["hashes"]
+    assert b64decode(extra.removeprefix("extra ")) == rfc8785.dumps(proof["document"])
+
+
+async def test_what_is_not_sealed_or_not_there_has_no_proof(signed: httpx2.AsyncClient, sealer: Sealer) -> None:
+    record = await create_audit(signed)
+    url = f"{LEDGER}/proofs/{record['id']}"
+    answer = await signed.get(url)
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (409, "not-sealed", "1")
+    await sealer.seal_all()
+    assert (await signed.get(url)).status_code == 200
+    assert (await signed.get(url, params={"version": 2})).json()["code"] == "revision-not-found"
+    assert (await signed.get(f"{LEDGER}/proofs/{UUID(int=1)}")).status_code == 404
+    for version in ("0", "x", 2**31):
+        assert (await signed.get(url, params={"version": version})).status_code == 422
+
+
+async def test_without_a_key_there_is_all_but_signatures(
+    client: httpx2.AsyncClient, sealer: Sealer, connection: asyncpg.Connection
+) -> None:
+    await write(connection)
+    record = await create_audit(client)
+    await sealer.seal_all()
+    answer = await client.get(f"{LEDGER}/checkpoint")
+    assert (answer.status_code, answer.json()["code"]) == (404, "ledger-unsigned")
+    proof = (await client.get(f"{LEDGER}/proofs/{record['id']}")).json()
+    assert (proof["size"], proof["checkpoint"], proof["tlog_proof"]) == (2, None, None)
+    assert (await client.get(f"{LEDGER}/proofs/{record['id']}", headers=TEXT)).json()["code"] == "ledger-unsigned"
+    status = (await client.get(LEDGER)).json()
+    assert (status["state"], status["size"], status["signed"], status["keys"]) == ("ok", 2, False, [])
+    assert len((await client.get(f"{LEDGER}/tile/0/000.p/2")).content) == 64
+
+
+async def test_status_says_how_far_the_ledger_is(
+    signed: httpx2.AsyncClient, sealer: Sealer, connection: asyncpg.Connection
+) -> None:
+    status = (await signed.get(LEDGER)).json()
+    assert (status["size"], status["last_checkpoint"], status["oldest_unsealed_seconds"]) == (0, None, None)
+    await sealer.seal_all()
+    await write(connection)
+    waiting = (await signed.get(LEDGER)).json()
+    assert 0 <= waiting["oldest_unsealed_seconds"] < 10
+    assert waiting["state"] == "ok"
+    await sealer.seal_all()
+    status = (await signed.get(LEDGER)).json()
+    assert (status["size"], status["last_checkpoint"]["size"]) == (1, 1)
+    assert (status["oldest_unsealed_seconds"], status["keys"]) == (None, [str(KEY.verifier)])
+    await connection.execute("UPDATE ledger SET system_identifier = 1")
+    assert (await signed.get(LEDGER)).json()["state"] == "cloned"
+
+
+async def test_revisions_that_wait_for_long_are_reported(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    await write(connection)
+    await connection.execute(
+        "ALTER TABLE audit_revision DISABLE TRIGGER USER;"
+        "UPDATE audit_revision SET changed_at = changed_at - interval '1 min'"
+    )
+    status = (await client.get(LEDGER)).json()
+    assert (status["state"], 60 <= status["oldest_unsealed_seconds"] < 90) == ("behind", True)
+
+
+@pytest.mark.parametrize("sizes", [(1, 2, 255, 256, 257, 600)])
+async def test_tiles_and_consistency_are_those_of_each_checkpoint(
+    signed: httpx2.AsyncClient, sealer: Sealer, connection: asyncpg.Connection, sizes: tuple[int, ...]
+) -> None:
+    checkpoints = []
+    for before, size in zip((0, *sizes), sizes, strict=False):
+        await connection.execute(MANY, size - before)
+        await sealer.seal_all()
+        answer = await signed.get(f"{LEDGER}/checkpoint")
+        assert answer.headers["cache-control"] == "no-cache"
+        checkpoints.append(Checkpoint.parse(open_note(answer.text, [KEY.verifier])))
+    assert [checkpoint.size for checkpoint in checkpoints] == [*sizes]
+    leaves = b"".join([(await signed.get(f"{LEDGER}/tile/0/{path}")).content for path in ("000", "001", "002.p/88")])
+    hashes = [leaves[start : start + 32] for start in range(0, len(leaves), 32)]
+    bundle = (await signed.get(f"{LEDGER}/tile/entries/002.p/88")).content
+    for leaf in hashes[512:]:
+        length = int.from_bytes(bundle[:2])
+        assert rfc9162.leaf(bundle[2 : 2 + length]) == leaf
+        bundle = bundle[2 + length :]
+    assert not bundle
+    for number, new in enumerate(checkpoints):
+        assert rfc9162.tree_hash(hashes[: new.size]) == new.root
+        for old in checkpoints[: number + 1]:
+            query = {"from": old.size, "to": new.size}
+            proof = (await signed.get(f"{LEDGER}/consistency", params=query)).json()
+            assert (proof["from_root"], proof["to_root"]) == (old.root.hex(), new.root.hex())
+            path = [bytes.fromhex(each) for each in proof["hashes"]]
+            assert old == new or rfc9162.is_consistent(old.size, new.size, path, old.root, new.root)
+
+
+async def test_tiles_that_are_not_published_are_not_there(
+    signed: httpx2.AsyncClient, sealer: Sealer, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(MANY, 256)
+    await sealer.seal_all()
+    answer = await signed.get(f"{LEDGER}/tile/1/000.p/1")
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert answer.content == rfc9162.tree_hash(
+        [(await signed.get(f"{LEDGER}/tile/0/000")).content[start : start + 32] for start in range(0, 8192, 32)]
+    )
+    for path in ("0/001.p/1", "0/001", "1/000", "1/000.p/2", "2/000.p/1", "0/0", "0/000.p/256", "entries/001.p/1"):
+        answer = await signed.get(f"{LEDGER}/tile/{path}")
+        assert (answer.status_code, answer.json()["code"]) == (404, "tile-not-found"), path
+    await connection.execute(MANY, 1)
+    assert (await signed.get(f"{LEDGER}/tile/0/001.p/1")).status_code == 404
+    assert (await signed.get(f"{LEDGER}/tile/63/000.p/1")).status_code == 404
+    assert (await signed.get(f"{LEDGER}/tile/64/000.p/1")).status_code == 422
+
+
+async def test_sizes_that_there_are_not_are_refused(signed: httpx2.AsyncClient, sealer: Sealer) -> None:
+    await create_audit(signed)
+    await sealer.seal_all()
+    for query in ({"from": 2}, {"from": 0, "to": 2}, {"from": 1, "to": 0}, {"from": -1}, {}, {"from": 2**63}):
+        assert (await signed.get(f"{LEDGER}/consistency", params=query)).status_code == 422, query
+    empty = (await signed.get(f"{LEDGER}/consistency", params={"from": 0})).json()
+    assert (empty["from_root"], empty["to"], empty["hashes"]) == (sha256().hexdigest(), 1, [])

@@ -1,0 +1,240 @@
+"""Every revision that is committed gets its place in the ledger, once, and after the version before."""
+
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import asyncpg
+import pytest
+from alembic import command
+
+from src.config import DatabaseSettings
+from src.database import create_ledger_pool, transaction
+from src.ledger import sealing
+from src.ledger.exceptions import LedgerCloned, OriginChanged
+from src.ledger.notes import open_note
+from src.ledger.sealer import Sealer, Transactions
+from tests.conftest import driver_url, migrate
+from tests.ledger.conftest import KEY, ORIGIN
+from tests.ledger.revisions import check_ledger, entries, write
+
+IDS = [UUID(int=number) for number in range(1, 100)]
+
+
+@pytest.fixture
+async def other(database_settings: DatabaseSettings) -> AsyncIterator[asyncpg.Connection]:
+    """A second connection."""
+    connection = await asyncpg.connect(driver_url(database_settings))
+    yield connection
+    await connection.close()
+
+
+async def test_revisions_are_sealed_once_and_in_order(connection: asyncpg.Connection, sealer: Sealer) -> None:
+    assert await sealer.seal_all() == 0
+    for audit_id in (IDS[2], IDS[0], IDS[1]):
+        await write(connection, audit_id)
+    await write(connection, IDS[0], 2)
+    assert await sealer.seal_all() == 4
+    assert await entries(connection) == [(IDS[0], 1), (IDS[0], 2), (IDS[1], 1), (IDS[2], 1)]
+    await write(connection, IDS[1], 2)
+    assert [await sealer.seal_all() for _ in range(3)] == [1, 0, 0]
+    assert await check_ledger(connection) == 0
+
+
+async def test_a_transaction_that_began_early_and_writes_late_is_in_order(
+    connection: asyncpg.Connection, other: asyncpg.Connection, sealer: Sealer
+) -> None:
+    await sealer.seal_all()
+    early = connection.transaction()
+    await early.start()
+    await connection.execute("SELECT pg_current_xact_id()")
+    await write(other, IDS[0])
+    assert await sealer.seal_all() == 1
+    await write(connection, IDS[0], 2)
+    assert await sealer.seal_all() == 0
+    await write(other, IDS[1])
+    assert await sealer.seal_all() == 1
+    await early.commit()
+    assert await connection.fetchval("SELECT count(DISTINCT xid) FROM audit_revision WHERE audit_id = $1", IDS[0]) == 2
+    assert await sealer.seal_all() == 1
+    assert await entries(connection) == [(IDS[0], 1), (IDS[1], 1), (IDS[0], 2)]
+
+
+async def test_what_is_rolled_back_is_not_sealed_and_savepoints_are(
+    connection: asyncpg.Connection, sealer: Sealer
+) -> None:
+    await sealer.seal_all()
+    outer = connection.transaction()
+    await outer.start()
+    inner = connection.transaction()
+    await inner.start()
+    await write(connection, IDS[0])
+    await inner.commit()
+    inner = connection.transaction()
+    await inner.start()
+    await write(connection, IDS[1])
+    await inner.rollback()
+    await sealer.seal_all()
+    await outer.commit()
+    outer = connection.transaction()
+    await outer.start()
+    await write(connection, IDS[2])
+    await sealer.seal_all()
+    await outer.rollback()
+    await sealer.seal_all()
+    assert await entries(connection) == [(IDS[0], 1)]
+
+
+async def test_transactions_that_stay_open_hold_back_nothing_else(
+    connection: asyncpg.Connection, other: asyncpg.Connection, sealer: Sealer, administrator: asyncpg.Connection
+) -> None:
+    """Also not one of another database of the cluster."""
+    async with administrator.transaction(), other.transaction():
+        await administrator.execute("SELECT pg_current_xact_id()")
+        await write(other, IDS[0])
+        for number in range(1, 4):
+            await write(connection, IDS[number])
+            assert await sealer.seal_all() == 1
+    assert await sealer.seal_all() == 1
+    assert await check_ledger(connection) == 0
+
+
+async def test_revisions_from_before_there_was_a_ledger_are_sealed(
+    connection: asyncpg.Connection, sealer: Sealer
+) -> None:
+    for number in (3, 1, 2):
+        await write(connection, IDS[number])
+    await connection.execute("ALTER TABLE audit_revision DISABLE TRIGGER USER; UPDATE audit_revision SET xid = NULL")
+    await write(connection, IDS[4])
+    assert await sealer.seal_all() == 4
+    assert await entries(connection) == [(IDS[number], 1) for number in (1, 2, 3, 4)]
+
+
+@pytest.mark.parametrize("has_seen", [False, True])
+async def test_a_backlog_is_sealed_in_chunks_while_others_write(
+    connection: asyncpg.Connection, transactions: Transactions, sealer: Sealer, has_seen: bool
+) -> None:
+    if has_seen:
+        await sealer.seal_all()
+    for number in range(10, 20):
+        await write(connection, IDS[number])
+    added = 0
+    for number in (5, 50, 6, 51):
+        async with transactions() as sealing_connection:
+            sealed = await sealing.seal(sealing_connection, 3)
+        assert sealed
+        assert sealed.more
+        added += sealed.added
+        # Before and behind the position that was reached, and a second version of what was sealed.
+        await write(connection, IDS[number])
+        await write(connection, IDS[number + 5], 2 if number < 10 else 1)
+    assert added + await sealer.seal_all() == 18
+    assert await check_ledger(connection) == 0
+
+
+async def test_a_sealer_that_is_killed_leaves_what_it_did_to_the_next(
+    connection: asyncpg.Connection, transactions: Transactions, sealer: Sealer
+) -> None:
+    for number in range(10):
+        await write(connection, IDS[number])
+    async with transactions() as sealing_connection:
+        await sealing.seal(sealing_connection, 3)
+    async with transactions() as sealing_connection:
+        await sealing.seal(sealing_connection, 3)
+        await sealing_connection.close()
+    assert await check_ledger(connection) == 7
+    assert await sealer.seal_all() == 7
+    assert await check_ledger(connection) == 0
+
+
+async def test_one_seals_at_a_time_and_others_do_not_wait(
+    connection: asyncpg.Connection, database_settings: DatabaseSettings, transactions: Transactions, sealer: Sealer
+) -> None:
+    await write(connection)
+    pool = create_ledger_pool(database_settings)
+    async with transaction(pool) as first:
+        assert await sealing.seal(first, 10) == sealing.Sealed(1, 1, more=False)
+        assert await sealer.seal_all() == 0
+    await pool.dispose()
+    assert await sealer.seal_all() == 0
+    assert await check_ledger(connection) == 0
+
+
+async def test_what_is_committed_is_signed_and_no_size_twice(connection: asyncpg.Connection, sealer: Sealer) -> None:
+    for _ in range(2):
+        await sealer.seal_all()
+        await sealer.seal_all()
+        await write(connection)
+    rows = await connection.fetch("SELECT origin, size, root, note FROM ledger_checkpoint ORDER BY size")
+    assert [(row["origin"], row["size"]) for row in rows] == [(ORIGIN, 0), (ORIGIN, 1)]
+    for row in rows:
+        assert open_note(row["note"], [KEY.verifier]).startswith(f"{ORIGIN}\n{row['size']}\n")
+
+
+async def test_a_ledger_does_not_sign_with_another_origin(
+    connection: asyncpg.Connection, transactions: Transactions, sealer: Sealer
+) -> None:
+    await sealer.seal_all()
+    await write(connection)
+    async with transactions() as sealing_connection:
+        await sealing.seal(sealing_connection, 10)
+    with pytest.raises(OriginChanged):
+        async with transactions() as sealing_connection:
+            await sealing.sign(sealing_connection, "other.example.org", [KEY])
+    assert await connection.fetchval("SELECT count(*) FROM ledger_checkpoint") == 1
+
+
+async def test_a_copy_of_the_database_neither_seals_nor_signs(connection: asyncpg.Connection, sealer: Sealer) -> None:
+    await sealer.seal_all()
+    await write(connection)
+    for column in ("system_identifier", "database_oid"):
+        await connection.execute(f"UPDATE ledger SET {column} = {column} - 1")
+        with pytest.raises(LedgerCloned):
+            await sealer.seal_all()
+        await connection.execute(f"UPDATE ledger SET {column} = {column} + 1")
+    assert await check_ledger(connection) == 1
+    await connection.execute("UPDATE ledger SET timeline_id = timeline_id - 1")
+    assert await sealer.seal_all() == 1
+
+
+async def test_a_rollback_of_the_migrations_keeps_the_ledger_and_it_goes_on(
+    connection: asyncpg.Connection, database_settings: DatabaseSettings, sealer: Sealer
+) -> None:
+    for number in (1, 2, 3):
+        await write(connection, IDS[number])
+        if number == 1:
+            await sealer.seal_all()
+    await migrate(database_settings, command.downgrade, "a91c04de72b3")
+    await write(connection, IDS[1], 2)
+    await migrate(database_settings, command.upgrade, "head")
+    await write(connection, IDS[2], 2)
+    assert await sealer.seal_all() == 4
+    assert await check_ledger(connection) == 0
+    assert await connection.fetchval("SELECT max(size) FROM ledger_checkpoint") == 5
+
+
+REFUSED = [
+    "UPDATE ledger_entry SET version = 7",
+    "DELETE FROM ledger_entry",
+    "TRUNCATE ledger_entry",
+    "UPDATE ledger_tile SET hashes = sha256('')",
+    "UPDATE ledger_tile SET number = 1",
+    "DELETE FROM ledger_tile",
+    "TRUNCATE ledger_tile",
+    "UPDATE ledger_checkpoint SET note = ''",
+    "DELETE FROM ledger_checkpoint",
+    "TRUNCATE ledger_checkpoint",
+    "UPDATE ledger SET size = 0",
+    "UPDATE ledger SET root = sha256('')",
+    "DELETE FROM ledger",
+    "TRUNCATE ledger",
+]
+
+
+@pytest.mark.parametrize("role", ["origin", "replica"])
+async def test_what_is_sealed_cannot_be_changed(connection: asyncpg.Connection, sealer: Sealer, role: str) -> None:
+    await write(connection)
+    await sealer.seal_all()
+    await connection.execute(f"SET session_replication_role = {role}")
+    for statement in REFUSED:
+        with pytest.raises(asyncpg.RestrictViolationError):
+            await connection.execute(statement)

@@ -1,0 +1,94 @@
+"""Many writers and several sealers at once: entries are revisions, each once, versions in order."""
+
+import asyncio
+import random
+import secrets
+from contextlib import suppress
+
+import asyncpg
+import httpx2
+from pydantic import SecretStr
+
+from src.config import DatabaseSettings
+from src.ledger.config import LedgerSettings
+from tests.application import run_application
+from tests.audits.factories import AUDITS, audit_body
+from tests.conftest import driver_url
+from tests.ledger.conftest import KEY, ORIGIN
+from tests.ledger.revisions import check_ledger, write
+
+WRITERS, ROUNDS = 12, 12
+IS_SIGNED = "SELECT EXISTS (SELECT FROM ledger_checkpoint JOIN ledger USING (size, root))"
+CHANGES = ({"status": "failure"}, {"details": {"a": 1}}, None)
+
+
+async def write_by_http(client: httpx2.AsyncClient, urls: list[str], chance: random.Random) -> None:
+    """Records, batches, and changes of records that others change at the same time."""
+    for _ in range(ROUNDS):
+        if chance.random() < 0.3:
+            answer = await client.post(f"{AUDITS}/batch", json={"items": [audit_body()] * chance.randint(1, 40)})
+            urls += [f"{AUDITS}/{item['id']}" for item in answer.json()["items"]]
+        elif len(urls) < 20 or chance.random() < 0.3:
+            answer = await client.post(AUDITS, json=audit_body())
+            urls.append(answer.headers["Location"])
+        else:
+            change = chance.choice(CHANGES)
+            url = chance.choice(urls[:20])
+            answer = await (client.patch(url, json=change) if change else client.delete(url))
+        assert answer.status_code in (200, 201, 404), answer.text
+
+
+async def write_by_sql(settings: DatabaseSettings, chance: random.Random) -> None:
+    """Transactions that take their id early, use savepoints, and are rolled back every third time."""
+    connection = await asyncpg.connect(driver_url(settings))
+    records = []
+    for number in range(ROUNDS):
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute("SELECT pg_current_xact_id()")
+        await connection.execute("SELECT pg_sleep($1)", chance.random() / 20)
+        async with connection.transaction():
+            record = await write(connection)
+        if number % 3:
+            await transaction.commit()
+            records.append(record)
+        else:
+            await transaction.rollback()
+    for record in records:
+        await write(connection, record, 2)
+    await connection.close()
+
+
+async def kill_sealers(settings: DatabaseSettings) -> None:
+    """End the connections of sealers in the middle of what they do."""
+    connection = await asyncpg.connect(driver_url(settings))
+    with suppress(asyncio.CancelledError):
+        while True:
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE relation = 'ledger'::regclass"
+            )
+            await asyncio.sleep(0.05)
+    await connection.close()
+
+
+async def test_entries_are_the_revisions_of_many_writers(
+    database_settings: DatabaseSettings, connection: asyncpg.Connection
+) -> None:
+    seed = secrets.randbits(32)
+    print("seed", seed)  # noqa: T201
+    settings = LedgerSettings(ledger_interval=0.05, ledger_origin=ORIGIN, ledger_key=SecretStr(KEY.secret))
+    urls: list[str] = []
+    async with (
+        run_application(database_settings, settings) as client,
+        run_application(database_settings, settings) as other,
+    ):
+        killing = asyncio.create_task(kill_sealers(database_settings))
+        writers = [
+            write_by_http((client, other)[number % 2], urls, random.Random(seed + number)) for number in range(WRITERS)
+        ]
+        await asyncio.gather(*writers, *(write_by_sql(database_settings, random.Random(seed)) for _ in range(4)))
+        killing.cancel()
+        await killing
+        async with asyncio.timeout(20):
+            while await check_ledger(connection) or not await connection.fetchval(IS_SIGNED):
+                await connection.execute("SELECT pg_sleep(0.05)")
