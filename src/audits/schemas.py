@@ -138,7 +138,7 @@ def _parse_json_object(value: Any) -> Any:
 Details = Annotated[dict[str, Any], AfterValidator(_check_details)]
 
 
-def _as_list(value: Any) -> Any:
+def as_list(value: Any) -> Any:
     """Make a list of a single value: a query string looks the same for both."""
     return [value] if isinstance(value, str) else value
 
@@ -293,14 +293,14 @@ class AuditDeleted(CustomModel):
 class AuditFilter(CustomModel):
     """Selects the records that match every filter; a filter with several values matches any of them."""
 
-    action: Annotated[list[NameFilter], BeforeValidator(_as_list)] = Field(
+    action: Annotated[list[NameFilter], BeforeValidator(as_list)] = Field(
         default=[], description="A name, or a prefix such as `invoice.*`."
     )
     entity_type: NameFilter | None = Field(None, description="A name, or a prefix such as `Microsoft.*`.")
     entity_id: Id | None = Field(None, description=_ID_RULE)
     actor_type: ActorType | None = None
     actor_id: Id | None = Field(None, description=_ID_RULE)
-    status: Annotated[list[AuditStatus], BeforeValidator(_as_list)] = Field(default=[])
+    status: Annotated[list[AuditStatus], BeforeValidator(as_list)] = Field(default=[])
     correlation_id: CorrelationId | None = None
     source: EventText | None = None
     event_id: EventText | None = None

@@ -4,14 +4,27 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request, Response
+from starlette.responses import StreamingResponse
 
+from src.audits.constants import MEDIA_TYPES, ExportFormat
 from src.ledger import service
 from src.ledger.constants import PATH
 from src.ledger.dependencies import SettingsDep, TileLevel, TilePathDep
 from src.ledger.exceptions import LedgerUnsigned, NotSealed, RevisionNotFound, TileNotFound
-from src.ledger.schemas import EXAMPLE_NOTE, Consistency, ConsistencyQuery, LedgerStatus, Proof, ProofQuery
+from src.ledger.schemas import (
+    EXAMPLE_NOTE,
+    ChangesExportQuery,
+    ChangesPage,
+    ChangesQuery,
+    Consistency,
+    ConsistencyQuery,
+    LedgerStatus,
+    Proof,
+    ProofQuery,
+)
 from src.web import openapi, problems
-from src.web.dependencies import AutocommitDep
+from src.web.dependencies import AutocommitDep, SnapshotDep
+from src.web.responses import ShapedJSON
 from src.web.routes import StrictJSONRoute
 
 _UNAVAILABLE = problems.documented(*problems.DATABASE_ERRORS)
@@ -33,6 +46,7 @@ def _describe(media_type: str, example: str, *errors: type[Any]) -> dict[int | s
 _TILE = _describe("application/octet-stream", "32 bytes for each hash", TileNotFound)
 _BUNDLE = _describe("application/octet-stream", "entries, each behind its length in two bytes", TileNotFound)
 _CHECKPOINT = _describe("text/plain", EXAMPLE_NOTE, LedgerUnsigned)
+_EXPORTED = _describe(MEDIA_TYPES[ExportFormat.NDJSON], '{"index":0,"operation":"create"}\n')
 _PROOF = openapi.describe(RevisionNotFound, NotSealed)
 _PROOF[200]["content"] = {"text/plain": {"schema": {"type": "string"}, "example": f"...\n\n{EXAMPLE_NOTE}"}}
 
@@ -48,6 +62,35 @@ async def read_checkpoint(connection: AutocommitDep, settings: SettingsDep) -> R
     """A signed note (https://c2sp.org/tlog-checkpoint): the size and the root of the ledger."""
     note = await service.get_checkpoint(connection, settings)
     return Response(note, media_type=_TEXT, headers={"cache-control": "no-cache"})
+
+
+@router.get("/changes", summary="Follow every change", response_model=ChangesPage, responses=openapi.describe())
+async def list_changes(query: Annotated[ChangesQuery, Query()], connection: AutocommitDep) -> Response:
+    """Every revision of every record, in the order of the ledger: creations, changes and removals.
+
+    Ask again with `after` set to `next_after`, for ever. Who follows the ledger so sees each change exactly once,
+    within seconds of its commit, in whatever order others commit theirs.
+    """
+    return ShapedJSON((await service.get_changes(connection, query)).json)
+
+
+@router.get(
+    "/changes/export",
+    summary="Export changes",
+    response_class=StreamingResponse,
+    responses=_EXPORTED,
+    response_model=None,
+)
+async def export_changes(
+    query: Annotated[ChangesExportQuery, Query()], connection: AutocommitDep, snapshot: SnapshotDep
+) -> StreamingResponse:
+    """Streams changes as NDJSON, to the end that the ledger has now. Follow `GET /changes` behind the last index."""
+    size = await service.get_size(connection)
+    return StreamingResponse(
+        await service.export_changes(snapshot, query, size),
+        media_type=MEDIA_TYPES[ExportFormat.NDJSON],
+        headers={"Content-Disposition": 'attachment; filename="changes.ndjson"'},
+    )
 
 
 @router.get("/consistency", summary="Prove that the ledger has only grown", responses=openapi.describe())

@@ -1,13 +1,15 @@
 """The answers and queries of the ledger API. Hashes are in small hexadecimal digits."""
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints
 
-from src.audits.constants import Operation
+from src.audits.constants import MAX_TEXT_LENGTH, Operation
+from src.audits.schemas import Id, NameFilter, as_list
 from src.ledger.constants import LedgerState
-from src.schemas import CustomModel, example
+from src.pagination import DEFAULT_LIMIT, MAX_LIMIT, Order
+from src.schemas import CustomModel, UTCDateTime, example
 
 _MAX_SIZE = 2**63 - 1
 MAX_VERSION = 2**31 - 1
@@ -128,3 +130,71 @@ class Proof(CustomModel):
     document: ProofDocument | None
     checkpoint: str | None = Field(description="A signed note (c2sp.org/tlog-checkpoint); null without a key.")
     tlog_proof: str | None = Field(description="All of it as one file (c2sp.org/tlog-proof); null without a key.")
+
+
+_EXAMPLE_CHANGE = {
+    "index": 0,
+    "audit_id": _AUDIT_ID,
+    "version": 1,
+    "operation": "create",
+    "changed_at": "2026-01-31T12:00:00.250000Z",
+    "changed_by": "u-17",
+    "reason": None,
+    "record": {"id": _AUDIT_ID, "action": "invoice.update"},
+    "hash": _HASH,
+}
+
+
+class ChangeFilter(CustomModel):
+    """Selects the changes that match every filter; a filter with several values matches any of them."""
+
+    after: int | None = Field(
+        None, ge=-1, le=_MAX_SIZE, description="The changes behind this index: `next_after` of the page before."
+    )
+    operation: Annotated[list[Operation], BeforeValidator(as_list)] = Field(default=[])
+    action: Annotated[list[NameFilter], BeforeValidator(as_list)] = Field(
+        default=[], description="A name, or a prefix such as `invoice.*`."
+    )
+    entity_type: NameFilter | None = Field(None, description="A name, or a prefix such as `Microsoft.*`.")
+    entity_id: Id | None = None
+    actor_id: Id | None = None
+    changed_by: Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_LENGTH)] | None = Field(
+        None, description="`X-Actor-Id` of the change."
+    )
+    changed_from: UTCDateTime | None = Field(None, description="At this time or later.")
+    changed_to: UTCDateTime | None = Field(None, description="Before this time.")
+
+
+class ChangesQuery(ChangeFilter):
+    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
+    order: Order = Field(Order.ASC, description="`asc`: oldest first, to follow the ledger. `desc`: the latest first.")
+
+
+class ChangesExportQuery(ChangeFilter):
+    """Selects what is exported, to the end of the ledger."""
+
+
+class Change(CustomModel):
+    """A revision, and its place in the ledger."""
+
+    index: int
+    audit_id: UUID
+    version: int
+    operation: Operation
+    changed_at: AwareDatetime
+    changed_by: str | None
+    reason: str | None
+    record: dict[str, Any] = Field(description="The record after the change; of a deletion, its last state.")
+    hash: str
+
+
+class ChangesPage(CustomModel):
+    model_config = example({"items": [_EXAMPLE_CHANGE], "limit": 20, "next_after": 0, "size": 1})
+
+    items: list[Change]
+    limit: int
+    next_after: int = Field(
+        description="For the next page, also at the end: the index that was looked at last. With filters a page can "
+        "be empty before the end, which is where `next_after` is `size` - 1."
+    )
+    size: int = Field(description="How many changes the ledger has.")

@@ -3,26 +3,42 @@
 What is answered never goes beyond what was published: the latest checkpoint, or without a key all that is sealed.
 """
 
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 from uuid import UUID
 
+import asyncpg
+from pydantic import TypeAdapter
 from pydantic_core import from_json
 from sqlalchemy import Row, text
 
 from src import clock
 from src.audits.revisions import canonicalize
 from src.database import AutocommitConnection
-from src.ledger import difference, storage
+from src.json_numbers import with_exponents
+from src.ledger import difference, feed, storage
 from src.ledger.checkpoints import format_proof
 from src.ledger.config import LedgerSettings
 from src.ledger.constants import BEHIND_AFTER_SECONDS, UNSEALED_LOOKED_AT, LedgerState
 from src.ledger.entries import encode_bundle, encode_entry
 from src.ledger.exceptions import LedgerUnsigned, NotSealed, RevisionNotFound, SizeUnknown, TileNotFound
 from src.ledger.merkle import EMPTY_ROOT, HASH_BYTES, Range, consistency_proof, inclusion_proof
-from src.ledger.schemas import Consistency, LedgerStatus, Proof, ProofDocument
+from src.ledger.schemas import (
+    Change,
+    ChangesExportQuery,
+    ChangesPage,
+    ChangesQuery,
+    Consistency,
+    LedgerStatus,
+    Proof,
+    ProofDocument,
+)
 from src.ledger.tiles import WIDTH, TileId, TilePath, hashes_of, needed, width_at
+from src.pagination import Order
+from src.shaped import Shaped, json_array
+from src.snapshot import SnapshotConnection
 
 _HEAD = text("SELECT size, root FROM ledger")
 _SIGNED_HEAD = text("""
@@ -73,6 +89,8 @@ _REVISION = text("""
         AND (CAST(:version AS integer) IS NULL OR revision.version = CAST(:version AS integer))
     ORDER BY revision.version DESC LIMIT 1
 """)
+
+_changes = TypeAdapter(list[Change])
 
 
 @dataclass(frozen=True)
@@ -132,6 +150,61 @@ async def _find_oldest_unsealed(connection: AutocommitConnection, row: Row[Any])
     else:
         oldest = await connection.scalar(_OLDEST_UNSEALED, position | difference.parameters(row.seen, row.now))
     return None if oldest is None else max(0.0, (clock.now() - oldest).total_seconds())
+
+
+async def get_changes(connection: AutocommitConnection, query: ChangesQuery) -> Shaped[ChangesPage]:
+    """A page of the feed: what was sealed behind an index, whatever was recorded, changed or removed meanwhile."""
+    size = await get_size(connection)
+    begin, end = _looked_at(query, size)
+    parameters = feed.parameters(query)
+    statement = feed.page_statement(tuple(parameters), query.order)
+    (changes,) = await connection.fetch_row(statement, **parameters, begin=begin, end=end, limit=query.limit)
+    items = _changes.validate_json(json_array(changes))
+    page = ChangesPage(items=items, limit=query.limit, next_after=_next_after(query, items, begin, end), size=size)
+    rest = page.model_dump_json(exclude={"items"})
+    return Shaped(page, f'{{"items":{json_array(changes)},{rest[1:]}')
+
+
+def _looked_at(query: ChangesQuery, size: int) -> tuple[int, int]:
+    """The first index that a page looks at, and the one behind the last."""
+    if query.order is Order.DESC:
+        end = size if query.after is None else max(0, min(query.after, size))
+        return max(0, end - feed.LOOKED_AT), end
+    begin = 0 if query.after is None else query.after + 1
+    return begin, min(begin + feed.LOOKED_AT, size)
+
+
+def _next_after(query: ChangesQuery, items: Sequence[Change], begin: int, end: int) -> int:
+    if len(items) == query.limit:
+        return items[-1].index
+    if query.order is Order.DESC:
+        return begin
+    # Nothing was looked at where the ledger ends before `begin`.
+    return max(begin, end) - 1
+
+
+async def export_changes(connection: SnapshotConnection, query: ChangesExportQuery, size: int) -> AsyncIterator[bytes]:
+    """Start an export of the changes before `size`, and return its chunks: lines of JSON (NDJSON)."""
+    parameters = feed.parameters(query)
+    begin = 0 if query.after is None else query.after + 1
+    statement = feed.export_statement(tuple(parameters))
+    await connection.execute(statement, feed.ROWS_PER_FETCH, **parameters, begin=begin, end=size)
+    return _write_lines(connection, await connection.fetch())
+
+
+async def get_size(connection: AutocommitConnection) -> int:
+    """How many changes are sealed."""
+    return int((await connection.execute(_HEAD)).one().size)
+
+
+async def _write_lines(connection: SnapshotConnection, fetched: Sequence[asyncpg.Record]) -> AsyncIterator[bytes]:
+    while fetched:
+        # JSON has no line break, so all rows are one text here.
+        text = with_exponents("".join([f"{row[0]}\n" for row in fetched]).encode())
+        for character, escaped in feed.LINE_BREAKS.items():
+            text = text.replace(character, escaped)
+        yield text
+        fetched = await connection.fetch()
 
 
 async def get_tile(connection: AutocommitConnection, settings: LedgerSettings, level: int, path: TilePath) -> bytes:

@@ -1,9 +1,12 @@
 """Many writers and several sealers at once: entries are revisions, each once, versions in order."""
 
 import asyncio
+import json
 import random
 import secrets
 from contextlib import suppress
+from typing import Any
+from uuid import UUID
 
 import asyncpg
 import httpx2
@@ -14,8 +17,8 @@ from src.ledger.config import LedgerSettings
 from tests.application import run_application
 from tests.audits.factories import AUDITS, audit_body
 from tests.conftest import driver_url
-from tests.ledger.conftest import KEY, ORIGIN
-from tests.ledger.revisions import check_ledger, write
+from tests.ledger.conftest import KEY, LEDGER, ORIGIN
+from tests.ledger.revisions import check_ledger, entries, write
 
 WRITERS, ROUNDS = 12, 12
 IS_SIGNED = "SELECT EXISTS (SELECT FROM ledger_checkpoint JOIN ledger USING (size, root))"
@@ -71,6 +74,18 @@ async def kill_sealers(settings: DatabaseSettings) -> None:
     await connection.close()
 
 
+async def follow(client: httpx2.AsyncClient, changes: list[dict[str, Any]], after: int) -> None:
+    """Poll, until nobody writes any more."""
+    with suppress(asyncio.CancelledError):
+        while True:
+            answer = await client.get(f"{LEDGER}/changes", params={"after": after, "limit": 50})
+            assert answer.status_code == 200, answer.text
+            changes += answer.json()["items"]
+            after = answer.json()["next_after"]
+            if not answer.json()["items"]:
+                await asyncio.sleep(0.02)
+
+
 async def test_entries_are_the_revisions_of_many_writers(
     database_settings: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
@@ -83,6 +98,8 @@ async def test_entries_are_the_revisions_of_many_writers(
         run_application(database_settings, settings) as other,
     ):
         killing = asyncio.create_task(kill_sealers(database_settings))
+        changes: list[dict[str, Any]] = []
+        following = asyncio.create_task(follow(client, changes, -1))
         writers = [
             write_by_http((client, other)[number % 2], urls, random.Random(seed + number)) for number in range(WRITERS)
         ]
@@ -92,3 +109,10 @@ async def test_entries_are_the_revisions_of_many_writers(
         async with asyncio.timeout(20):
             while await check_ledger(connection) or not await connection.fetchval(IS_SIGNED):
                 await connection.execute("SELECT pg_sleep(0.05)")
+            while len(changes) < await connection.fetchval("SELECT size FROM ledger"):
+                await asyncio.sleep(0.05)
+        following.cancel()
+        await following
+        exported = (await client.get(f"{LEDGER}/changes/export")).text
+    assert [(UUID(change["audit_id"]), change["version"]) for change in changes] == await entries(connection)
+    assert [json.loads(line) for line in exported.splitlines()] == changes

@@ -1,0 +1,111 @@
+"""The feed: revisions in the order of the ledger, as JSON that PostgreSQL writes."""
+
+import re
+from collections.abc import Collection
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, func, or_, select
+
+from src.audits.constants import PREFIX_MARK
+from src.audits.models import audit_revision
+from src.ledger.models import ledger_entry
+from src.ledger.schemas import ChangeFilter
+from src.pagination import Order
+from src.shaped import json_object, text_array
+from src.statement import Statement
+
+# How many entries a page looks at: with filters it can hold fewer revisions than that, and even none.
+LOOKED_AT = 2_000
+ROWS_PER_FETCH = 150
+# Where some readers of lines break a line in two: str.splitlines, iter_lines of httpx.
+LINE_BREAKS = {each.encode(): f"\\u{ord(each):04x}".encode() for each in "\u0085\u2028\u2029"}
+_MAX_CACHED_STATEMENTS = 512
+_IN_RECORD = ("entity_id", "actor_id")
+# A name, or a prefix of names.
+_NAMES = ("action", "entity_type")
+
+_INDEX = ledger_entry.c.index
+_CHANGE = json_object(
+    [
+        _INDEX,
+        audit_revision.c.audit_id,
+        audit_revision.c.version,
+        audit_revision.c.operation,
+        audit_revision.c.changed_at,
+        audit_revision.c.changed_by,
+        audit_revision.c.reason,
+        audit_revision.c.record,
+        func.encode(ledger_entry.c.hash, "hex").label("hash"),
+    ]
+)
+_ENTRIES = ledger_entry.join(
+    audit_revision,
+    and_(audit_revision.c.audit_id == ledger_entry.c.audit_id, audit_revision.c.version == ledger_entry.c.version),
+)
+
+
+def parameters(wanted: ChangeFilter) -> dict[str, Any]:
+    """The SQL parameters of the filters that are set."""
+    names = (*_IN_RECORD, "changed_by", "changed_from", "changed_to")
+    found = {name: value for name in names if (value := getattr(wanted, name)) is not None}
+    found |= {f"operation_{number}": operation for number, operation in enumerate(wanted.operation)}
+    entity_types = [] if wanted.entity_type is None else [wanted.entity_type]
+    for name, values in (("action", wanted.action), ("entity_type", entity_types)):
+        for number, value in enumerate(values):
+            prefix = value.removesuffix(PREFIX_MARK)
+            found[f"{name}_{number}" if prefix == value else f"{name}_prefix_{number}"] = prefix
+    return found
+
+
+def _predicates(names: Collection[str]) -> list[ColumnElement[bool]]:
+    """The predicates of the filters whose parameters have these names."""
+    revision = audit_revision.c
+    found: list[ColumnElement[bool]] = [_in_record(name) == bindparam(name) for name in _IN_RECORD if name in names]
+    if "changed_by" in names:
+        found.append(revision.changed_by == bindparam("changed_by"))
+    if "changed_from" in names:
+        found.append(revision.changed_at >= bindparam("changed_from"))
+    if "changed_to" in names:
+        found.append(revision.changed_at < bindparam("changed_to"))
+    if operations := [revision.operation == bindparam(name) for name in names if name.startswith("operation_")]:
+        found.append(or_(*operations))
+    return found + [
+        or_(*named)
+        for column in _NAMES
+        if (named := [_is_named(column, name) for name in names if re.fullmatch(rf"{column}_(prefix_)?\d+", name)])
+    ]
+
+
+def _in_record(name: str) -> ColumnElement[str]:
+    value: ColumnElement[str] = audit_revision.c.record[name].astext
+    return value
+
+
+def _is_named(column: str, name: str) -> ColumnElement[bool]:
+    if "_prefix_" in name:
+        return func.starts_with(_in_record(column), bindparam(name))
+    return _in_record(column) == bindparam(name)
+
+
+def _changes(names: Collection[str], order: Order, *columns: ColumnElement[Any]) -> Select[Any]:
+    """The revisions whose index is at least `begin` and less than `end`."""
+    return (
+        select(*columns)
+        .select_from(_ENTRIES)
+        .where(bindparam("begin") <= _INDEX, bindparam("end") > _INDEX, *_predicates(names))
+        .order_by(_INDEX.desc() if order is Order.DESC else _INDEX)
+    )
+
+
+@lru_cache(_MAX_CACHED_STATEMENTS)
+def page_statement(names: tuple[str, ...], order: Order) -> Statement:
+    """Selects one array of changes, each as JSON. `names` are those of the filters' parameters."""
+    limited = _changes(names, order, _CHANGE.label("item")).limit(bindparam("limit", type_=Integer)).subquery()
+    return Statement(select(text_array(limited)))
+
+
+@lru_cache(_MAX_CACHED_STATEMENTS)
+def export_statement(names: tuple[str, ...]) -> Statement:
+    """Selects the changes, each as JSON."""
+    return Statement(_changes(names, Order.ASC, _CHANGE))

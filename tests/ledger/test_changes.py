@@ -1,0 +1,135 @@
+"""Whoever follows the ledger sees every change once, of removed records too."""
+
+import json
+from typing import Any
+
+import asyncpg
+import httpx2
+import pytest
+
+from src.ledger import feed
+from src.ledger.sealer import Sealer
+from tests.audits.factories import AUDITS, audit_body, create_audit
+from tests.ledger.conftest import LEDGER
+
+CHANGES = f"{LEDGER}/changes"
+MANY = """
+    INSERT INTO audit_revision (audit_id, version, operation, changed_at, record, salt, hash)
+    SELECT gen_random_uuid(), 1, 'create', now(), '{"action": "a"}', '', sha256(n::text::bytea)
+    FROM generate_series(1, $1) AS n
+"""
+
+
+async def read(client: httpx2.AsyncClient, **query: Any) -> dict[str, Any]:
+    answer = await client.get(CHANGES, params=query)
+    assert answer.status_code == 200, answer.text
+    page: dict[str, Any] = answer.json()
+    return page
+
+
+async def test_a_change_is_shown_as_history_shows_it(client: httpx2.AsyncClient, sealer: Sealer) -> None:
+    record = await create_audit(client, details={"n": 1e300, "text": "Grüße 😀\u2028", "small": 1e-7})
+    url = f"{AUDITS}/{record['id']}"
+    await client.patch(url, json={"status": "failure"}, headers={"X-Actor-Id": "u-4", "X-Change-Reason": "wrong"})
+    await client.delete(url)
+    assert await read(client) == {"items": [], "limit": 20, "next_after": -1, "size": 0}
+    await sealer.seal_all()
+    page = await read(client)
+    history = (await client.get(f"{url}/history")).json()["items"][::-1]
+    for each in history:
+        del each["previous_hash"]
+    assert page["items"] == [{"index": n, "audit_id": record["id"]} | each for n, each in enumerate(history)]
+    assert (page["next_after"], page["size"]) == (2, 3)
+    assert not {"salt", "previous_hash"} & page["items"][0].keys()
+
+
+async def test_pages_lead_to_the_end_and_go_on_from_there(client: httpx2.AsyncClient, sealer: Sealer) -> None:
+    await client.post(f"{AUDITS}/batch", json={"items": [audit_body()] * 7})
+    await sealer.seal_all()
+    for _ in range(2):
+        after, indexes = -1, list[int]()
+        while (page := await read(client, after=after, limit=3))["items"]:
+            indexes += [item["index"] for item in page["items"]]
+            after = page["next_after"]
+        assert indexes == [*range(page["size"])]
+        assert after == page["next_after"] == page["size"] - 1
+        await create_audit(client)
+        await sealer.seal_all()
+        assert [item["index"] for item in (await read(client, after=after))["items"]] == [page["size"]]
+    assert (await read(client, after=1_000))["next_after"] == 1_000
+
+
+async def test_the_latest_come_first_if_asked_for(client: httpx2.AsyncClient, sealer: Sealer) -> None:
+    await client.post(f"{AUDITS}/batch", json={"items": [audit_body()] * 5})
+    await sealer.seal_all()
+    page = await read(client, order="desc", limit=3)
+    assert [item["index"] for item in page["items"]] == [4, 3, 2]
+    page = await read(client, order="desc", limit=3, after=page["next_after"])
+    assert ([item["index"] for item in page["items"]], page["next_after"]) == ([1, 0], 0)
+    assert (await read(client, order="desc", after=0))["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("query", "indexes"),
+    [
+        ({"operation": "delete"}, [4]),
+        ({"operation": ["delete", "update"]}, [3, 4]),
+        ({"action": "invoice.*"}, [0, 3, 4]),
+        ({"action": ["user.login", "user.logout"]}, [1, 2]),
+        ({"entity_type": "use*"}, [1, 2]),
+        ({"entity_type": "user"}, [1, 2]),
+        ({"entity_id": "u-2"}, [2]),
+        ({"actor_id": "nobody"}, []),
+        ({"changed_by": "u-4"}, [3]),
+        ({"changed_from": "2020-01-01T00:00:00Z", "operation": "update", "after": 2}, [3]),
+        ({"changed_to": "2020-01-01T00:00:00Z"}, []),
+    ],
+)
+async def test_filters_select_changes(
+    client: httpx2.AsyncClient, sealer: Sealer, query: dict[str, Any], indexes: list[int]
+) -> None:
+    url = f"{AUDITS}/{(await create_audit(client))['id']}"
+    for action, entity_id in (("user.login", "u-1"), ("user.logout", "u-2")):
+        await sealer.seal_all()
+        await create_audit(client, action=action, entity_type="user", entity_id=entity_id)
+    await sealer.seal_all()
+    await client.patch(url, json={"status": "failure"}, headers={"X-Actor-Id": "u-4"})
+    await sealer.seal_all()
+    await client.delete(url)
+    await sealer.seal_all()
+    page = await read(client, **query)
+    assert ([item["index"] for item in page["items"]], page["next_after"]) == (indexes, 4)
+    exported = (await client.get(f"{CHANGES}/export", params=query)).text.splitlines()
+    assert [json.loads(line) for line in exported] == page["items"]
+
+
+async def test_a_page_without_matches_says_how_far_it_looked(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection, sealer: Sealer
+) -> None:
+    await connection.execute(MANY, feed.LOOKED_AT + 5)
+    await sealer.seal_all()
+    await create_audit(client)
+    await sealer.seal_all()
+    page = await read(client, action="invoice.update")
+    assert (page["items"], page["next_after"]) == ([], feed.LOOKED_AT - 1)
+    page = await read(client, action="invoice.update", after=page["next_after"])
+    last = feed.LOOKED_AT + 5
+    assert ([item["index"] for item in page["items"]], page["next_after"]) == ([last], last)
+
+
+async def test_an_export_is_lines_that_every_reader_finds(client: httpx2.AsyncClient, sealer: Sealer) -> None:
+    await client.post(f"{AUDITS}/batch", json={"items": [audit_body(details={"a": "\u0085\u2028\u2029"})] * 400})
+    await sealer.seal_all()
+    answer = await client.get(f"{CHANGES}/export", params={"after": 99})
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    lines = answer.text.splitlines()
+    assert [json.loads(line)["index"] for line in lines] == [*range(100, 400)]
+    assert json.loads(lines[0])["record"]["details"] == {"a": "\u0085\u2028\u2029"}
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["after=-2", "after=x", "after=9223372036854775808", "limit=51", "limit=0", "operation=x", "order=up", "a=1"],
+)
+async def test_other_queries_are_refused(client: httpx2.AsyncClient, query: str) -> None:
+    assert (await client.get(f"{CHANGES}?{query}")).status_code == 422
