@@ -21,6 +21,8 @@ from tests.ledger.conftest import KEY, LEDGER, ORIGIN
 from tests.ledger.revisions import check_ledger, entries, write
 
 WRITERS, ROUNDS = 12, 12
+# Who only reads does not take this lock.
+KILL = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE relation = 'ledger'::regclass AND mode = 'RowShareLock'"
 IS_SIGNED = "SELECT EXISTS (SELECT FROM ledger_checkpoint JOIN ledger USING (size, root))"
 CHANGES = ({"status": "failure"}, {"details": {"a": 1}}, None)
 
@@ -67,9 +69,7 @@ async def kill_sealers(settings: DatabaseSettings) -> None:
     connection = await asyncpg.connect(driver_url(settings))
     with suppress(asyncio.CancelledError):
         while True:
-            await connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE relation = 'ledger'::regclass"
-            )
+            await connection.execute(KILL)
             await asyncio.sleep(0.05)
     await connection.close()
 
@@ -110,7 +110,7 @@ async def test_entries_are_the_revisions_of_many_writers(
             while await check_ledger(connection) or not await connection.fetchval(IS_SIGNED):
                 await connection.execute("SELECT pg_sleep(0.05)")
             while len(changes) < await connection.fetchval("SELECT size FROM ledger"):
-                await asyncio.sleep(0.05)
+                await connection.execute("SELECT pg_sleep(0.05)")
         following.cancel()
         await following
         exported = (await client.get(f"{LEDGER}/changes/export")).text
