@@ -32,3 +32,14 @@ class MigrationState(StrEnum):
 class AIState(StrEnum):
     CONFIGURED = "configured"
     NOT_CONFIGURED = "not_configured"
+
+
+class LedgerCheckState(StrEnum):
+    OK = "ok"
+    # Nothing is signed, since there is no key; revisions are sealed all the same.
+    UNSIGNED = "unsigned"
+    BEHIND = "behind"
+    CLONED = "cloned"
+    FORKED = "forked"
+    # The database did not say.
+    UNKNOWN = "unknown"

@@ -8,14 +8,20 @@ from src.ai.client import AIClient
 from src.health import service
 from src.health.probe import DatabaseProbe
 from src.health.schemas import Health
+from src.ledger.config import LedgerSettings
 from src.revisions import Revisions
 from src.web.state import shared
 
 
 async def run_checks(request: Request) -> Health:
-    """Check the database, its migrations and the AI configuration."""
+    """Check the database, its migrations, the ledger and the AI configuration."""
     probe, revisions = shared(request, "database_probe", DatabaseProbe), shared(request, "revisions", Revisions)
-    return await service.check(probe, revisions, ai_configured=shared(request, "ai_client", AIClient).configured)
+    return await service.check(
+        probe,
+        revisions,
+        signed=shared(request, "ledger_settings", LedgerSettings).ledger_key is not None,
+        ai_configured=shared(request, "ai_client", AIClient).configured,
+    )
 
 
 ChecksDep = Annotated[Health, Depends(run_checks)]

@@ -15,11 +15,14 @@ from src.driver import keeps_prepared_statements
 from src.exceptions import LimitsNotInForce
 from src.health.constants import DEADLINE_SECONDS, DatabaseState
 from src.health.exceptions import CheckFailed
+from src.ledger import service as ledger_service
+from src.ledger.constants import LedgerState
 
 _ADVICE = "The operator has to set DATABASE_POOLER=transaction."
 _MISSING_OBJECT_DETAIL = (
     "A table, a column or a right is missing. The operator has to restore it, or to grant the right."
 )
+_LEDGER_TIMEOUT_MS = 200
 _SYNTAX_OR_ACCESS = "42"  # the class of SQLSTATE
 _READ_ONLY_DETAIL = "It only reads: it is a standby, or default_transaction_read_only is on."
 _LOST_STATEMENTS_DETAIL = f"A pooler loses prepared statements between two transactions. {_ADVICE}"
@@ -38,6 +41,7 @@ class Probe:
     detail: str | None
     latency_ms: float | None = None
     revision: str | None = None
+    ledger: LedgerState | None = None
 
 
 class DatabaseProbe:
@@ -106,7 +110,16 @@ async def _query(connection: AsyncConnection) -> tuple[Probe, bool]:
         if not (getattr(error.driver_exception, "sqlstate", None) or "").startswith(_SYNTAX_OR_ACCESS):
             raise
         return Probe(DatabaseState.MISCONFIGURED, _MISSING_OBJECT_DETAIL, latency_ms, revision), is_pooled
-    return Probe(DatabaseState.OK, None, latency_ms, revision), is_pooled
+    return Probe(DatabaseState.OK, None, latency_ms, revision, await _ledger_state(connection)), is_pooled
+
+
+async def _ledger_state(connection: AsyncConnection) -> LedgerState | None:
+    """None if the database cannot say soon, or has no ledger yet: it can be used all the same."""
+    try:
+        await connection.execute(text(f"SET LOCAL statement_timeout = {_LEDGER_TIMEOUT_MS}"))
+        return await ledger_service.get_state(connection)
+    except DBAPIError:
+        return None
 
 
 async def _keeps_statements(engine: AsyncEngine) -> bool:

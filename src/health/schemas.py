@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from src.health.constants import AIState, DatabaseState, MigrationState, State
+from src.health.constants import AIState, DatabaseState, LedgerCheckState, MigrationState, State
 from src.schemas import CustomModel, example
 
 
@@ -30,9 +30,14 @@ class AICheck(CustomModel):
     status: AIState
 
 
+class LedgerCheck(CustomModel):
+    status: LedgerCheckState = Field(description="None of these keeps the service from serving.")
+
+
 class Checks(CustomModel):
     database: DatabaseCheck
     migrations: MigrationCheck
+    ledger: LedgerCheck
     ai: AICheck
 
 
@@ -44,6 +49,7 @@ class Health(CustomModel):
             "checks": {
                 "database": {"status": "ok", "latency_ms": 0.6, "detail": None},
                 "migrations": {"status": "ok", "current": "0a1b2c3d4e5f", "expected": "0a1b2c3d4e5f"},
+                "ledger": {"status": "ok"},
                 "ai": {"status": "not_configured"},
             },
         }

@@ -1,14 +1,15 @@
 """Runs the health checks, and decides whether the service is ready."""
 
 from src import __version__
-from src.health.constants import AIState, DatabaseState, MigrationState, State
+from src.health.constants import AIState, DatabaseState, LedgerCheckState, MigrationState, State
 from src.health.exceptions import CheckFailed
 from src.health.probe import DatabaseProbe, Probe
-from src.health.schemas import AICheck, Checks, DatabaseCheck, Health, MigrationCheck
+from src.health.schemas import AICheck, Checks, DatabaseCheck, Health, LedgerCheck, MigrationCheck
+from src.ledger.constants import LedgerState
 from src.revisions import Revisions
 
 
-async def check(database_probe: DatabaseProbe, revisions: Revisions, *, ai_configured: bool) -> Health:
+async def check(database_probe: DatabaseProbe, revisions: Revisions, *, signed: bool, ai_configured: bool) -> Health:
     """The state of the service. Takes at most `DEADLINE_SECONDS`, even if the database hangs."""
     try:
         probe = await database_probe.result()
@@ -25,6 +26,7 @@ async def check(database_probe: DatabaseProbe, revisions: Revisions, *, ai_confi
         checks=Checks(
             database=database,
             migrations=migrations,
+            ledger=LedgerCheck(status=_ledger_state(probe, signed)),
             ai=AICheck(status=AIState.CONFIGURED if ai_configured else AIState.NOT_CONFIGURED),
         ),
     )
@@ -38,3 +40,11 @@ def _migration_state(probe: Probe, revisions: Revisions) -> MigrationState:
     if probe.revision is None:
         return MigrationState.MISSING
     return MigrationState.BEHIND if probe.revision in revisions.known else MigrationState.AHEAD
+
+
+def _ledger_state(probe: Probe, signed: bool) -> LedgerCheckState:
+    if probe.ledger is None:
+        return LedgerCheckState.UNKNOWN
+    if probe.ledger is LedgerState.OK and not signed:
+        return LedgerCheckState.UNSIGNED
+    return LedgerCheckState(probe.ledger)

@@ -10,12 +10,13 @@ from typing import Any
 from src.transaction_ids import Snapshot
 
 # Not pg_visible_in_snapshot(), with which PostgreSQL would read every row since the oldest open transaction.
-PREDICATE = """
-    (xid = ANY(CAST(CAST(:in_flight AS text) AS xid8[]))
-        OR xid >= CAST(CAST(:begin AS text) AS xid8) AND xid < CAST(CAST(:end AS text) AS xid8))
-    AND xid <> ALL(CAST(CAST(:still_in_flight AS text) AS xid8[]))
-"""
-"""What is true of the revisions that are new. Its parameters are `parameters`."""
+_BEGIN, _END = "CAST(CAST(:begin AS text) AS xid8)", "CAST(CAST(:end AS text) AS xid8)"
+_HAS_ENDED = "xid <> ALL(CAST(CAST(:still_in_flight AS text) AS xid8[]))"
+
+WAS_IN_FLIGHT = f"xid = ANY(CAST(CAST(:in_flight AS text) AS xid8[])) AND {_HAS_ENDED}"
+IS_LATER = f"xid >= {_BEGIN} AND xid < {_END} AND {_HAS_ENDED}"
+PREDICATE = f"({WAS_IN_FLIGHT} OR {IS_LATER})"
+"""What is true of the revisions that are new. Its parameters, and those of its parts, are `parameters`."""
 
 
 def parameters(seen: str, target: str) -> dict[str, Any]:

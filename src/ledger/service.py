@@ -13,6 +13,7 @@ import asyncpg
 from pydantic import TypeAdapter
 from pydantic_core import from_json
 from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from src import clock
 from src.audits.revisions import canonicalize
@@ -57,23 +58,23 @@ _LAST_CHECKPOINT = text("""
 """)
 
 
-def _oldest_unsealed(predicate: str) -> Any:
-    return text(f"""
-        SELECT min(changed_at) FROM (
-            SELECT changed_at FROM audit_revision
-            WHERE (audit_id, version) > (CAST(:after_audit_id AS uuid), CAST(:after_version AS integer))
-                AND {predicate}
-                AND NOT EXISTS (
-                    SELECT FROM ledger_entry AS entry
-                    WHERE entry.audit_id = audit_revision.audit_id AND entry.version = audit_revision.version
-                )
-            LIMIT {UNSEALED_LOOKED_AT}
-        ) AS unsealed
-    """)
-
-
-_OLDEST_UNSEALED = _oldest_unsealed(difference.PREDICATE)
-_OLDEST_UNSEALED_OF_ANY = _oldest_unsealed("true")
+# Of the first revisions that wait, by the index of their transactions; while they are sealed, those of them too that
+# have an entry already. Never of all that wait: these can be millions.
+_OLDEST_UNSEALED = text(f"""
+    SELECT min(changed_at) FROM (
+        (SELECT changed_at FROM audit_revision WHERE {difference.WAS_IN_FLIGHT} LIMIT {UNSEALED_LOOKED_AT})
+        UNION ALL
+        (SELECT changed_at FROM audit_revision WHERE {difference.IS_LATER} ORDER BY xid LIMIT {UNSEALED_LOOKED_AT})
+    ) AS unsealed
+""")
+# Of the next revisions, where every one is looked at.
+_OLDEST_OF_NEXT = text(f"""
+    SELECT min(changed_at) FROM (
+        SELECT changed_at FROM audit_revision
+        WHERE (audit_id, version) > (CAST(:after_audit_id AS uuid), CAST(:after_version AS integer))
+        ORDER BY audit_id, version LIMIT {UNSEALED_LOOKED_AT}
+    ) AS next
+""")
 _BUNDLE = text("""
     SELECT audit_id, version, operation, encode(hash, 'hex') AS hash FROM ledger_entry
     WHERE index >= :first AND index < :end ORDER BY index
@@ -91,6 +92,8 @@ _REVISION = text("""
 """)
 
 _changes = TypeAdapter(list[Change])
+
+Reader = AutocommitConnection | AsyncConnection
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,12 @@ async def get_checkpoint(connection: AutocommitConnection, settings: LedgerSetti
     return note
 
 
+async def get_state(connection: AsyncConnection) -> LedgerState:
+    """Whether the ledger is sealed as it should be."""
+    row = (await connection.execute(_STATUS)).one()
+    return _state(row, None if row.is_cloned else await _find_oldest_unsealed(connection, row))
+
+
 async def get_status(connection: AutocommitConnection, settings: LedgerSettings) -> LedgerStatus:
     row = (await connection.execute(_STATUS)).one()
     last = (await connection.execute(_LAST_CHECKPOINT, {"origin": settings.ledger_origin})).first()
@@ -142,13 +151,13 @@ def _state(row: Row[Any], oldest: float | None) -> LedgerState:
     return LedgerState.BEHIND if oldest is not None and oldest > BEHIND_AFTER_SECONDS else LedgerState.OK
 
 
-async def _find_oldest_unsealed(connection: AutocommitConnection, row: Row[Any]) -> float | None:
-    """The age in seconds of the oldest revision that waits, among the next ones; None if none does."""
-    position = {"after_audit_id": row.after_audit_id, "after_version": row.after_version}
+async def _find_oldest_unsealed(connection: Reader, row: Row[Any]) -> float | None:
+    """The age in seconds of the oldest revision that waits, among the first ones; None if none does."""
     if row.seen is None:
-        oldest = await connection.scalar(_OLDEST_UNSEALED_OF_ANY, position)
+        position = {"after_audit_id": row.after_audit_id, "after_version": row.after_version}
+        oldest = await connection.scalar(_OLDEST_OF_NEXT, position)
     else:
-        oldest = await connection.scalar(_OLDEST_UNSEALED, position | difference.parameters(row.seen, row.now))
+        oldest = await connection.scalar(_OLDEST_UNSEALED, difference.parameters(row.seen, row.now))
     return None if oldest is None else max(0.0, (clock.now() - oldest).total_seconds())
 
 

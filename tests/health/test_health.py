@@ -30,7 +30,7 @@ async def test_health_answers_200_with_every_check(client: httpx2.AsyncClient, p
     assert (body["status"], body["version"], body["checks"].keys()) == (
         "ok",
         __version__,
-        {"database", "migrations", "ai"},
+        {"database", "migrations", "ledger", "ai"},
     )
     assert body["checks"]["database"]["status"] == "ok"
     assert 0 < body["checks"]["database"]["latency_ms"] < 1000
