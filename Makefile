@@ -15,7 +15,7 @@ TEST_PROCESSES = $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)))
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-peers chaos bench coverage migrate rollback migration psql domain verify check audit format lock openapi up down
+.PHONY: help setup run test test-peers chaos bench coverage migrate rollback migration psql domain verify ledger-key check audit format lock openapi up down
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,7 +54,7 @@ psql: setup ## open the database in psql: the private one, or that of DATABASE_U
 
 # Only the command line counts, and as it was given: neither make nor the shell expands it.
 as_given = $(if $(filter command,$(origin $(1))),$(value $(1)))
-unexport name singular
+unexport name singular origin
 domain: export DOMAIN_NAME := $(call as_given,name)
 domain: export DOMAIN_SINGULAR := $(call as_given,singular)
 domain: setup ## write a new domain: make domain name=invoices [singular=invoice]
@@ -62,6 +62,10 @@ domain: setup ## write a new domain: make domain name=invoices [singular=invoice
 
 verify: setup ## recompute every hash and chain of the audit trail
 	@$(WITH_POSTGRES) $(BIN)/python -m src.audits.verify
+
+ledger-key: export LEDGER_KEY_ORIGIN := $(call as_given,origin)
+ledger-key: setup ## make a key that signs the ledger: make ledger-key origin=audit.example.org/trail
+	@$(BIN)/python -m src.ledger key "$$LEDGER_KEY_ORIGIN"
 
 test: setup ## run the tests on a database of their own; T=tests/audits picks some
 	@$(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=worksteal $(T)

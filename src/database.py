@@ -91,6 +91,15 @@ def create_job_engine(settings: DatabaseSettings) -> AsyncEngine:
     )
 
 
+@asynccontextmanager
+async def job_transaction(settings: DatabaseSettings) -> AsyncIterator[AsyncConnection]:
+    """The transaction of a command that changes something: returning commits, raising rolls back."""
+    engine = create_job_engine(settings)
+    async with engine.begin() as connection:
+        yield connection
+    await engine.dispose()
+
+
 def create_probe_engine(settings: DatabaseSettings) -> AsyncEngine:
     """Make the engine of health checks: each check opens a connection, so that it waits for no other caller."""
     return _create_engine(settings, poolclass=NullPool)

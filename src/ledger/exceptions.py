@@ -36,3 +36,7 @@ class OriginChanged(Exception):
 
     def __init__(self, origin: str) -> None:
         super().__init__(f"LEDGER_ORIGIN is not {origin}, as which the ledger has signed so far")
+
+
+class AdoptionRefused(Exception):
+    """The operator has asked for what is already so, or for what cannot be. No request gets this."""

@@ -1,0 +1,96 @@
+"""A copy of the database signs nothing until the operator says what it is."""
+
+import asyncio
+import os
+import subprocess
+import sys
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+
+from src.config import PROJECT_ROOT, DatabaseSettings
+from src.ledger.config import LedgerSettings
+from src.ledger.exceptions import LedgerCloned, OriginChanged
+from src.ledger.notes import SignerKey
+from src.ledger.sealer import Sealer, Transactions
+from tests.ledger.conftest import KEY, ORIGIN
+from tests.ledger.revisions import check_ledger, write
+
+OTHER = SignerKey("staging.example.org", bytes(32))
+
+
+async def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "src.ledger", *arguments],
+        cwd=PROJECT_ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+def url(settings: DatabaseSettings) -> str:
+    return settings.database_url.get_secret_value()
+
+
+async def clone(connection: asyncpg.Connection) -> None:
+    """As if the rows had come from another cluster, in which transaction ids are far ahead."""
+    await connection.execute("ALTER TABLE audit_revision DISABLE TRIGGER USER")
+    await connection.execute("UPDATE audit_revision SET xid = (xid::text::bigint + 1000000)::text::xid8")
+    await connection.execute("ALTER TABLE audit_revision ENABLE TRIGGER USER")
+    await connection.execute("UPDATE ledger SET system_identifier = 1, seen = '5000000:5000000:'")
+
+
+async def test_an_adopted_ledger_goes_on_and_seals_what_was_not(
+    database_settings: DatabaseSettings, connection: asyncpg.Connection, sealer: Sealer
+) -> None:
+    await write(connection)
+    await sealer.seal_all()
+    waiting = await write(connection)
+    await clone(connection)
+    with pytest.raises(LedgerCloned):
+        await sealer.seal_all()
+    result = await run("adopt", DATABASE_URL=url(database_settings))
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "goes on as the same ledger, from size 1" in result.stdout
+    await write(connection, waiting, 2)
+    assert await sealer.seal_all() == 2
+    assert await check_ledger(connection) == 0
+    await write(connection)
+    assert await sealer.seal_all() == 1
+    result = await run("adopt", DATABASE_URL=url(database_settings))
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "nothing to adopt" in result.stderr
+
+
+async def test_a_new_ledger_has_the_entries_and_another_name(
+    database_settings: DatabaseSettings, connection: asyncpg.Connection, sealer: Sealer, transactions: Transactions
+) -> None:
+    await write(connection)
+    await sealer.seal_all()
+    await clone(connection)
+    result = await run("new", DATABASE_URL=url(database_settings), LEDGER_ORIGIN=ORIGIN)
+    assert result.returncode == 1
+    assert "set LEDGER_ORIGIN" in result.stderr
+    result = await run("new", DATABASE_URL=url(database_settings), LEDGER_ORIGIN=OTHER.name)
+    assert (result.returncode, result.stderr) == (0, "")
+    with pytest.raises(OriginChanged):
+        await sealer.seal_all()
+    settings = LedgerSettings(ledger_origin=OTHER.name, ledger_key=SecretStr(OTHER.secret))
+    await Sealer(transactions, settings).seal_all()
+    rows = await connection.fetch("SELECT origin, size FROM ledger_checkpoint ORDER BY created_at")
+    assert [tuple(row) for row in rows] == [(ORIGIN, 1), (OTHER.name, 1)]
+    assert await check_ledger(connection) == 0
+
+
+async def test_a_key_is_printed_with_its_settings_and_works() -> None:
+    result = await run("key", ORIGIN)
+    origin, secret, verifier = result.stdout.splitlines()
+    key = SignerKey.parse(secret.removeprefix("LEDGER_KEY="))
+    assert origin == f"LEDGER_ORIGIN={ORIGIN}"
+    assert verifier.endswith(f" {key.verifier}")
+    assert key != KEY
+    assert (await run("key", "https://audit.example.org")).stderr.startswith("ledger-key: origin must be a URL")
+    assert (await run("sell")).stderr.startswith("usage: ")
