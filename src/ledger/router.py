@@ -115,9 +115,10 @@ async def read_proof(
 
     With `Accept: text/plain` the answer is a file (https://c2sp.org/tlog-proof), which verifiers take as it is.
     """
-    proof = await service.get_proof(connection, settings, audit_id, query.version)
+    found = await service.get_proof(connection, settings, audit_id, query.version)
     if "text/plain" not in request.headers.get("accept", ""):
-        return Response(proof.model_dump_json(), media_type="application/json")
+        return ShapedJSON(found.json.encode())
+    proof = found.value
     if proof.tlog_proof is None:
         raise LedgerUnsigned("Without LEDGER_KEY there is no checkpoint, and so no proof as a file.")
     name = f"{audit_id}.{proof.version}.tlog-proof"

@@ -272,10 +272,10 @@ async def _read_hashes(connection: AutocommitConnection, ranges: list[Range]) ->
 
 async def get_proof(
     connection: AutocommitConnection, settings: LedgerSettings, audit_id: UUID, version: int | None
-) -> Proof:
+) -> Shaped[Proof]:
     """Show that a revision is in the ledger: the newest, or that of `version`.
 
-    Raises `RevisionNotFound`, `NotSealed`.
+    In its JSON the document is canonical. Raises `RevisionNotFound`, `NotSealed`.
     """
     row = (await connection.execute(_REVISION, {"audit_id": audit_id, "version": version})).first()
     if row is None:
@@ -286,10 +286,8 @@ async def get_proof(
     hashes = await _read_hashes(connection, inclusion_proof(row.entry_index, head.size))
     document = _document(row)
     entry = encode_entry(row.audit_id, row.version, row.operation, row.hash)
-    tlog_proof = head.note and format_proof(
-        row.entry_index, hashes, head.note, canonicalize(document.model_dump(mode="json"))
-    )
-    return Proof(
+    canonical = canonicalize(document.model_dump(mode="json"))
+    proof = Proof(
         audit_id=row.audit_id,
         version=row.version,
         index=row.entry_index,
@@ -299,8 +297,10 @@ async def get_proof(
         entry=entry.decode(),
         document=document,
         checkpoint=head.note,
-        tlog_proof=tlog_proof,
+        tlog_proof=head.note and format_proof(row.entry_index, hashes, head.note, canonical),
     )
+    rest = proof.model_dump_json(exclude={"document"})
+    return Shaped(proof, f'{rest[:-1]},"document":{canonical.decode()}}}')
 
 
 def _document(row: Row[Any]) -> ProofDocument:
