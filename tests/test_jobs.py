@@ -16,7 +16,6 @@ from scripts.postgres import Cluster
 from src.config import PROJECT_ROOT, DatabaseSettings
 from src.database import create_job_engine
 from src.jobs import exit_with_one_line
-from src.migrations import MIGRATION_LOCK
 from tests.outages import wait_until_blocked
 
 MIGRATE = ("-m", "alembic", "upgrade", "head")
@@ -45,12 +44,13 @@ async def hurried_url(database_settings: DatabaseSettings, connection: asyncpg.C
     await connection.execute("DROP ROLE hurried")
 
 
-LOCK_MIGRATIONS = f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"
+# The first table that a migration reads.
+LOCK_REVISION = "LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE"
 LOCK_RECORDS = "LOCK TABLE audit IN ACCESS EXCLUSIVE MODE"
 
 
 @pytest.mark.parametrize(
-    ("command", "lock", "pooler"), [(MIGRATE, LOCK_MIGRATIONS, "none"), (VERIFY, LOCK_RECORDS, "transaction")]
+    ("command", "lock", "pooler"), [(MIGRATE, LOCK_REVISION, "none"), (VERIFY, LOCK_RECORDS, "transaction")]
 )
 async def test_the_limits_of_a_role_do_not_hold_for_jobs(
     hurried_url: str, connection: asyncpg.Connection, command: tuple[str, ...], lock: str, pooler: str
@@ -73,7 +73,7 @@ def test_one_line_reports_an_unreachable_database(job: str, command: tuple[str, 
 
 
 @pytest.mark.parametrize(
-    ("job", "command", "lock"), [("migrations", MIGRATE, LOCK_MIGRATIONS), ("verify", VERIFY, LOCK_RECORDS)]
+    ("job", "command", "lock"), [("migrations", MIGRATE, LOCK_REVISION), ("verify", VERIFY, LOCK_RECORDS)]
 )
 async def test_one_line_reports_a_lost_connection(
     database_settings: DatabaseSettings, connection: asyncpg.Connection, job: str, command: tuple[str, ...], lock: str

@@ -19,6 +19,12 @@ MANY = """
     FROM generate_series(1, $1) AS n
 """
 
+# As a release wrote them that did not record events.
+FROM_BEFORE = """
+    INSERT INTO audit_revision (audit_id, version, operation, changed_at, record, salt, hash)
+    SELECT audit_id, 2, 'update', changed_at, record - 'source' - 'event_id', '', sha256('') FROM audit_revision
+"""
+
 
 async def read(client: httpx2.AsyncClient, **query: Any) -> dict[str, Any]:
     answer = await client.get(CHANGES, params=query)
@@ -28,7 +34,8 @@ async def read(client: httpx2.AsyncClient, **query: Any) -> dict[str, Any]:
 
 
 async def test_a_change_is_shown_as_history_shows_it(client: httpx2.AsyncClient, sealer: Sealer) -> None:
-    record = await create_audit(client, details={"n": 1e300, "text": "Grüße 😀\u2028", "small": 1e-7})
+    details = {"n": 1e300, "text": "Grüße 😀\u2028", "small": 1e-7}
+    record = await create_audit(client, details=details, source="https://billing.example.com", event_id="evt 1")
     url = f"{AUDITS}/{record['id']}"
     await client.patch(url, json={"status": "failure"}, headers={"X-Actor-Id": "u-4", "X-Change-Reason": "wrong"})
     await client.delete(url)
@@ -39,8 +46,23 @@ async def test_a_change_is_shown_as_history_shows_it(client: httpx2.AsyncClient,
     for each in history:
         del each["previous_hash"]
     assert page["items"] == [{"index": n, "audit_id": record["id"]} | each for n, each in enumerate(history)]
+    assert {item["record"]["event_id"] for item in page["items"]} == {"evt 1"}
+    exported = (await client.get(f"{CHANGES}/export")).text.splitlines()
+    assert [json.loads(line) for line in exported] == page["items"]
     assert (page["next_after"], page["size"]) == (2, 3)
     assert not {"salt", "previous_hash"} & page["items"][0].keys()
+
+
+async def test_a_record_from_before_events_has_the_members_that_history_shows(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection, sealer: Sealer
+) -> None:
+    record = await create_audit(client)
+    await connection.execute(FROM_BEFORE)
+    await sealer.seal_all()
+    items = (await read(client))["items"]
+    history = (await client.get(f"{AUDITS}/{record['id']}/history")).json()["items"][::-1]
+    assert [item["record"] for item in items] == [each["record"] for each in history]
+    assert ["source" in item["record"] for item in items] == [True, False]
 
 
 async def test_pages_lead_to_the_end_and_go_on_from_there(client: httpx2.AsyncClient, sealer: Sealer) -> None:

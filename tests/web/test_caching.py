@@ -24,14 +24,18 @@ async def call(client: httpx2.AsyncClient, name: str, **parameters: Any) -> http
 
 async def call_each(client: httpx2.AsyncClient, name: str) -> list[httpx2.Response]:
     """Call the operation with an id that does not exist, and with a new record if its domain can create one."""
-    collection, is_of_one, rest = name.partition(" ")[2].partition("/{")
+    collection, is_of_one, _ = name.partition(" ")[2].partition("/{")
     if not is_of_one:
         return [await call(client, name)]
-    parameter, identifiers = rest.partition("}")[0], [str(uuid4())]
+    # A number is the same for every call.
+    in_path = [each for each in OPERATIONS[name].get("parameters", []) if each["in"] == "path"]
+    numbers = {each["name"]: 0 for each in in_path if each["schema"]["type"] == "integer"}
+    (parameter,) = [each["name"] for each in in_path if each["name"] not in numbers]
+    identifiers = [str(uuid4())]
     if f"POST {collection}" in OPERATIONS:
         created = await call(client, f"POST {collection}")
         identifiers.append(created.headers["Location"].rpartition("/")[2])
-    return [await call(client, name, **{parameter: identifier}) for identifier in identifiers]
+    return [await call(client, name, **numbers, **{parameter: identifier}) for identifier in identifiers]
 
 
 def assert_cache_control(answer: httpx2.Response, name: str) -> None:
