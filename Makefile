@@ -60,8 +60,11 @@ domain: export DOMAIN_SINGULAR := $(call as_given,singular)
 domain: setup ## write a new domain: make domain name=invoices [singular=invoice]
 	@$(BIN)/python -m scripts.domain "$$DOMAIN_NAME" "$$DOMAIN_SINGULAR"
 
-verify: setup ## recompute every hash and chain of the audit trail
-	@$(WITH_POSTGRES) $(BIN)/python -m src.audits.verify
+verify: export VERIFY_SINCE := $(value SINCE)
+verify: export VERIFY_KEY := $(value KEY)
+verify: setup ## recompute every hash and chain of the audit trail, and its ledger; SINCE=FILE [ALL=yes] adds a checkpoint kept outside
+	@$(WITH_POSTGRES) $(BIN)/python -m src.ledger.verify $(if $(value SINCE),--since "$$VERIFY_SINCE") \
+		$(if $(filter-out no,$(value ALL)),--all) $(if $(value KEY),--key "$$VERIFY_KEY")
 
 ledger-key: export LEDGER_KEY_ORIGIN := $(call as_given,origin)
 ledger-key: setup ## make a key that signs the ledger: make ledger-key origin=audit.example.org/trail

@@ -19,7 +19,7 @@ from src.jobs import exit_with_one_line
 from tests.outages import wait_until_blocked
 
 MIGRATE = ("-m", "alembic", "upgrade", "head")
-VERIFY = ("-m", "src.audits.verify")
+VERIFY = ("-m", "src.ledger.verify")
 BOTH = pytest.mark.parametrize(("job", "command"), [("migrations", MIGRATE), ("verify", VERIFY)])
 SECRET = "s3cr3t"
 

@@ -36,6 +36,9 @@ class LedgerSettings(EnvironmentSettings):
     ledger_old_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     """Keys that sign too, while verifiers change to the new one."""
 
+    verify_parts: int = Field(30, ge=1, le=100_000)
+    """`make verify SINCE=FILE` reads one of so many parts of what is older than the checkpoint, each day the next."""
+
     @field_validator("ledger_origin")
     @classmethod
     def validate_origin(cls, value: str | None) -> str | None:

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from src.database import AutocommitConnection, TransactionConnection
 from src.ledger.tiles import TileId, Tiles
@@ -18,8 +19,11 @@ _WRITE = text("""
     ON CONFLICT (level, number) DO UPDATE SET hashes = excluded.hashes
 """)
 
+# The last one is that of a command.
+_Connection = AutocommitConnection | TransactionConnection | AsyncConnection
 
-async def read_tiles(connection: AutocommitConnection | TransactionConnection, wanted: Collection[TileId]) -> Tiles:
+
+async def read_tiles(connection: _Connection, wanted: Collection[TileId]) -> Tiles:
     """Those of the tiles that are there, each as far as it goes by now."""
     if not wanted:
         return {}

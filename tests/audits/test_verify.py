@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from src.audits.constants import Operation
 from src.audits.revisions import Attribution, canonicalize, seal
-from src.audits.verify import verify
+from src.ledger.verify import verify
 from src.config import PROJECT_ROOT, DatabaseSettings
 from src.database import create_job_engine
 from tests.audits.factories import AUDITS, create_audit
@@ -262,7 +262,7 @@ async def test_a_snapshot_of_a_release_without_events_agrees_with_its_record(
 
 def run_verify(settings: DatabaseSettings) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "src.audits.verify"],
+        [sys.executable, "-m", "src.ledger.verify"],
         cwd=PROJECT_ROOT,
         env=os.environ | {"DATABASE_URL": settings.database_url.get_secret_value()},
         capture_output=True,

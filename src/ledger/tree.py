@@ -1,0 +1,136 @@
+"""Recomputes the Merkle tree from its entries, and compares it with the tiles as they are stored.
+
+The tree is read in subtrees of 65,536 entries, each under one tile of level 1. Where an incremental check does not want
+the entries under a tile of level 0, the hash of that tile is taken from level 1: the root shows whether it is right.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from src.ledger.chains import Finding, Wanted
+from src.ledger.entries import encode_entry
+from src.ledger.merkle import HASH_BYTES, Node, Range, hash_leaf, hash_perfect, join, perfect_subtrees
+from src.ledger.storage import read_tiles
+from src.ledger.tiles import WIDTH, TileId, TilePath, grow, hashes_of, split
+
+SUBTREE = WIDTH**2
+_NO_HASH = bytes(HASH_BYTES)
+_ENTRIES = text("""
+    SELECT index AS place, audit_id, version, operation, encode(hash, 'hex') AS hash FROM ledger_entry
+    WHERE index >= :first AND index < :end AND (
+        CAST(:since AS bigint) IS NULL OR (index / 256 + 1) * 256 > CAST(:since AS bigint)
+        OR index / 256 % CAST(:parts AS integer) = CAST(:part AS integer)
+    )
+    ORDER BY index
+""")
+_TILES = text("""
+    SELECT level, number, hashes FROM ledger_tile
+    WHERE level = 0 AND number >= :first AND number < :end AND (
+        CAST(:since AS bigint) IS NULL OR (number + 1) * 256 > CAST(:since AS bigint)
+        OR number % CAST(:parts AS integer) = CAST(:part AS integer)
+    ) ORDER BY number
+""")
+_BEYOND = text("""
+    (SELECT audit_id, index AS place, NULL AS level, NULL AS number FROM ledger_entry WHERE index >= :size LIMIT 100)
+    UNION ALL
+    (SELECT NULL, NULL, level, number FROM ledger_tile
+        WHERE number * 256.0 >= div(CAST(CAST(:size AS bigint) AS numeric), 256.0 ^ level) LIMIT 100)
+""")
+
+
+class Subtree(NamedTuple):
+    """What 65,536 entries, or the last ones, are: their hash, unless they are fewer, and that of the first few.
+
+    `beginnings` has, by the size of a whole tree that ends in this subtree, the hash of what it has of it.
+    """
+
+    hash: bytes | None
+    beginnings: dict[int, bytes]
+    findings: list[Finding]
+
+
+async def check_subtree(
+    connection: AsyncConnection, wanted: Wanted, first: int, size: int, sizes: Sequence[int]
+) -> Subtree:
+    """Check the subtree that begins with entry `first` in a tree of `size`."""
+    end = min(first + SUBTREE, size)
+    parameters = {"first": first, "end": end, "since": wanted.since, "part": wanted.part, "parts": wanted.parts}
+    rows = {int(row.place): row for row in await connection.execute(_ENTRIES, parameters)}
+    tile_numbers = {"first": first // WIDTH, "end": -(-end // WIDTH)}
+    stored = {row.number: row.hashes for row in await connection.execute(_TILES, parameters | tile_numbers)}
+    above_id = TileId(1, first // SUBTREE)
+    above = (await read_tiles(connection, [above_id])).get(above_id, b"")
+    findings: list[Finding] = []
+    tiles: dict[TileId, bytes] = {}
+    hashes = []
+    for number in range(tile_numbers["first"], tile_numbers["end"]):
+        slot = number % WIDTH * HASH_BYTES
+        if not wanted.has_tile(number):
+            hashes.append(above[slot : slot + HASH_BYTES] or _NO_HASH)
+            continue
+        indexes = range(number * WIDTH, min((number + 1) * WIDTH, size))
+        leaves = [_hash_entry(rows.get(index)) for index in indexes]
+        findings += _compare(TileId(0, number), b"".join(leaves), stored.get(number), rows)
+        tiles[TileId(0, number % WIDTH)] = b"".join(leaves)
+        if len(leaves) == WIDTH:
+            hashes.append(hash_perfect(leaves))
+    if hashes:
+        tiles[TileId(1, 0)] = b"".join(hashes)
+        findings += _compare(above_id, tiles[TileId(1, 0)], above or None, {})
+    beginnings = {
+        each: hashes_of([Range(0, each - first)], tiles)[0] for each in sizes if first < each < first + SUBTREE
+    }
+    return Subtree(hash_perfect(hashes) if len(hashes) == WIDTH else None, beginnings, findings)
+
+
+def _hash_entry(row: Row[Any] | None) -> bytes:
+    return hash_leaf(encode_entry(row.audit_id, row.version, row.operation, row.hash)) if row else _NO_HASH
+
+
+def _compare(tile: TileId, computed: bytes, stored: bytes | None, rows: Mapping[int, Row[Any]]) -> Iterator[Finding]:
+    """What is wrong with a tile. Each entry whose hash is another one is named by its record."""
+    name = f"tile {tile.level}/{TilePath(tile.number)}"
+    if stored is None:
+        yield Finding("ledger", f"{name} is missing")
+    elif stored != computed:
+        yield Finding("ledger", f"{name} does not have the hashes of what is below it")
+    if tile.level:
+        return
+    # A missing tile names no entry; an entry that is missing is one in any case.
+    hashes = [*split(computed)]
+    kept = [*split(stored)] if stored and len(stored) % HASH_BYTES == 0 else hashes
+    for place, (ours, theirs) in enumerate(zip(hashes, kept, strict=False)):
+        index = tile.number * WIDTH + place
+        if index not in rows:
+            yield Finding("ledger", f"entry {index} is missing")
+        elif ours != theirs:
+            yield Finding(rows[index].audit_id, f"entry {index} of the ledger has another hash than {name}")
+
+
+async def check_above(connection: AsyncConnection, size: int, subtrees: Sequence[bytes]) -> list[Finding]:
+    """Compare the tiles above all whole subtrees with those that are stored, and find what is beyond `size`."""
+    above = {TileId(tile.level + 2, tile.number): hashes for tile, hashes in grow(0, {}, subtrees).tiles.items()}
+    findings: list[Finding] = []
+    for tile, hashes in above.items():
+        findings += _compare(tile, hashes, (await read_tiles(connection, [tile])).get(tile), {})
+    for row in await connection.execute(_BEYOND, {"size": size}):
+        if row.place is not None:
+            findings.append(Finding(row.audit_id, f"entry {row.place} is beyond the ledger's size of {size}"))
+        else:
+            name = f"tile {row.level}/{TilePath(row.number)}"
+            findings.append(Finding("ledger", f"{name} is beyond the ledger's size of {size}"))
+    return findings
+
+
+def root(size: int, subtrees: Sequence[bytes], beginnings: Mapping[int, bytes]) -> bytes:
+    """The root of a tree of `size`: of whole subtrees, and of the beginning of the next one."""
+    whole, rest = divmod(size, SUBTREE)
+    hashes = [_hash_of(node, subtrees) for node in perfect_subtrees(Range(0, whole))]
+    return join([*hashes, *([beginnings[size]] if rest else [])])
+
+
+def _hash_of(node: Node, subtrees: Sequence[bytes]) -> bytes:
+    return hash_perfect(subtrees[node.number << node.level : (node.number + 1) << node.level])
