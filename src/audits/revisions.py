@@ -66,15 +66,11 @@ def seal(
         "salt": secrets.token_bytes(SALT_BYTES),
         "previous_hash": previous_hash,
     }
-    return Revision(**values, hash=_hash(values))
+    return Revision(**values, hash=compute_hash(values))
 
 
-def compute_hash(revision: Revision) -> bytes:
-    """SHA-256 of the hashed members as canonical JSON."""
-    return _hash(vars(revision))
-
-
-def _hash(values: Mapping[str, Any]) -> bytes:
+def compute_hash(values: Mapping[str, Any]) -> bytes:
+    """SHA-256 of the hashed members as canonical JSON. `values` are those of a `Revision`."""
     return hashlib.sha256(canonicalize(_hashed_members(values))).digest()
 
 
@@ -119,12 +115,19 @@ def _is_canonical(value: Any) -> bool:
             found += item.values()
         elif kind is list:
             found += item
-        elif kind is int:
-            if not -_MAX_SAFE_INTEGER <= item <= _MAX_SAFE_INTEGER:
+        elif kind is int or kind is float:
+            if not _is_plain(item):
                 return False
         elif kind is not str and kind is not bool and item is not None:
             return False
     return True
+
+
+def _is_plain(number: float) -> bool:
+    """Whether the number is written alike, and without an exponent: 1.0 would be 1."""
+    if type(number) is int:
+        return -_MAX_SAFE_INTEGER <= number <= _MAX_SAFE_INTEGER
+    return _ORJSON_MIN_WITHOUT_EXPONENT <= abs(number) <= _MAX_SAFE_INTEGER and not number.is_integer()
 
 
 def _for_orjson(value: Any) -> Any:

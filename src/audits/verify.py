@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Select, Text, and_, case, func, or_, selec
 
 from src.audits.constants import FIRST_VERSION, Operation
 from src.audits.models import audit, audit_event, audit_revision
-from src.audits.revisions import Revision, canonicalize, compute_hash
+from src.audits.revisions import canonicalize, compute_hash
 from src.audits.schemas import Audit
 from src.audits.statements import AS_JSON
 
@@ -49,7 +49,7 @@ _OTHER_EVENT = (
         )
     )
 )
-MORE_FINDINGS: dict[str, Select[tuple[UUID]]] = {
+MORE_FINDINGS: dict[str, Select[*tuple[Any, ...]]] = {
     "the record has no revision": WITHOUT_REVISION,
     "its source and event_id are not kept, so the event could be recorded again": _WITHOUT_EVENT,
     "an event is kept for it that its first version does not name": _OTHER_EVENT,
@@ -121,9 +121,24 @@ def columns(is_last: ColumnElement[bool]) -> list[ColumnElement[Any]]:
     ]
 
 
-def check_revision(row: StoredRevision, last: Predecessor | None) -> Iterator[str]:
-    """What does not hold of a revision and the one before."""
-    if _recompute_hash(row) != row.hash:
+def check(row: StoredRevision, last: Predecessor | None, *, is_last: bool) -> Iterator[str]:
+    """What does not hold of a revision and the one before it; of the last one, and of the record."""
+    record = _parse(row.record)
+    yield from _check_revision(row, record, last)
+    if is_last:
+        yield from _check_current_record(row, record)
+
+
+def _parse(record: str) -> Any:
+    """The value of a snapshot; None if it cannot be read, and it is never null."""
+    try:
+        return from_json(record)
+    except _PARSE_ERRORS:
+        return None
+
+
+def _check_revision(row: StoredRevision, record: Any, last: Predecessor | None) -> Iterator[str]:
+    if _recompute_hash(row, record) != row.hash:
         yield f"version {row.version} is not what was recorded: its hash does not agree"
     if row.previous_hash != (last.hash if last else None):
         yield f"version {row.version} does not follow the one before: its previous hash does not agree"
@@ -135,8 +150,7 @@ def check_revision(row: StoredRevision, last: Predecessor | None) -> Iterator[st
         yield f"version {row.version} is a {row.operation}" + ("" if last else ": the first is missing")
 
 
-def check_current_record(last: StoredRevision) -> Iterator[str]:
-    """What does not hold of the record and its last revision."""
+def _check_current_record(last: StoredRevision, record: Any) -> Iterator[str]:
     deleted = last.operation == Operation.DELETE
     if last.current_record is None:
         if not deleted:
@@ -147,25 +161,21 @@ def check_current_record(last: StoredRevision) -> Iterator[str]:
         return
     if last.current_hash != last.hash:
         yield f"the record does not point to version {last.version}: a later revision is missing, or it was changed"
-    if not _is_same_text(last) and _normalize(last.current_record) != _normalize(
+    if not _is_same_text(last, record) and _normalize(last.current_record) != _normalize(
         _with_event(last.record, last.first_record or last.record)
     ):
         yield f"the record is not what version {last.version} says"
 
 
-def _is_same_text(last: StoredRevision) -> bool:
+def _is_same_text(last: StoredRevision, record: Any) -> bool:
     """Whether record and snapshot agree without a closer look.
 
     Their members must be equal, in which numbers are doubles, and the text of `details` must stand in the snapshot as
     it is. It cannot stand there elsewhere: then `details` would contain what is equal to itself.
     """
-    try:
-        assert last.current_record is not None
-        if f'"details": {last.current_details}' not in last.record:
-            return False
-        return bool(from_json(last.current_record) == from_json(last.record))
-    except _PARSE_ERRORS:
+    if record is None or f'"details": {last.current_details}' not in last.record:
         return False
+    return bool(_parse(last.current_record or "") == record)
 
 
 def _with_event(record: str, first: str) -> str:
@@ -187,23 +197,16 @@ def _describe_gap(before: int, after: int) -> str:
     return f"version {before + 1}" if after == before + 2 else f"a version between {before} and {after}"
 
 
-def _recompute_hash(row: StoredRevision) -> bytes | None:
+def _recompute_hash(row: StoredRevision, record: Any) -> bytes | None:
     """The hash of the stored values; None if they cannot be parsed, so that no stored hash equals it."""
+    if record is None:
+        return None
     try:
-        return compute_hash(
-            Revision(
-                audit_id=row.audit_id,
-                version=row.version,
-                operation=Operation(row.operation),
-                changed_at=datetime.fromisoformat(from_json(row.changed_at)),
-                changed_by=row.changed_by,
-                reason=row.reason,
-                record=from_json(row.record),
-                salt=row.salt,
-                previous_hash=row.previous_hash,
-                hash=row.hash,
-            )
-        )
+        values = row._asdict()
+        values["operation"] = Operation(row.operation)
+        values["changed_at"] = datetime.fromisoformat(from_json(row.changed_at))
+        values["record"] = record
+        return compute_hash(values)
     except _PARSE_ERRORS:
         return None
 

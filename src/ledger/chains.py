@@ -12,7 +12,7 @@ from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, Row, String, U
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from src.audits.models import audit, audit_revision
-from src.audits.verify import Predecessor, StoredRevision, check_current_record, check_revision, columns
+from src.audits.verify import Predecessor, StoredRevision, check, columns
 from src.ledger.tiles import WIDTH
 
 _ROWS_PER_FETCH = 1000
@@ -148,10 +148,8 @@ class _Checker:
         if not row.key_is_there:
             return
         revision = StoredRevision._make(row[: len(_revision_columns)])
-        yield from check_revision(revision, self._predecessor(row))
+        yield from check(revision, self._predecessor(row), is_last=row.key_is_last)
         self._last = revision
-        if row.key_is_last:
-            yield from check_current_record(revision)
 
     def _predecessor(self, row: Row[*tuple[Any, ...]]) -> Predecessor | None:
         if row.key_previous_version is None:

@@ -5,9 +5,9 @@ the entries under a tile of level 0, the hash of that tile is taken from level 1
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from src.ledger.chains import Finding, Wanted
@@ -19,7 +19,7 @@ from src.ledger.tiles import WIDTH, TileId, TilePath, grow, hashes_of, split
 SUBTREE = WIDTH**2
 _NO_HASH = bytes(HASH_BYTES)
 _ENTRIES = text("""
-    SELECT index AS place, audit_id, version, operation, encode(hash, 'hex') AS hash FROM ledger_entry
+    SELECT index, audit_id::text, version, operation, encode(hash, 'hex') FROM ledger_entry
     WHERE index >= :first AND index < :end AND (
         CAST(:since AS bigint) IS NULL OR (index / 256 + 1) * 256 > CAST(:since AS bigint)
         OR index / 256 % CAST(:parts AS integer) = CAST(:part AS integer)
@@ -41,6 +41,13 @@ _BEYOND = text("""
 """)
 
 
+class Entry(NamedTuple):
+    """The record of an entry, and the hash of its leaf."""
+
+    audit_id: str
+    leaf: bytes
+
+
 class Subtree(NamedTuple):
     """What 65,536 entries, or the last ones, are: their hash, unless they are fewer, and that of the first few.
 
@@ -58,7 +65,10 @@ async def check_subtree(
     """Check the subtree that begins with entry `first` in a tree of `size`."""
     end = min(first + SUBTREE, size)
     parameters = {"first": first, "end": end, "since": wanted.since, "part": wanted.part, "parts": wanted.parts}
-    rows = {int(row.place): row for row in await connection.execute(_ENTRIES, parameters)}
+    entries = {
+        int(index): Entry(audit_id, hash_leaf(encode_entry(audit_id, version, operation, revision_hash)))
+        for index, audit_id, version, operation, revision_hash in await connection.execute(_ENTRIES, parameters)
+    }
     tile_numbers = {"first": first // WIDTH, "end": -(-end // WIDTH)}
     stored = {row.number: row.hashes for row in await connection.execute(_TILES, parameters | tile_numbers)}
     above_id = TileId(1, first // SUBTREE)
@@ -72,8 +82,8 @@ async def check_subtree(
             hashes.append(above[slot : slot + HASH_BYTES] or _NO_HASH)
             continue
         indexes = range(number * WIDTH, min((number + 1) * WIDTH, size))
-        leaves = [_hash_entry(rows.get(index)) for index in indexes]
-        findings += _compare(TileId(0, number), b"".join(leaves), stored.get(number), rows)
+        leaves = [entries[index].leaf if index in entries else _NO_HASH for index in indexes]
+        findings += _compare(TileId(0, number), b"".join(leaves), stored.get(number), entries)
         tiles[TileId(0, number % WIDTH)] = b"".join(leaves)
         if len(leaves) == WIDTH:
             hashes.append(hash_perfect(leaves))
@@ -86,11 +96,7 @@ async def check_subtree(
     return Subtree(hash_perfect(hashes) if len(hashes) == WIDTH else None, beginnings, findings)
 
 
-def _hash_entry(row: Row[Any] | None) -> bytes:
-    return hash_leaf(encode_entry(row.audit_id, row.version, row.operation, row.hash)) if row else _NO_HASH
-
-
-def _compare(tile: TileId, computed: bytes, stored: bytes | None, rows: Mapping[int, Row[Any]]) -> Iterator[Finding]:
+def _compare(tile: TileId, computed: bytes, stored: bytes | None, entries: Mapping[int, Entry]) -> Iterator[Finding]:
     """What is wrong with a tile. Each entry whose hash is another one is named by its record."""
     name = f"tile {tile.level}/{TilePath(tile.number)}"
     if stored is None:
@@ -104,10 +110,10 @@ def _compare(tile: TileId, computed: bytes, stored: bytes | None, rows: Mapping[
     kept = [*split(stored)] if stored and len(stored) % HASH_BYTES == 0 else hashes
     for place, (ours, theirs) in enumerate(zip(hashes, kept, strict=False)):
         index = tile.number * WIDTH + place
-        if index not in rows:
+        if index not in entries:
             yield Finding("ledger", f"entry {index} is missing")
         elif ours != theirs:
-            yield Finding(rows[index].audit_id, f"entry {index} of the ledger has another hash than {name}")
+            yield Finding(entries[index].audit_id, f"entry {index} of the ledger has another hash than {name}")
 
 
 async def check_above(connection: AsyncConnection, size: int, subtrees: Sequence[bytes]) -> list[Finding]:

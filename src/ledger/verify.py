@@ -256,12 +256,13 @@ def _read_known(options: argparse.Namespace, settings: LedgerSettings) -> Known:
         raise Unusable(f"--key {error}") from None
     if options.all and not options.since:
         raise Unusable("--all is for --since FILE: without that all is read")
-    since = _read_checkpoint(options.since, keys) if options.since else None
+    since = read_checkpoint(options.since, keys) if options.since else None
     part = (clock.now() - _EPOCH).days % settings.verify_parts
     return Known(keys, since, options.all, part, settings.verify_parts)
 
 
-def _read_checkpoint(path: Path, keys: tuple[VerifierKey, ...]) -> Checkpoint:
+def read_checkpoint(path: Path, keys: tuple[VerifierKey, ...]) -> Checkpoint:
+    """A checkpoint that one of the keys has signed. Raises `Unusable`."""
     if not keys:
         raise Unusable("--since needs the verifier key: set LEDGER_KEY, or give --key")
     try:

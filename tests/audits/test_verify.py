@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from src.audits.constants import Operation
 from src.audits.revisions import Attribution, canonicalize, seal
-from src.ledger.verify import verify
 from src.config import PROJECT_ROOT, DatabaseSettings
 from src.database import create_job_engine
+from src.ledger.verify import verify
 from tests.audits.factories import AUDITS, create_audit
 
 PERMIT = "ALTER TABLE audit_revision DISABLE TRIGGER USER"
