@@ -1,26 +1,30 @@
-"""Check a ledger offline: `python check_ledger.py FILE [FILE] --key VKEY [--checkpoint NOTE] [--since NOTE]`.
+"""Check a ledger offline: `check_ledger.py FILE [FILE] --key VKEY [--checkpoint NOTE] [--since NOTE] [--policy FILE]`.
 
 This file needs nothing but Python 3.11 and `cryptography`: no database, no network, and nothing else of this project.
 
 FILE is a proof (`.tlog-proof`, or the JSON of `/ledger/proofs/...`), or the NDJSON of `/ledger/changes/export` from the
 start. An export needs `--checkpoint`, saved from `/ledger/checkpoint` before the export or while it ran. `--since` is
 an older checkpoint, kept elsewhere: an export shows that the ledger has only grown since then; a proof does with the
-JSON of `/ledger/consistency` as a second FILE. The verifier key comes from whoever runs the ledger, and by another way
+JSON of `/ledger/consistency` as a second FILE. `--policy` names the witnesses that must have cosigned the checkpoint,
+and how many of them (c2sp.org/tlog-policy). The verifier key comes from whoever runs the ledger, and by another way
 than the files: a file that brings its own key proves nothing.
 
 It prints what was proved and what was not, and exits with status 1 if anything does not hold.
 
-Formats: c2sp.org/tlog-proof, c2sp.org/tlog-checkpoint, c2sp.org/signed-note, RFC 9162, RFC 8785.
+Formats: c2sp.org/tlog-proof, c2sp.org/tlog-checkpoint, c2sp.org/signed-note, c2sp.org/tlog-policy,
+c2sp.org/tlog-cosignature, RFC 9162, RFC 8785.
 """
 
 import argparse
 import json
 import math
 import re
+import sqlite3
 import sys
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -28,7 +32,8 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-ED25519 = 1
+ED25519, COSIGNATURE = 1, 4
+MAX_SAFE_INTEGER = 2**53 - 1
 ENTRY = '{{"audit_id":"{audit_id}","hash":"{hash}","operation":"{operation}","version":{version}}}'
 ENTRY_FORM = re.compile(
     r'\{"audit_id":"(?P<audit_id>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})","hash":"(?P<hash>[0-9a-f]{64})",'
@@ -69,15 +74,40 @@ def parse_json(text: str, *, canonical_numbers: bool = False) -> Any:
         require(len({name for name, _ in pairs}) == len(pairs), "a JSON object has a name twice")
         return dict(pairs)
 
+    def constant(word: str) -> None:
+        raise DoesNotHold(f"{word} is no number of JSON")
+
     try:
-        return json.loads(text, object_pairs_hook=unique, parse_int=number, parse_float=number)
+        return json.loads(text, object_pairs_hook=unique, parse_int=number, parse_float=number, parse_constant=constant)
     except (ValueError, RecursionError):
         raise DoesNotHold("there is JSON that is none") from None
 
 
-def decode_hex(text: str) -> bytes:
-    """Hexadecimal digits, in small letters."""
-    require(re.fullmatch(r"([0-9a-f]{2})*", text) is not None, "there is a hash that is none")
+def take_text(values: Any, name: str) -> str:
+    """The text `name` of a JSON object."""
+    value = values.get(name) if isinstance(values, dict) else None
+    require(isinstance(value, str), f"{name} is missing, or no text")
+    return str(value)
+
+
+def take_integer(values: Any, name: str) -> int:
+    """The integer `name` of a JSON object, which is not negative."""
+    value = values.get(name) if isinstance(values, dict) else None
+    is_integer = isinstance(value, float) and value.is_integer() and 0 <= value <= MAX_SAFE_INTEGER
+    require(is_integer, f"{name} is missing, or no integer")
+    return int(value or 0)
+
+
+def take_hashes(values: Any) -> list[bytes]:
+    hashes = values.get("hashes") if isinstance(values, dict) else None
+    require(isinstance(hashes, list), "hashes are missing, or no list")
+    return [decode_hash({"hash": each}, "hash") for each in hashes or []]
+
+
+def decode_hash(values: Any, name: str) -> bytes:
+    """A hash in hexadecimal digits, in small letters."""
+    text = take_text(values, name)
+    require(re.fullmatch(r"[0-9a-f]{64}", text) is not None, f"{name} is no hash")
     return bytes.fromhex(text)
 
 
@@ -91,15 +121,22 @@ class Key:
     public: bytes
 
     @classmethod
-    def parse(cls, text: str) -> "Key":
+    def parse(cls, text: str, kind: int = ED25519) -> "Key":
         found = re.fullmatch(r"([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)", text.strip())
-        require(found is not None, "--key must be a verifier key, NAME+ID+KEY")
+        require(found is not None, "a key has not the form NAME+ID+KEY")
         assert found
         name, raw = found[1], decode(found[3])
-        require(len(raw) == 1 + 32 and raw[0] == ED25519, "--key must be an Ed25519 key")
+        require(raw[:1] == bytes([kind]) and len(raw) == 1 + 32, f"the key of {name} is not one of Ed25519 for this")
         key_id = sha256(name.encode() + b"\n" + raw).digest()[:4]
-        require(key_id.hex() == found[2], "--key has an id that is not its own")
+        require(key_id.hex() == found[2], f"the key of {name} has an id that is not its own")
         return cls(name, key_id, raw[1:])
+
+    def has_signed(self, message: bytes, signature: bytes) -> bool:
+        try:
+            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
+        except (InvalidSignature, ValueError):
+            return False
+        return True
 
 
 @dataclass(frozen=True)
@@ -109,28 +146,123 @@ class Checkpoint:
     root: bytes
 
 
-def open_checkpoint(note: str, key: Key) -> Checkpoint:
+def split_note(note: str) -> tuple[str, list[tuple[str, bytes]]]:
+    """The text of a signed note, and the name and the bytes of each signature."""
     text, blank, lines = note.rpartition("\n\n")
     require(bool(blank) and lines.endswith("\n"), "the checkpoint is no signed note")
     require(not re.search(r"[\x00-\x09\x0b-\x1f]", note), "the checkpoint holds control characters")
-    text, signed = f"{text}\n", False
-    for line in lines.removesuffix("\n").split("\n"):
-        found = SIGNATURE_LINE.fullmatch(line)
-        require(found is not None, "the checkpoint has a line of signatures that is none")
-        assert found
-        signature = decode(found[2])
-        if (found[1], signature[:4]) == (key.name, key.id):
-            try:
-                Ed25519PublicKey.from_public_bytes(key.public).verify(signature[4:], text.encode())
-            except InvalidSignature:
-                raise DoesNotHold("the signature of the checkpoint is wrong") from None
-            signed = True
-    require(signed, "the checkpoint is not signed with this key")
+    found = [SIGNATURE_LINE.fullmatch(line) for line in lines.removesuffix("\n").split("\n")]
+    require(all(found), "the checkpoint has a line of signatures that is none")
+    return f"{text}\n", [(line[1], decode(line[2])) for line in found if line]
+
+
+def open_checkpoint(note: str, key: Key) -> Checkpoint:
+    text, signatures = split_note(note)
+    signed = [signature[4:] for name, signature in signatures if (name, signature[:4]) == (key.name, key.id)]
+    require(bool(signed), "the checkpoint is not signed with this key")
+    require(all(key.has_signed(text.encode(), each) for each in signed), "the signature of the checkpoint is wrong")
     origin, size, root, *_ = [*text.split("\n"), "", ""]
     require(origin == key.name, "the checkpoint is one of another ledger")
     require(re.fullmatch(r"0|[1-9][0-9]{0,18}", size) is not None, "the checkpoint has no size")
     require(len(decode(root)) == 32, "the checkpoint has no root")
     return Checkpoint(origin, int(size), decode(root))
+
+
+# --- Witnesses ---
+
+
+@dataclass(frozen=True)
+class Group:
+    """So many of its members must have cosigned."""
+
+    count: int
+    members: list[str]
+
+
+class Policy:
+    """Which witnesses must have cosigned a checkpoint (c2sp.org/tlog-policy)."""
+
+    def __init__(self, text: str) -> None:
+        self.logs, self.members = list[Key](), dict[str, Key | Group]()
+        self.quorum: str | None = None
+        self._in_group: set[str] = set()
+        require(not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", text), "the policy holds control characters")
+        for line in text.split("\n"):
+            words = re.findall(r"[^ \t]+", line)
+            if words and not words[0].startswith("#"):
+                self._add(line, *words)
+        require(self.quorum is not None, "the policy has no quorum")
+
+    def _add(self, line: str, kind: str, *words: str) -> None:
+        match kind, words:
+            case "log", [key] | [key, _]:
+                self.logs.append(self._distinct(Key.parse(key), self.logs))
+            case "witness", [name, key] | [name, key, _]:
+                witnesses = [each for each in self.members.values() if isinstance(each, Key)]
+                self._name(name, self._distinct(Key.parse(key, COSIGNATURE), witnesses))
+            case "group", [name, count, *members] if members:
+                self._name(name, Group(self._parse_count(count, len(members)), self._take(members)))
+            case "quorum", [name]:
+                require(self.quorum is None, "the policy has two quorums")
+                require(name == "none" or name in self.members, f"the policy does not know {name}")
+                self.quorum = name
+            case _:
+                raise DoesNotHold(f"the policy has a line that is none: {line.strip()}")
+
+    def _name(self, name: str, member: Key | Group) -> None:
+        require(name != "none" and name not in self.members, f"the policy has the name {name} twice")
+        self.members[name] = member
+
+    @staticmethod
+    def _distinct(key: Key, others: list[Key]) -> Key:
+        require(all(key.public != other.public for other in others), f"the policy has the key of {key.name} twice")
+        return key
+
+    @staticmethod
+    def _parse_count(word: str, members: int) -> int:
+        count = {"any": "1", "all": str(members)}.get(word, word)
+        require(re.fullmatch(r"[1-9][0-9]{0,3}", count) is not None, "the policy has a group without a number")
+        require(int(count) <= members, "the policy has a group that asks for more than its members")
+        return int(count)
+
+    def _take(self, members: list[str]) -> list[str]:
+        for name in members:
+            require(name in self.members, f"the policy does not know {name}")
+            require(name not in self._in_group, f"the policy has {name} in two groups")
+            self._in_group.add(name)
+        return members
+
+    def check(self, note: str, key: Key) -> list[str]:
+        """What the cosignatures of a checkpoint show."""
+        known = not self.logs or any((log.name, log.public) == (key.name, key.public) for log in self.logs)
+        require(known, "the policy does not have the log of --key")
+        text, signatures = split_note(note)
+        cosigned = dict[str, int]()
+        for name, witness in self.members.items():
+            if isinstance(witness, Key):
+                times = [read_cosignature(witness, text, raw) for each, raw in signatures if each == witness.name]
+                cosigned.update((name, time) for time in times if time is not None)
+        require(self._holds(self.quorum or "none", cosigned), f"witnesses are missing: {len(cosigned)} have cosigned")
+        if self.quorum == "none":
+            return ["Not proved: that others see the same ledger. The policy asks for no witness."]
+        return [f"witness {name} saw this ledger at {datetime.fromtimestamp(time, UTC):%Y-%m-%dT%H:%M:%SZ}"
+            for name, time in cosigned.items()]  # fmt: skip
+
+    def _holds(self, name: str, cosigned: dict[str, int]) -> bool:
+        member = self.members.get(name)
+        if isinstance(member, Group):
+            return sum(self._holds(each, cosigned) for each in member.members) >= member.count
+        return name == "none" or name in cosigned
+
+
+def read_cosignature(witness: Key, text: str, raw: bytes) -> int | None:
+    """When the witness has cosigned (c2sp.org/tlog-cosignature); None if it is a signature of another key."""
+    if raw[:4] != witness.id:
+        return None
+    time = int.from_bytes(raw[4:12])
+    signed = witness.has_signed(f"cosignature/v1\ntime {time}\n{text}".encode(), raw[12:])
+    require(signed and time < 2**35, f"the cosignature of {witness.name} is wrong")
+    return time
 
 
 # --- RFC 9162 ---
@@ -270,54 +402,47 @@ def read_proof(text: str) -> Proof:
     lines = head.split("\n")
     require(bool(blank) and lines.pop(0) == "c2sp.org/tlog-proof@v1", "the file is no proof")
     extra = lines.pop(0).removeprefix("extra ") if lines and lines[0].startswith("extra ") else None
-    require(bool(lines), "the proof has no index")
-    index = re.fullmatch(r"index (0|[1-9][0-9]{0,18})", lines.pop(0))
+    index = re.fullmatch(r"index (0|[1-9][0-9]{0,18})", lines.pop(0) if lines else "")
     require(index is not None, "the proof has no index")
     assert index
-    require(extra is not None, "the proof has no document: ask for the JSON of the proof, which has the entry")
-    try:
-        canonical = decode(extra or "").decode()
-    except UnicodeDecodeError:
-        raise DoesNotHold("the document is not UTF-8") from None
-    document = parse_json(canonical)
-    require(isinstance(document, dict) and canonicalize(document) == canonical, "the document is not canonical JSON")
-    return Proof(int(index[1]), [decode(line) for line in lines], note, document, None)
+    path = [decode(line) for line in lines]
+    require(all(len(each) == 32 for each in path), "there is a hash that is none")
+    return Proof(int(index[1]), path, note, None if extra is None else read_document(decode(extra)), None)
 
 
-def read_json_proof(values: dict[str, Any]) -> Proof:
-    try:
-        path = [decode_hex(each) for each in values["hashes"]]
-        note, document, entry = values["checkpoint"], values["document"], values["entry"]
-        proof = Proof(int(values["index"]), path, note, document, entry)
-        require(note is not None, "the proof has no checkpoint: nothing in it is signed")
-        copies = (values["size"], values["root"], values["audit_id"], values["version"], values["tlog_proof"])
-        size, root, audit_id, version, file = copies
-    except (KeyError, TypeError, ValueError):
-        raise DoesNotHold("the file is no proof") from None
-    checkpoint_lines = note.split("\n")
-    require([str(int(size)), b64encode(decode_hex(root)).decode()] == checkpoint_lines[1:3], "size or root disagree")
+def read_document(canonical: bytes) -> dict[str, Any]:
+    text = canonical.decode()
+    document = parse_json(text)
+    require(isinstance(document, dict) and canonicalize(document) == text, "the document is not canonical JSON")
+    return dict(document)
+
+
+def read_json_proof(values: Any) -> Proof:
+    """The JSON of a proof, whose members must all say the same."""
+    note, entry, index = take_text(values, "checkpoint"), take_text(values, "entry"), take_integer(values, "index")
+    require("document" in values, "document is missing")
+    document = values["document"]
+    require(document is None or isinstance(document, dict), "the document is none")
+    root = b64encode(decode_hash(values, "root")).decode()
+    require([str(take_integer(values, "size")), root] == note.split("\n")[1:3], "size or root disagree")
     found = ENTRY_FORM.fullmatch(entry)
-    require(
-        found is not None and (found["audit_id"], int(found["version"])) == (audit_id, version), "the entry differs"
-    )
-    if document is not None:
-        inner = read_proof(file)
-        require((inner.index, inner.path, inner.note) == (proof.index, path, note), "the two forms of the proof differ")
-        require(inner.document == document, "the two forms of the document differ")
-    return proof
+    of = (take_text(values, "audit_id"), take_integer(values, "version"))
+    require(found is not None and (found["audit_id"], int(found["version"])) == of, "the entry differs")
+    inner = read_proof(take_text(values, "tlog_proof"))
+    proof = Proof(index, take_hashes(values), note, document, None)
+    require(inner == proof, "the two forms of the proof differ")
+    return Proof(index, proof.path, note, document, entry)
 
 
 def entry_of(document: dict[str, Any]) -> str:
     """The entry of a revision, whose hash follows from the document."""
-    try:
-        version = document["version"]
-        require(isinstance(version, float) and version.is_integer(), "the document has no version")
-        revision_hash = sha256(canonicalize(document).encode("utf-8", "surrogatepass")).hexdigest()
-        return ENTRY.format(
-            audit_id=document["audit_id"], hash=revision_hash, operation=document["operation"], version=int(version)
-        )
-    except (KeyError, TypeError):
-        raise DoesNotHold("the document is not one of a revision") from None
+    revision_hash = sha256(canonicalize(document).encode("utf-8", "surrogatepass")).hexdigest()
+    return ENTRY.format(
+        audit_id=take_text(document, "audit_id"),
+        hash=revision_hash,
+        operation=take_text(document, "operation"),
+        version=take_integer(document, "version"),
+    )
 
 
 # --- What is checked ---
@@ -326,6 +451,7 @@ def entry_of(document: dict[str, Any]) -> str:
 def check_proof(proof: Proof, key: Key) -> tuple[Checkpoint, list[str]]:
     checkpoint = open_checkpoint(proof.note, key)
     entry = entry_of(proof.document) if proof.document is not None else proof.entry
+    require(entry is not None, "the proof has no document: ask for the JSON of the proof, which has the entry")
     require(proof.entry in (None, entry), "the entry is not the one of the document")
     found = ENTRY_FORM.fullmatch(entry or "")
     require(found is not None, "the entry has not the form of one")
@@ -341,73 +467,103 @@ def check_proof(proof: Proof, key: Key) -> tuple[Checkpoint, list[str]]:
     return checkpoint, [*proved, "the document is what was recorded, to the last digit"]
 
 
-def read_export(path: Path) -> Iterator[dict[str, Any]]:
+def read_export(path: Path) -> Iterator[Any]:
     with path.open(encoding="utf-8", newline="\n") as lines:
         for line in lines:
             require(line.endswith("\n"), "the export is cut in its last line")
-            change = parse_json(line)
-            require(isinstance(change, dict), "the export has a line that is no change")
-            yield change
+            yield parse_json(line)
+
+
+class Versions:
+    """The last version of each record, in a temporary file: an export can have any number of records."""
+
+    def __init__(self) -> None:
+        self._database = sqlite3.connect("")
+        self._database.execute("CREATE TABLE last (record TEXT PRIMARY KEY, version INTEGER) WITHOUT ROWID")
+
+    def add(self, record: str, version: int) -> bool:
+        """Whether it is the next version of the record."""
+        if version == 1:
+            statement = "INSERT OR IGNORE INTO last VALUES (?1, ?2)"
+        else:
+            statement = "UPDATE last SET version = ?2 WHERE record = ?1 AND version = ?2 - 1"
+        return self._database.execute(statement, (record, version)).rowcount == 1
 
 
 def check_export(path: Path, checkpoint: Checkpoint, since: Checkpoint | None) -> list[str]:
-    tree, versions = Tree(), dict[str, int]()
-    for change in read_export(path):
+    tree, versions = Tree(), Versions()
+    require(since is None or since.size <= checkpoint.size, "--since is newer than the checkpoint")
+    changes, more = read_export(path), False
+    while True:
         if since and tree.size == since.size:
             require(tree.root == since.root, "the ledger is not the one of --since: it was rewritten")
-        if tree.size == checkpoint.size:
+        change = next(changes, None)
+        if tree.size == checkpoint.size or change is None:
+            more = change is not None
             break
-        try:
-            audit_id, version = change["audit_id"], int(change["version"])
-            require(change["index"] == tree.size, f"entry {tree.size} is not in the export, which must begin at 0")
-            entry = ENTRY.format(**{**change, "version": version})
-        except (KeyError, TypeError, ValueError):
-            raise DoesNotHold("the export has a line that is no change") from None
+        record, version = take_text(change, "audit_id"), take_integer(change, "version")
+        require(
+            take_integer(change, "index") == tree.size, f"entry {tree.size} is not in the export, which begins at 0"
+        )
+        entry = ENTRY.format(
+            audit_id=record,
+            hash=take_text(change, "hash"),
+            operation=take_text(change, "operation"),
+            version=version,
+        )
         require(ENTRY_FORM.fullmatch(entry) is not None, f"entry {tree.size} has not the form of one")
-        require(version == versions.get(audit_id, 0) + 1, f"version {version} of record {audit_id} is out of order")
-        versions[audit_id] = version
+        require(versions.add(record, version), f"version {version} of record {record} is out of order")
         tree.add(hash_leaf(entry.encode()))
-    require(
-        tree.size == checkpoint.size, f"the export ends at {tree.size}, before the {checkpoint.size} of the checkpoint"
-    )
+    size = checkpoint.size
+    require(tree.size == size, f"the export ends at {tree.size}, before the {size} of the checkpoint")
     require(tree.root == checkpoint.root, "the export is not the ledger of the checkpoint")
-    if since:
-        require(since.size < tree.size or since == checkpoint, "--since is newer than the checkpoint")
+    found = [f"the export has all {size} entries of {checkpoint.origin}, in order, and every version of each record"]
+    if more:
+        found.append(f"Not proved: what the export has behind entry {size - 1}, where the checkpoint ends.")
     return [
-        f"the export has all {tree.size} entries of {checkpoint.origin}, in order, and every version of each record",
+        *found,
         "Not proved: that the text of each change is what was recorded. The proof of a revision shows that.",
     ]
 
 
 def check_consistency(path: Path, old: Checkpoint, new: Checkpoint) -> None:
-    values = parse_json(path.read_text("utf-8"))
-    try:
-        sizes = (int(values["from"]), int(values["to"]))
-        roots = (decode_hex(values["from_root"]), decode_hex(values["to_root"]))
-        hashes = [decode_hex(each) for each in values["hashes"]]
-    except (KeyError, TypeError, ValueError):
-        raise DoesNotHold("the second file is no consistency proof") from None
+    values = parse_json(path.read_bytes().decode(), canonical_numbers=True)
+    sizes = (take_integer(values, "from"), take_integer(values, "to"))
+    roots = (decode_hash(values, "from_root"), decode_hash(values, "to_root"))
     require(sizes == (old.size, new.size), f"the consistency proof must be from {old.size} to {new.size}")
     require(roots == (old.root, new.root), "the consistency proof has other roots")
-    require(is_consistent(old, new, hashes), "the ledger is not the one of --since: it was rewritten")
+    require(is_consistent(old, new, take_hashes(values)), "the ledger is not the one of --since: it was rewritten")
+
+
+def check_one_proof(files: list[Path], text: str, key: Key, since: Checkpoint | None) -> tuple[str, list[str]]:
+    """The checkpoint of a proof, and what was proved."""
+    proof = read_json_proof(parse_json(text, canonical_numbers=True)) if text.startswith("{") else read_proof(text)
+    checkpoint, proved = check_proof(proof, key)
+    if since:
+        url = f"/ledger/consistency?from={since.size}&to={checkpoint.size}"
+        require(len(files) == 1, f"--since needs the JSON of {url} as a second file")
+        check_consistency(files[0], since, checkpoint)
+    return proof.note, proved
 
 
 def check(options: argparse.Namespace) -> list[str]:
     key = Key.parse(options.key)
-    since = open_checkpoint(options.since.read_text("utf-8"), key) if options.since else None
+    policy = Policy(options.policy.read_bytes().decode("utf-8", "surrogateescape")) if options.policy else None
+    since = open_checkpoint(options.since.read_bytes().decode(), key) if options.since else None
     path, *more = options.files
-    kept = f"the ledger has only grown since the {since.size} entries of --since" if since else ""
+    require(not more or (since is not None and not options.checkpoint), "a second file is for a proof with --since")
     if options.checkpoint:
-        checkpoint = open_checkpoint(options.checkpoint.read_text("utf-8"), key)
-        return [*check_export(path, checkpoint, since), *filter(None, [kept])]
-    text = path.read_text("utf-8")
-    proof = read_json_proof(parse_json(text, canonical_numbers=True)) if text.startswith("{") else read_proof(text)
-    checkpoint, proved = check_proof(proof, key)
-    if not since:
-        return [*proved, "Not proved: that the ledger was not rewritten. An older checkpoint (--since) shows that."]
-    require(len(more) == 1, f"--since needs the JSON of /ledger/consistency?from={since.size}&to={checkpoint.size} too")
-    check_consistency(more[0], since, checkpoint)
-    return [*proved, kept]
+        note = options.checkpoint.read_bytes().decode()
+        proved = check_export(path, open_checkpoint(note, key), since)
+    else:
+        note, proved = check_one_proof(more, path.read_bytes().decode(), key, since)
+    if since:
+        proved.append(f"the ledger has only grown since the {since.size} entries of --since")
+    else:
+        proved.append("Not proved: that the ledger was not rewritten. An older checkpoint (--since) shows that.")
+    if policy:
+        return [*proved, *policy.check(note, key)]
+    return [*proved, "Not proved: that others see the same ledger. Witnesses (--policy) show that."]
 
 
 def main(arguments: list[str]) -> int:
@@ -416,15 +572,25 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--key", required=True, help="the verifier key, which must not come from the files")
     parser.add_argument("--checkpoint", type=Path, help="the checkpoint of an export")
     parser.add_argument("--since", type=Path, help="an older checkpoint, kept elsewhere")
+    parser.add_argument("--policy", type=Path, help="the witnesses that must have cosigned (c2sp.org/tlog-policy)")
     options = parser.parse_args(arguments)
     try:
         proved = check(options)
-    except (DoesNotHold, OSError, UnicodeDecodeError) as error:
+    except UnicodeError:
+        print("DOES NOT HOLD: a file is not UTF-8")
+    except RecursionError:
+        print("DOES NOT HOLD: a file is nested too deeply")
+    except (DoesNotHold, OSError) as error:
         print(f"DOES NOT HOLD: {error}")
-        return 1
+    else:
+        report(proved)
+        return 0
+    return 1
+
+
+def report(proved: list[str]) -> None:
     for line in [*proved, UNPROVED]:
         print(line if line.startswith("Not proved") else f"Proved: {line}")
-    return 0
 
 
 if __name__ == "__main__":

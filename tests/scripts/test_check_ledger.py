@@ -2,17 +2,25 @@
 
 import json
 import random
+from base64 import b64encode
+from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import pytest
 import rfc8785
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.check_ledger import canonicalize, main, parse_json
-from src.ledger.notes import SignerKey
+from src.ledger.checkpoints import Checkpoint, format_proof
+from src.ledger.entries import encode_entry
+from src.ledger.merkle import hash_leaf
+from src.ledger.notes import SignerKey, sign_note
 from src.ledger.sealer import Sealer
 from tests.audits.factories import AUDITS, audit_body, create_audit
 from tests.ledger.conftest import KEY, LEDGER, ORIGIN, sealer, signed, transactions
@@ -80,16 +88,136 @@ async def test_another_key_another_checkpoint_and_missing_files_do_not_hold(file
     assert check(files, "changes.ndjson") == 1
 
 
-@pytest.mark.parametrize("name", ["proof.tlog-proof", "proof.json", "consistency"])
-async def test_whatever_byte_is_changed_is_refused(files: Path, name: str) -> None:
+async def test_whatever_byte_is_changed_is_refused(files: Path) -> None:
     chance = random.Random()
-    raw = (files / name).read_bytes()
-    arguments = ("proof.json", "changed", "--since", "old") if name == "consistency" else ("changed",)
-    for position in range(chance.randrange(9), len(raw), 9):
-        changed = bytearray(raw)
-        changed[position] ^= 1 << chance.randrange(8)
-        (files / "changed").write_bytes(changed)
-        assert check(files, *arguments) == 1, (position, bytes(changed[position - 20 : position + 20]))
+    for name in ("proof.tlog-proof", "proof.json", "consistency", "new"):
+        raw = (files / name).read_bytes()
+        arguments: tuple[str, ...] = ("changed",)
+        if name == "consistency":
+            arguments = ("proof.json", "changed", "--since", "old")
+        elif name == "new":
+            arguments = ("changes.ndjson", "--checkpoint", "changed")
+        for position in range(len(raw)):
+            changed = bytearray(raw)
+            changed[position] ^= 1 << chance.randrange(8)
+            (files / "changed").write_bytes(changed)
+            assert check(files, *arguments) == 1, (name, position, bytes(changed[position - 20 : position + 20]))
+
+
+def changed_values(values: dict[str, Any]) -> Iterator[str]:
+    """The JSON of the object without each member, with another value for each, and of other values."""
+    for name in values:
+        yield json.dumps({each: value for each, value in values.items() if each != name})
+        others = [value for value in VALUES if value != values[name] and (name, value) != ("document", None)]
+        yield from (json.dumps(values | {name: value}) for value in others)
+    yield from map(json.dumps, VALUES)
+
+
+VALUES = [None, True, 1.5, -1, 1e999, "1", "x", [], [1], {}, {"a": 1}, 2**60]
+
+
+async def test_values_of_other_types_are_refused_in_one_line(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    for name, arguments in {
+        "proof.json": ("changed",),
+        "consistency": ("proof.json", "changed", "--since", "old"),
+        "changes.ndjson": ("changed", "--checkpoint", "new"),
+    }.items():
+        first, *rest = (files / name).read_text().split("\n")
+        values = json.loads(first)
+        if name == "changes.ndjson":
+            values = {each: values[each] for each in ("index", "audit_id", "version", "operation", "hash")}
+        for changed in changed_values(values):
+            (files / "changed").write_text("\n".join([changed, *rest]))
+            assert check(files, *arguments) == 1, changed
+            said = capsys.readouterr().out
+            assert said.startswith("DOES NOT HOLD: "), changed
+            assert said.count("\n") == 1
+
+
+async def test_of_a_redacted_revision_the_entry_is_proved(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    proof = json.loads((files / "proof.json").read_text())
+    head, _, rest = proof["tlog_proof"].partition("\nextra ")
+    redacted = proof | {"document": None, "tlog_proof": f"{head}\n{rest.partition(chr(10))[2]}"}
+    (files / "redacted").write_text(json.dumps(redacted))
+    assert check(files, "redacted") == 0
+    assert "was recorded; its text is not here" in capsys.readouterr().out
+    (files / "redacted").write_text(redacted["tlog_proof"])
+    assert check(files, "redacted") == 1
+    assert "ask for the JSON of the proof" in capsys.readouterr().out
+
+
+class Witness:
+    def __init__(self, number: int) -> None:
+        self.key = Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32)
+        self.name, self.public = f"witness.example.org/{number}", b"\x04" + self.key.public_key().public_bytes_raw()
+        self.id = sha256(f"{self.name}\n".encode() + self.public).digest()[:4]
+        self.vkey = f"{self.name}+{self.id.hex()}+{b64encode(self.public).decode()}"
+
+    def cosign(self, proof: str, time: int = 1_800_000_000) -> str:
+        """The proof with a cosignature of its checkpoint (c2sp.org/tlog-cosignature)."""
+        text = proof.partition("\n\n")[2].rpartition("\n\n")[0] + "\n"
+        signature = self.key.sign(f"cosignature/v1\ntime {time}\n{text}".encode())
+        return f"{proof}\u2014 {self.name} {b64encode(self.id + time.to_bytes(8) + signature).decode()}\n"
+
+
+WITNESSES = [Witness(number) for number in range(3)]
+NAMED = "".join(f"witness w{number} {witness.vkey} https://w\n" for number, witness in enumerate(WITNESSES))
+
+
+@pytest.mark.parametrize(
+    ("policy", "cosigned_by", "status"),
+    [
+        (f"log {VKEY}\n{NAMED}group g 2 w0 w1 w2\nquorum g\n", [0, 2], 0),
+        (f"# all\n\n{NAMED}\tgroup g all w0 w1\n group h any g w2\nquorum h", [2], 0),
+        (f"{NAMED}group g 2 w0 w1 w2\nquorum g", [1], 1),
+        (f"{NAMED}group g all w0 w1\ngroup h all g w2\nquorum h", [0, 2], 1),
+        (f"{NAMED}quorum w1", [0, 2], 1),
+        (f"{NAMED}quorum w1", [1], 0),
+        ("quorum none", [], 0),
+        (f"log {OTHER}\nquorum none", [], 1),
+        (f"{NAMED}", [0], 1),
+        (f"{NAMED}quorum w0\nquorum w0", [0], 1),
+        (f"{NAMED}quorum w9", [0], 1),
+        (f"{NAMED}group g 4 w0 w1 w2\nquorum g", [0, 1, 2], 1),
+        (f"{NAMED}group g 1 w0 w0\nquorum g", [0], 1),
+        (f"{NAMED}witness v {WITNESSES[0].vkey}\nquorum v", [0], 1),
+        (f"{NAMED}group none any w0\nquorum none", [0], 1),
+        (f"witness w {VKEY}\nquorum w", [0], 1),
+        ("quorum", [0], 1),
+        ("", [0], 1),
+    ],
+)
+async def test_a_policy_asks_for_witnesses(
+    proof_of_one: str, tmp_path: Path, policy: str, cosigned_by: list[int], status: int
+) -> None:
+    note = proof_of_one
+    for number in cosigned_by:
+        note = WITNESSES[number].cosign(note)
+    (tmp_path / "proof").write_text(note)
+    (tmp_path / "policy").write_text(policy)
+    assert check(tmp_path, "proof", "--policy", "policy") == status
+
+
+@pytest.fixture(scope="module")
+def proof_of_one() -> str:
+    """A proof of the only entry of a ledger."""
+    document = rfc8785.dumps({"audit_id": str(UUID(int=1)), "operation": "create", "version": 1})
+    entry = encode_entry(UUID(int=1), 1, "create", sha256(document).hexdigest())
+    note = sign_note(str(Checkpoint(ORIGIN, 1, hash_leaf(entry))), [KEY])
+    return format_proof(0, [], note, document)
+
+
+async def test_a_wrong_cosignature_is_refused_and_others_say_nothing(
+    proof_of_one: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cosigned = WITNESSES[0].cosign(proof_of_one)
+    (tmp_path / "policy").write_text(f"{NAMED}group g any w0 w1\nquorum g")
+    (tmp_path / "proof").write_text(WITNESSES[2].cosign(cosigned))
+    assert check(tmp_path, "proof", "--policy", "policy") == 0
+    assert "Proved: witness w0 saw this ledger at 2027-01-15T08:00:00Z" in capsys.readouterr().out
+    (tmp_path / "proof").write_text(cosigned + WITNESSES[1].cosign("proof\n\nother\n\n").rpartition("\n\n")[2])
+    assert check(tmp_path, "proof", "--policy", "policy") == 1
 
 
 @pytest.mark.parametrize(
