@@ -464,7 +464,7 @@ def check_proof(proof: Proof, key: Key) -> tuple[Checkpoint, list[str]]:
     proved = [f"{what} is entry {proof.index} of the {checkpoint.size} of {checkpoint.origin}"]
     if proof.document is None:
         return checkpoint, [*proved, f"a revision with the hash {found['hash']} was recorded; its text is not here"]
-    return checkpoint, [*proved, "the document is what was recorded, to the last digit"]
+    return checkpoint, [*proved, "the document is what was recorded, with numbers as doubles"]
 
 
 def read_export(path: Path) -> Iterator[Any]:

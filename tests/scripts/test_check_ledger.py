@@ -90,14 +90,14 @@ async def test_another_key_another_checkpoint_and_missing_files_do_not_hold(file
 
 async def test_whatever_byte_is_changed_is_refused(files: Path) -> None:
     chance = random.Random()
-    for name in ("proof.tlog-proof", "proof.json", "consistency", "new"):
+    for name, step in {"proof.tlog-proof": 1, "proof.json": 5, "consistency": 1, "new": 3}.items():
         raw = (files / name).read_bytes()
         arguments: tuple[str, ...] = ("changed",)
         if name == "consistency":
             arguments = ("proof.json", "changed", "--since", "old")
         elif name == "new":
             arguments = ("changes.ndjson", "--checkpoint", "changed")
-        for position in range(len(raw)):
+        for position in range(0, len(raw), step):
             changed = bytearray(raw)
             changed[position] ^= 1 << chance.randrange(8)
             (files / "changed").write_bytes(changed)
