@@ -1,7 +1,7 @@
 """What must hold of the revisions of a record, and what does not. `src/ledger/verify.py` reads them and is the command.
 
-Reading them as fast as possible matters: a trail has millions. So what is nearly always equal is compared first, in a
-way that can only say "equal" or "look closer" (tests/benchmarks/README.md).
+A trail has millions of them. So what is nearly always equal is first compared in a fast way, which can only say "equal"
+or "look closer".
 """
 
 import json

@@ -173,6 +173,8 @@ def _compare_roots(head: Row[Any], newest: Row[Any] | None, known: Known, roots:
         found.append(f"its root is not that of its {head.size} entries")
     if newest:
         found += _check_checkpoint(newest, head.size, known.keys, roots)
+    elif known.keys and head.size:
+        found.append(f"no checkpoint signs its {head.size} entries")
     since = known.since
     if since and since.size > head.size:
         found.append(f"it has {head.size} entries, and the checkpoint {since.size}: its end was cut off")
@@ -194,6 +196,8 @@ def _check_checkpoint(newest: Row[Any], size: int, keys: tuple[VerifierKey, ...]
         _report("no signature was checked: LEDGER_KEY or --key is needed")
     if checkpoint != Checkpoint(newest.origin, newest.size, newest.root):
         return [f"{name} says another size or root than its row"]
+    if newest.size < size:
+        _report(f"{size - newest.size} entries are younger than the newest checkpoint")
     if newest.size > size:
         return [f"{name} is larger than the ledger of {size}: its end was cut off"]
     return [] if roots[newest.size] == newest.root else [f"{name} has another root than its entries"]

@@ -270,6 +270,7 @@ async def test_a_ledger_that_was_set_back_is_found(trail: Trail) -> None:
         ("UPDATE ledger SET size = 300", "is larger than the ledger of 300: its end was cut off"),
         ("INSERT INTO ledger_tile VALUES (0, 7, sha256('x'))", "tile 0/007 is beyond the ledger's size of 308"),
         ("DELETE FROM ledger_entry WHERE index = 100", "entry 100 is missing"),
+        ("DELETE FROM ledger_checkpoint", "no checkpoint signs its 308 entries"),
         ("DELETE FROM ledger", "its row is gone"),
     ],
 )
