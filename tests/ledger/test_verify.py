@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import asyncpg
 import httpx2
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -22,7 +23,7 @@ from src.ledger.merkle import hash_leaf
 from src.ledger.notes import SignerKey, sign_note
 from src.ledger.sealer import Sealer
 from src.ledger.tiles import grow
-from src.ledger.verify import Known, Unusable, read_checkpoint, verify
+from src.ledger.verify import Known, Unusable, main, read_checkpoint, verify
 from tests.audits.factories import AUDITS, audit_body, create_audit
 from tests.ledger.conftest import KEY, ORIGIN, SIGNED
 
@@ -290,6 +291,18 @@ async def test_what_is_not_sealed_yet_is_no_finding_and_is_checked(
             assert await find(connection, known) == set()
         await connection.exec_driver_sql("UPDATE audit SET status = 'failure' WHERE id = $1", (record["id"],))
         assert {subject for subject, _ in await find(connection, NEWER(trail.kept))} == {record["id"]}
+
+
+async def test_several_processes_find_what_one_finds(
+    trail: Trail, connection_of_module: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr("src.ledger.verify._WORTH_PROCESSES", 1)
+    monkeypatch.setenv("DATABASE_URL", trail.settings.database_url.get_secret_value())
+    change = "UPDATE audit SET status = $2 WHERE id = $1"
+    await connection_of_module.execute(change, trail.new, "failure")
+    assert await main(NEWER(trail.kept)) == 1
+    await connection_of_module.execute(change, trail.new, "success")
+    assert capsys.readouterr().out == f"{trail.new}: the record is not what version 3 says\n"
 
 
 def run(trail: Trail, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
