@@ -1,7 +1,9 @@
-"""Conditional requests (RFC 9110, 13). An entity tag is the version of a record."""
+"""Conditional requests (RFC 9110, 13). An entity tag is the version of a record, or a digest."""
 
 import re
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Self
 
 from src.exceptions import VersionMismatch
@@ -11,12 +13,20 @@ _MEMBER = re.compile(r'[ \t,]*((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?:,|$)'
 
 # A version as `etag` writes it, or as a proxy changes it when it compresses the answer: nginx, HAProxy and Varnish make
 # the tag weak, Apache and Caddy append the coding, Jetty with two hyphens.
-_VERSION = re.compile(r'(?:W/)?"([1-9][0-9]*)(?:(?:--?|;)(?:br|deflate|gzip|zstd))?"')
+_CODING = r"(?:(?:--?|;)(?:br|deflate|gzip|zstd))?"
+_VERSION = re.compile(rf'(?:W/)?"([1-9][0-9]*){_CODING}"')
+_ANY_TAG = re.compile(rf'(?:W/)?("[^"]*?){_CODING}"')
+_DIGEST_BYTES = 16
 
 
 def etag(version: int) -> str:
     """A strong entity tag: all answers with the same version are the same, byte for byte."""
     return f'"{version}"'
+
+
+def content_etag(content: bytes) -> str:
+    """A strong entity tag of what has no version: a digest of the content."""
+    return f'"{urlsafe_b64encode(sha256(content).digest()[:_DIGEST_BYTES]).decode().rstrip("=")}"'
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,20 @@ def matches_none(header: str, version: int) -> bool:
         return str(version) not in _parse_versions(header)
     except ValueError:
         return True
+
+
+def matches_no_tag(header: str, tag: str) -> bool:
+    """Whether no member of `If-None-Match` is this tag, so that the content must be sent.
+
+    The comparison is the weak one (RFC 9110, 13.1.2). A malformed header matches no tag.
+    """
+    if header.strip(" \t") == "*":
+        return False
+    try:
+        found = map(_ANY_TAG.fullmatch, _parse_tags(header))
+    except ValueError:
+        return True
+    return tag not in [f'{each[1]}"' for each in found if each]
 
 
 def _parse_versions(header: str) -> frozenset[str]:

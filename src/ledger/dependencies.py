@@ -1,5 +1,6 @@
 """Dependencies of the ledger's routers: the settings, and the paths of tiles."""
 
+import re
 from typing import Annotated
 
 from fastapi import Depends, Path, Request
@@ -29,4 +30,17 @@ async def parse_tile_path(
 
 TilePathDep = Annotated[TilePath, Depends(parse_tile_path)]
 
-TileLevel = Annotated[int, Path(ge=0, le=MAX_LEVEL, description="0 are the hashes of leaves.")]
+_LEVEL = re.compile(r"0|[1-9]\d?", re.ASCII)
+_LEVEL_SCHEMA = {"type": "integer", "minimum": 0, "maximum": MAX_LEVEL}
+
+
+async def parse_tile_level(
+    level: Annotated[str, Path(description="0 are the hashes of leaves.", json_schema_extra={**_LEVEL_SCHEMA})],
+) -> int:
+    """Read the level in a tile's path, which has one form: others get 404 too. Raises `TileNotFound`."""
+    if not _LEVEL.fullmatch(level) or int(level) > MAX_LEVEL:
+        raise TileNotFound(f"Levels of tiles are 0 to {MAX_LEVEL}.")
+    return int(level)
+
+
+TileLevelDep = Annotated[int, Depends(parse_tile_level)]

@@ -9,7 +9,7 @@ from starlette.responses import StreamingResponse
 from src.audits.constants import MEDIA_TYPES, ExportFormat
 from src.ledger import service
 from src.ledger.constants import PATH
-from src.ledger.dependencies import SettingsDep, TileLevel, TilePathDep
+from src.ledger.dependencies import SettingsDep, TileLevelDep, TilePathDep
 from src.ledger.exceptions import LedgerUnsigned, NotSealed, RevisionNotFound, TileNotFound
 from src.ledger.schemas import (
     EXAMPLE_NOTE,
@@ -23,7 +23,8 @@ from src.ledger.schemas import (
     ProofQuery,
 )
 from src.web import openapi, problems
-from src.web.dependencies import AutocommitDep, SnapshotDep
+from src.web.dependencies import AutocommitDep, IfNoneMatch, SnapshotDep, cacheable, list_header
+from src.web.negotiation import prefers
 from src.web.responses import ShapedJSON
 from src.web.routes import StrictJSONRoute
 
@@ -33,8 +34,11 @@ router = APIRouter(prefix=PATH, tags=["ledger"], route_class=StrictJSONRoute, re
 tile_router = APIRouter(prefix=f"{PATH}/tile", tags=["ledger"], route_class=StrictJSONRoute, responses=_UNAVAILABLE)
 """The router for tiles, which programs fetch by the hundred: their number at once has a limit of its own."""
 
-_TEXT = "text/plain; charset=utf-8"
-_TILE_HEADERS = {"cache-control": "public, max-age=31536000, immutable"}
+_TEXT = "text/plain"
+_JSON = "application/json"
+_TILE = "application/octet-stream"
+_FOR_EVER = "public, max-age=31536000, immutable"
+_VARY = {"vary": "Accept"}
 
 
 def _describe(media_type: str, example: str, *errors: type[Any]) -> dict[int | str, dict[str, Any]]:
@@ -43,12 +47,18 @@ def _describe(media_type: str, example: str, *errors: type[Any]) -> dict[int | s
     return described
 
 
-_TILE = _describe("application/octet-stream", "32 bytes for each hash", TileNotFound)
-_BUNDLE = _describe("application/octet-stream", "entries, each behind its length in two bytes", TileNotFound)
-_CHECKPOINT = _describe("text/plain", EXAMPLE_NOTE, LedgerUnsigned)
+def _describe_cacheable(media_type: str, example: str, *errors: type[Any]) -> dict[int | str, dict[str, Any]]:
+    described = _describe(media_type, example, *errors)
+    described[200]["headers"] = openapi.header("ETag", "A digest of the content.")
+    return described | openapi.NOT_MODIFIED
+
+
+_HASHES = _describe_cacheable(_TILE, "32 bytes for each hash", TileNotFound)
+_BUNDLE = _describe_cacheable(_TILE, "entries, each behind its length in two bytes", TileNotFound)
+_CHECKPOINT = _describe_cacheable(_TEXT, EXAMPLE_NOTE, LedgerUnsigned)
 _EXPORTED = _describe(MEDIA_TYPES[ExportFormat.NDJSON], '{"index":0,"operation":"create"}\n')
 _PROOF = openapi.describe(RevisionNotFound, NotSealed)
-_PROOF[200]["content"] = {"text/plain": {"schema": {"type": "string"}, "example": f"...\n\n{EXAMPLE_NOTE}"}}
+_PROOF[200]["content"] = {_TEXT: {"schema": {"type": "string"}, "example": f"...\n\n{EXAMPLE_NOTE}"}}
 
 
 @router.get("", summary="Read the ledger's status", responses=openapi.describe())
@@ -58,10 +68,12 @@ async def read_ledger(connection: AutocommitDep, settings: SettingsDep) -> Ledge
 
 
 @router.get("/checkpoint", summary="Read the latest checkpoint", response_class=Response, responses=_CHECKPOINT)
-async def read_checkpoint(connection: AutocommitDep, settings: SettingsDep) -> Response:
+async def read_checkpoint(
+    connection: AutocommitDep, settings: SettingsDep, request: Request, if_none_match: IfNoneMatch = None
+) -> Response:
     """A signed note (https://c2sp.org/tlog-checkpoint): the size and the root of the ledger."""
     note = await service.get_checkpoint(connection, settings)
-    return Response(note, media_type=_TEXT, headers={"cache-control": "no-cache"})
+    return cacheable(request, note.encode(), _TEXT, "no-cache")
 
 
 @router.get("/changes", summary="Follow every change", response_model=ChangesPage, responses=openapi.describe())
@@ -113,32 +125,40 @@ async def read_proof(
 ) -> Response:
     """The revision with its salt, its entry, and the hashes that lead from it to the root.
 
-    With `Accept: text/plain` the answer is a file (https://c2sp.org/tlog-proof), which verifiers take as it is.
+    With an `Accept` that prefers `text/plain` to JSON, the answer is a file (https://c2sp.org/tlog-proof), which
+    verifiers take as it is.
     """
     found = await service.get_proof(connection, settings, audit_id, query.version)
-    if "text/plain" not in request.headers.get("accept", ""):
-        return ShapedJSON(found.json.encode())
+    if not prefers(list_header(request, "Accept"), _TEXT, _JSON):
+        return ShapedJSON(found.json.encode(), headers=_VARY)
     proof = found.value
     if proof.tlog_proof is None:
         raise LedgerUnsigned("Without LEDGER_KEY there is no checkpoint, and so no proof as a file.")
     name = f"{audit_id}.{proof.version}.tlog-proof"
-    headers = {"content-disposition": f'attachment; filename="{name}"'}
+    headers = _VARY | {"content-disposition": f'attachment; filename="{name}"'}
     return Response(proof.tlog_proof, media_type=_TEXT, headers=headers)
 
 
 @tile_router.get("/entries/{path:path}", summary="Read a bundle of entries", response_class=Response, responses=_BUNDLE)
-async def read_bundle(path: TilePathDep, connection: AutocommitDep, settings: SettingsDep) -> Response:
+async def read_bundle(
+    path: TilePathDep,
+    connection: AutocommitDep,
+    settings: SettingsDep,
+    request: Request,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
     """Up to 256 entries (https://c2sp.org/tlog-tiles). They never change."""
-    return _answer(await service.get_bundle(connection, settings, path))
+    return cacheable(request, await service.get_bundle(connection, settings, path), _TILE, _FOR_EVER)
 
 
-@tile_router.get(
-    "/{level:int}/{path:path}", summary="Read a tile of the tree", response_class=Response, responses=_TILE
-)
-async def read_tile(level: TileLevel, path: TilePathDep, connection: AutocommitDep, settings: SettingsDep) -> Response:
+@tile_router.get("/{level}/{path:path}", summary="Read a tile of the tree", response_class=Response, responses=_HASHES)
+async def read_tile(
+    level: TileLevelDep,
+    path: TilePathDep,
+    connection: AutocommitDep,
+    settings: SettingsDep,
+    request: Request,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
     """Up to 256 hashes of one level (https://c2sp.org/tlog-tiles). They never change."""
-    return _answer(await service.get_tile(connection, settings, level, path))
-
-
-def _answer(content: bytes) -> Response:
-    return Response(content, media_type="application/octet-stream", headers=_TILE_HEADERS)
+    return cacheable(request, await service.get_tile(connection, settings, level, path), _TILE, _FOR_EVER)

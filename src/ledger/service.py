@@ -79,16 +79,22 @@ _BUNDLE = text("""
     SELECT audit_id, version, operation, encode(hash, 'hex') AS hash FROM ledger_entry
     WHERE index >= :first AND index < :end ORDER BY index
 """)
-# The newest version if none is asked for.
+# The newest version if none is asked for. An entry outlives its revision.
 _REVISION = text("""
-    SELECT revision.audit_id, revision.version, revision.operation, revision.changed_at, revision.changed_by,
-        revision.reason, revision.record::text AS record, encode(revision.salt, 'hex') AS salt,
-        encode(revision.previous_hash, 'hex') AS previous_hash,
+    WITH wanted AS (
+        SELECT CAST(:audit_id AS uuid) AS audit_id, coalesce(CAST(:version AS integer), greatest(
+            (SELECT max(version) FROM audit_revision WHERE audit_id = CAST(:audit_id AS uuid)),
+            (SELECT max(version) FROM ledger_entry WHERE audit_id = CAST(:audit_id AS uuid))
+        )) AS version
+    )
+    SELECT audit_id, version, coalesce(entry.operation, revision.operation) AS operation,
+        revision.changed_at, revision.changed_by, revision.reason, revision.record::text AS record,
+        encode(revision.salt, 'hex') AS salt, encode(revision.previous_hash, 'hex') AS previous_hash,
         entry.index AS entry_index, encode(entry.hash, 'hex') AS hash
-    FROM audit_revision AS revision LEFT JOIN ledger_entry AS entry USING (audit_id, version)
-    WHERE revision.audit_id = :audit_id
-        AND (CAST(:version AS integer) IS NULL OR revision.version = CAST(:version AS integer))
-    ORDER BY revision.version DESC LIMIT 1
+    FROM wanted
+        LEFT JOIN audit_revision AS revision USING (audit_id, version)
+        LEFT JOIN ledger_entry AS entry USING (audit_id, version)
+    WHERE coalesce(entry.audit_id, revision.audit_id) IS NOT NULL
 """)
 
 _changes = TypeAdapter(list[Change])
@@ -286,7 +292,7 @@ async def get_proof(
     hashes = await _read_hashes(connection, inclusion_proof(row.entry_index, head.size))
     document = _document(row)
     entry = encode_entry(row.audit_id, row.version, row.operation, row.hash)
-    canonical = canonicalize(document.model_dump(mode="json"))
+    canonical = None if document is None else canonicalize(document.model_dump(mode="json"))
     proof = Proof(
         audit_id=row.audit_id,
         version=row.version,
@@ -300,11 +306,13 @@ async def get_proof(
         tlog_proof=head.note and format_proof(row.entry_index, hashes, head.note, canonical),
     )
     rest = proof.model_dump_json(exclude={"document"})
-    return Shaped(proof, f'{rest[:-1]},"document":{canonical.decode()}}}')
+    return Shaped(proof, f'{rest[:-1]},"document":{(canonical or b"null").decode()}}}')
 
 
-def _document(row: Row[Any]) -> ProofDocument:
-    """What the revision's hash is computed over (src/audits/revisions.py), salt included."""
+def _document(row: Row[Any]) -> ProofDocument | None:
+    """What the revision's hash is computed over (src/audits/revisions.py), salt included; None if it was redacted."""
+    if row.record is None or row.salt is None:
+        return None
     return ProofDocument(
         salt=row.salt,
         previous_hash=row.previous_hash,

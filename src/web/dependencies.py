@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 
 from src.connection_pool import ConnectionPool
 from src.database import AutocommitConnection, TransactionConnection, transaction
-from src.etags import IfMatch, etag, matches_none
+from src.etags import IfMatch, content_etag, etag, matches_no_tag, matches_none
 from src.snapshot import SnapshotConnection
 from src.web.state import shared
 
@@ -80,6 +80,15 @@ def not_modified(request: Request, if_none_match: str | None, version: int) -> R
     if if_none_match is None or matches_none(list_header(request, "If-None-Match"), version):
         return None
     return Response(status_code=304, headers={"ETag": etag(version)})
+
+
+def cacheable(request: Request, content: bytes, media_type: str, cache_control: str) -> Response:
+    """Return the content with its entity tag, or 304 if `If-None-Match` has that."""
+    tag = content_etag(content)
+    headers = {"ETag": tag, "Cache-Control": cache_control}
+    if matches_no_tag(list_header(request, "If-None-Match"), tag):
+        return Response(content, media_type=media_type, headers=headers)
+    return Response(status_code=304, headers=headers)
 
 
 def list_header(request: Request, name: str) -> str:

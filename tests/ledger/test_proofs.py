@@ -186,13 +186,83 @@ async def test_tiles_that_are_not_published_are_not_there(
     assert answer.content == rfc9162.tree_hash(
         [(await signed.get(f"{LEDGER}/tile/0/000")).content[start : start + 32] for start in range(0, 8192, 32)]
     )
-    for path in ("0/001.p/1", "0/001", "1/000", "1/000.p/2", "2/000.p/1", "0/0", "0/000.p/256", "entries/001.p/1"):
+    missing = ("0/001.p/1", "0/001", "1/000", "1/000.p/2", "2/000.p/1", "0/0", "0/000.p/256", "entries/001.p/1")
+    levels = ("63", "64", "00", "01", "1000000", "-1", "+0", "x", "\u0660", "0.0")
+    for path in (*missing, *(f"{level}/000.p/1" for level in levels), "0/x000/000", "0/000/", "entries/"):
         answer = await signed.get(f"{LEDGER}/tile/{path}")
         assert (answer.status_code, answer.json()["code"]) == (404, "tile-not-found"), path
+        assert answer.headers["cache-control"] == "no-store", path
     await connection.execute(MANY, 1)
     assert (await signed.get(f"{LEDGER}/tile/0/001.p/1")).status_code == 404
-    assert (await signed.get(f"{LEDGER}/tile/63/000.p/1")).status_code == 404
-    assert (await signed.get(f"{LEDGER}/tile/64/000.p/1")).status_code == 422
+
+
+async def test_checkpoints_and_tiles_have_heads_and_entity_tags(
+    signed: httpx2.AsyncClient, sealer: Sealer, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(MANY, 256)
+    await sealer.seal_all()
+    paths = {
+        "checkpoint": "text/plain; charset=utf-8",
+        "tile/0/000": "application/octet-stream",
+        "tile/entries/000": "application/octet-stream",
+    }
+    tags = set()
+    for path, media_type in paths.items():
+        answer = await signed.get(f"{LEDGER}/{path}")
+        head = await signed.head(f"{LEDGER}/{path}")
+        for name in ("content-type", "content-length", "etag", "cache-control"):
+            assert head.headers[name] == answer.headers[name], path
+        assert (answer.headers["content-type"], head.content) == (media_type, b""), path
+        tag = answer.headers["etag"]
+        tags.add(tag)
+        for header in (tag, f"W/{tag}", f'"other", {tag[:-1]}-gzip"', "*"):
+            same = await signed.get(f"{LEDGER}/{path}", headers={"If-None-Match": header})
+            assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", tag), header
+            assert same.headers["cache-control"] == answer.headers["cache-control"]
+        for header in ('"other"', tag[1:-1], f'"{tag[1:-2]}"'):
+            other = await signed.get(f"{LEDGER}/{path}", headers={"If-None-Match": header})
+            assert (other.status_code, other.content) == (200, answer.content), header
+    await connection.execute(MANY, 1)
+    await sealer.seal_all()
+    assert (await signed.get(f"{LEDGER}/checkpoint")).headers["etag"] not in tags
+
+
+async def test_the_file_of_a_proof_goes_to_whoever_prefers_it(signed: httpx2.AsyncClient, sealer: Sealer) -> None:
+    record = await create_audit(signed)
+    await sealer.seal_all()
+    for accept, media_type in (
+        ("text/plain;q=0", "application/json"),
+        ("*/*", "application/json"),
+        ("TEXT/PLAIN", "text/plain; charset=utf-8"),
+        ("text/*", "text/plain; charset=utf-8"),
+    ):
+        answer = await signed.get(f"{LEDGER}/proofs/{record['id']}", headers={"Accept": accept, "Origin": "http://a"})
+        assert answer.headers["content-type"] == media_type, accept
+        assert answer.headers["vary"] == "Accept, Origin", accept
+
+
+@pytest.mark.parametrize("gone", ["the record", "the salt", "the revision"])
+async def test_a_redacted_revision_has_its_proof_and_no_document(
+    signed: httpx2.AsyncClient, sealer: Sealer, connection: asyncpg.Connection, gone: str
+) -> None:
+    record = await create_audit(signed)
+    await sealer.seal_all()
+    url = f"{LEDGER}/proofs/{record['id']}"
+    before = (await signed.get(url)).json()
+    await connection.execute(
+        "ALTER TABLE audit_revision DISABLE TRIGGER USER;"
+        "ALTER TABLE audit_revision ALTER record DROP NOT NULL, ALTER salt DROP NOT NULL;"
+        + {
+            "the record": "UPDATE audit_revision SET record = NULL",
+            "the salt": "UPDATE audit_revision SET salt = NULL",
+            "the revision": "DELETE FROM audit_revision",
+        }[gone]
+    )
+    after = (await signed.get(url)).json()
+    without_extra = before["tlog_proof"].replace("\n" + before["tlog_proof"].split("\n")[1], "")
+    assert after == before | {"document": None, "tlog_proof": without_extra}
+    assert (await signed.get(url, params={"version": 1}, headers=TEXT)).text == without_extra
+    assert (await signed.get(url, params={"version": 2})).json()["code"] == "revision-not-found"
 
 
 async def test_sizes_that_there_are_not_are_refused(signed: httpx2.AsyncClient, sealer: Sealer) -> None:

@@ -4,7 +4,9 @@ import pytest
 
 from src.ledger.tiles import MAX_NUMBER, TilePath
 
+# 67, 1234067 and the partial forms are those of https://c2sp.org/tlog-tiles; the last one is the largest.
 PATHS = {
+    "067": TilePath(67),
     "000": TilePath(0),
     "999": TilePath(999),
     "x001/000": TilePath(1000),
