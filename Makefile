@@ -1,6 +1,8 @@
 # Everything a developer and CI run. Python 3.11+ and make are all it needs; see README.md.
 
 PYTHON ?= python3
+# For what make test-peers installs: some of it needs Python 3.12.
+PEERS_PYTHON ?= $(PYTHON)
 UV_VERSION := 0.13.9
 UV := .tools/bin/uv
 BIN := .venv/bin
@@ -79,7 +81,7 @@ test-peers: setup tests/peers/.venv/installed $(if $(NPM),tests/peers/node_modul
 
 tests/peers/.venv/installed: requirements/peers.txt | $(UV)
 	@echo "test-peers: installing the locked Python packages into $(@D)" >&2
-	@test -x $(@D)/bin/python || $(UV) venv --quiet --no-python-downloads --python $(PYTHON) $(@D)
+	@test -x $(@D)/bin/python || $(UV) venv --quiet --no-python-downloads --python $(PEERS_PYTHON) $(@D)
 	@$(UV) pip sync --quiet --require-hashes --python $(@D)/bin/python requirements/peers.txt
 	@touch $@
 
