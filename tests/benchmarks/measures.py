@@ -129,13 +129,13 @@ def _costs(call: Call, *servers: Server) -> list[list[float]]:
 def cpu(server: Server, call: Call) -> tuple[float, float]:
     """CPU microseconds of a request, and requests per second."""
     before = server.cpu_seconds()
-    result = _as_expected(run(call.load(server)), refused=call.refused)
+    result = as_expected(run(call.load(server)), refused=call.refused)
     used = server.cpu_seconds() - before
-    _settle(server)
+    settle(server)
     return used / result.requests * 1e6, result.per_second
 
 
-def _settle(server: Server) -> None:
+def settle(server: Server) -> None:
     """Wait for what a load leaves behind, so that nothing of it falls on the next: 100 clients after 100 are 200."""
     deadline, before = time.monotonic() + _SETTLE_SECONDS, 0.0
     while server.cpu_seconds() - before > _IDLE_SECONDS:
@@ -145,7 +145,7 @@ def _settle(server: Server) -> None:
         time.sleep(0.1)
 
 
-def _as_expected(result: Result, *, refused: bool = False) -> Result:
+def as_expected(result: Result, *, refused: bool = False) -> Result:
     """A figure made of failures is none; a machine that stalled for a moment is said and lived with."""
     unexpected = result.requests - result.errors if refused else result.errors
     if unexpected > result.requests * _TOLERATED:
@@ -181,8 +181,8 @@ def latency(service: Server, baseline: Server) -> list[Figure]:
 
 
 def _percentiles(server: Server, call: Call) -> tuple[float, ...]:
-    result = _as_expected(run(call.load(server, rate=RATE)))
-    _settle(server)
+    result = as_expected(run(call.load(server, rate=RATE)))
+    settle(server)
     return result.p50, result.p95, result.p99
 
 
@@ -195,7 +195,7 @@ def crowd(service: Server) -> list[Figure]:
         results = []
         for _ in range(3):
             results.append(run(call.load(service, connections=100)))
-            _settle(service)
+            settle(service)
         errors += sum(result.errors for result in results)
         value = statistics.median(getattr(result, percentile) for result in results)
         figures.append(Figure(f"{call.name}: {percentile} with 100 clients", "ms", value, at_most=bound))
@@ -273,11 +273,11 @@ def _shares(server: Server, call: Call) -> tuple[float, ...]:
     Where the load is Python's, its start is in its part.
     """
     busy, load, before = busy_seconds(), _load_seconds(), server.cpu_seconds_each()
-    result = _as_expected(run(call.load(server, connections=64)))
+    result = as_expected(run(call.load(server, connections=64)))
     each = [after - first for after, first in zip(server.cpu_seconds_each(), before, strict=True)]
     workers, load = sum(each), _load_seconds() - load
     rest = busy_seconds() - busy - workers - load
-    _settle(server)
+    settle(server)
     return (result.per_second, max(each) / workers, *(share / result.seconds for share in (workers, load, rest)))
 
 

@@ -51,14 +51,15 @@ class Server:
 
     def cpu_seconds_each(self) -> list[float]:
         """The same of each process that answers."""
-        return [_cpu_seconds(pid) for pid in self.processes]
+        return [cpu_seconds_of(pid) for pid in self.processes]
 
     def memory_mb(self, kind: str = "VmRSS") -> float:
         """Of the largest process; `VmHWM` is the most it ever had."""
         return max(_status_kb(pid, kind) for pid in self.processes) / 1024
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds_of(pid: int) -> float:
+    """User and system time of all threads of a process so far."""
     threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
     return sum(int(thread.read_text().split()[0]) for thread in threads) / _NANOSECONDS
 
