@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 HASH_BYTES = 32
 EMPTY_ROOT = sha256().digest()
+# A copy of it is sooner made than the byte joined to each pair of hashes: a quarter of the time of a proof.
+_INNER_NODE = sha256(b"\x01")
 
 
 class Node(NamedTuple):
@@ -56,11 +58,16 @@ def join(hashes: Iterable[bytes]) -> bytes:
 
 
 def hash_perfect(hashes: Iterable[bytes]) -> bytes:
-    """The hash above 2^n hashes of one level."""
-    row = [*hashes]
-    while len(row) > 1:
-        row = [hash_children(row[each], row[each + 1]) for each in range(0, len(row), 2)]
-    return row[0]
+    """The hash above 2^n hashes of one level, each alone or some of them in one piece."""
+    row = b"".join(hashes)
+    while len(row) > HASH_BYTES:
+        parents = []
+        for start in range(0, len(row), 2 * HASH_BYTES):
+            parent = _INNER_NODE.copy()
+            parent.update(row[start : start + 2 * HASH_BYTES])
+            parents.append(parent.digest())
+        row = b"".join(parents)
+    return row
 
 
 def inclusion_proof(index: int, size: int) -> list[Range]:

@@ -5,8 +5,8 @@ What is answered never goes beyond what was published: the latest checkpoint, or
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -16,6 +16,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from src import clock
+from src.audits.constants import Operation
 from src.audits.revisions import canonicalize
 from src.database import AutocommitConnection
 from src.json_numbers import with_exponents
@@ -40,11 +41,14 @@ from src.ledger.tiles import WIDTH, TileId, TilePath, hashes_of, needed, width_a
 from src.pagination import Order
 from src.shaped import Shaped, json_array
 from src.snapshot import SnapshotConnection
+from src.statement import Statement
 
-_HEAD = text("SELECT size, root FROM ledger")
-_SIGNED_HEAD = text("""
+_HEAD = Statement(text("SELECT size, root, NULL AS note FROM ledger"))
+_SIGNED_HEAD = Statement(
+    text("""
     SELECT size, root, note FROM ledger_checkpoint WHERE origin = :origin ORDER BY size DESC LIMIT 1
 """)
+)
 _STATUS = text("""
     SELECT origin, size, root, seen::text AS seen, pg_current_snapshot()::text AS now, after_audit_id, after_version,
         system_identifier IS NOT NULL AND (
@@ -75,12 +79,15 @@ _OLDEST_OF_NEXT = text(f"""
         ORDER BY audit_id, version LIMIT {UNSEALED_LOOKED_AT}
     ) AS next
 """)
-_BUNDLE = text("""
+_BUNDLE = Statement(
+    text("""
     SELECT audit_id, version, operation, encode(hash, 'hex') AS hash FROM ledger_entry
     WHERE index >= :first AND index < :end ORDER BY index
 """)
+)
 # The newest version if none is asked for. An entry outlives its revision.
-_REVISION = text("""
+_REVISION = Statement(
+    text("""
     WITH wanted AS (
         SELECT CAST(:audit_id AS uuid) AS audit_id, coalesce(CAST(:version AS integer), greatest(
             (SELECT max(version) FROM audit_revision WHERE audit_id = CAST(:audit_id AS uuid)),
@@ -96,6 +103,7 @@ _REVISION = text("""
         LEFT JOIN ledger_entry AS entry USING (audit_id, version)
     WHERE coalesce(entry.audit_id, revision.audit_id) IS NOT NULL
 """)
+)
 
 _changes = TypeAdapter(list[Change])
 
@@ -111,13 +119,28 @@ class Head:
     note: str | None
 
 
+class ProvedRevision(NamedTuple):
+    """The row of `_REVISION`: an entry, its revision, or both. Hashes are in hexadecimal digits."""
+
+    audit_id: UUID
+    version: int
+    operation: str
+    changed_at: datetime | None
+    changed_by: str | None
+    reason: str | None
+    record: str | None
+    salt: str | None
+    previous_hash: str | None
+    entry_index: int | None
+    hash: str
+
+
 async def get_head(connection: AutocommitConnection, settings: LedgerSettings) -> Head:
     """What was published last. Before the first checkpoint that is the empty ledger."""
     if not settings.ledger_key:
-        row = (await connection.execute(_HEAD)).one()
-        return Head(row.size, row.root, None)
-    last = (await connection.execute(_SIGNED_HEAD, {"origin": settings.ledger_origin})).first()
-    return Head(last.size, last.root, last.note) if last else Head(0, EMPTY_ROOT, None)
+        return Head(*await connection.fetch_row(_HEAD))
+    last = await connection.fetch(_SIGNED_HEAD, origin=settings.ledger_origin)
+    return Head(*last[0]) if last else Head(0, EMPTY_ROOT, None)
 
 
 async def get_checkpoint(connection: AutocommitConnection, settings: LedgerSettings) -> str:
@@ -209,7 +232,7 @@ async def export_changes(connection: SnapshotConnection, query: ChangesExportQue
 
 async def get_size(connection: AutocommitConnection) -> int:
     """How many changes are sealed."""
-    return int((await connection.execute(_HEAD)).one().size)
+    return int((await connection.fetch_row(_HEAD))["size"])
 
 
 async def _write_lines(connection: SnapshotConnection, fetched: Sequence[asyncpg.Record]) -> AsyncIterator[bytes]:
@@ -226,7 +249,7 @@ async def get_tile(connection: AutocommitConnection, settings: LedgerSettings, l
     """The hashes of a tile. Raises `TileNotFound`."""
     tile = TileId(level, path.number)
     await _check_width(connection, settings, tile, path.width)
-    tiles = await storage.read_tiles(connection, [tile])
+    tiles = await storage.fetch_tiles(connection, [tile])
     if len(tiles.get(tile, b"")) < path.width * HASH_BYTES:
         raise TileNotFound
     return tiles[tile][: path.width * HASH_BYTES]
@@ -236,8 +259,8 @@ async def get_bundle(connection: AutocommitConnection, settings: LedgerSettings,
     """The entries under a tile of level 0. Raises `TileNotFound`."""
     await _check_width(connection, settings, TileId(0, path.number), path.width)
     first = path.number * WIDTH
-    rows = await connection.execute(_BUNDLE, {"first": first, "end": first + path.width})
-    return encode_bundle([encode_entry(row.audit_id, row.version, row.operation, row.hash) for row in rows])
+    rows = await connection.fetch(_BUNDLE, first=first, end=first + path.width)
+    return encode_bundle([encode_entry(*row) for row in rows])
 
 
 async def _check_width(connection: AutocommitConnection, settings: LedgerSettings, tile: TileId, width: int) -> None:
@@ -273,7 +296,7 @@ async def get_consistency(
 
 
 async def _read_hashes(connection: AutocommitConnection, ranges: list[Range]) -> list[bytes]:
-    return hashes_of(ranges, await storage.read_tiles(connection, needed(ranges)))
+    return hashes_of(ranges, await storage.fetch_tiles(connection, needed(ranges)))
 
 
 async def get_proof(
@@ -283,9 +306,10 @@ async def get_proof(
 
     In its JSON the document is canonical. Raises `RevisionNotFound`, `NotSealed`.
     """
-    row = (await connection.execute(_REVISION, {"audit_id": audit_id, "version": version})).first()
-    if row is None:
+    found = await connection.fetch(_REVISION, audit_id=audit_id, version=version)
+    if not found:
         raise RevisionNotFound
+    row = ProvedRevision(*found[0])
     head = await get_head(connection, settings)
     if row.entry_index is None or row.entry_index >= head.size:
         raise NotSealed("Every revision is sealed within seconds. Ask again shortly.")
@@ -309,16 +333,16 @@ async def get_proof(
     return Shaped(proof, f'{rest[:-1]},"document":{(canonical or b"null").decode()}}}')
 
 
-def _document(row: Row[Any]) -> ProofDocument | None:
+def _document(row: ProvedRevision) -> ProofDocument | None:
     """What the revision's hash is computed over (src/audits/revisions.py), salt included; None if it was redacted."""
-    if row.record is None or row.salt is None:
+    if row.record is None or row.salt is None or row.changed_at is None:
         return None
     return ProofDocument(
         salt=row.salt,
         previous_hash=row.previous_hash,
         audit_id=row.audit_id,
         version=row.version,
-        operation=row.operation,
+        operation=Operation(row.operation),
         changed_at=row.changed_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         changed_by=row.changed_by,
         reason=row.reason,

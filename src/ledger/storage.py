@@ -8,11 +8,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from src.database import AutocommitConnection, TransactionConnection
 from src.ledger.tiles import TileId, Tiles
+from src.statement import Statement
 
 _READ = text("""
     SELECT level, number, hashes FROM ledger_tile
     JOIN unnest(CAST(:levels AS smallint[]), CAST(:numbers AS bigint[])) AS wanted (level, number) USING (level, number)
 """)
+_FETCH = Statement(_READ)
 _WRITE = text("""
     INSERT INTO ledger_tile (level, number, hashes)
     SELECT * FROM unnest(CAST(:levels AS smallint[]), CAST(:numbers AS bigint[]), CAST(:hashes AS bytea[]))
@@ -21,6 +23,12 @@ _WRITE = text("""
 
 # The last one is that of a command.
 _Connection = AutocommitConnection | TransactionConnection | AsyncConnection
+
+
+async def fetch_tiles(connection: AutocommitConnection, wanted: Collection[TileId]) -> Tiles:
+    """As `read_tiles`, by the fast path, for requests."""
+    rows = await connection.fetch(_FETCH, **_columns(wanted))
+    return {TileId(level, number): hashes for level, number, hashes in rows}
 
 
 async def read_tiles(connection: _Connection, wanted: Collection[TileId]) -> Tiles:

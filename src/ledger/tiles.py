@@ -85,7 +85,7 @@ def hashes_of(ranges: Iterable[Range], tiles: Tiles) -> list[bytes]:
 
 def _hash_of(node: Node, tiles: Tiles) -> bytes:
     tile, first, count = _locate(node)
-    return hash_perfect(split(tiles[tile][first * HASH_BYTES : (first + count) * HASH_BYTES]))
+    return hash_perfect([tiles[tile][first * HASH_BYTES : (first + count) * HASH_BYTES]])
 
 
 def _locate(node: Node) -> tuple[TileId, int, int]:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,10 +40,10 @@ logger = logging.getLogger(__name__)
 LEDGER = f"{API_PREFIX}/ledger"
 _KEY = SignerKey("bench.example.org/ledger", bytes(range(32)))
 _SETTINGS = LedgerSettings(ledger_interval=3600, ledger_origin=_KEY.name, ledger_key=SecretStr(_KEY.secret))
-_SIGNED = {"LEDGER_ORIGIN": _KEY.name, "LEDGER_KEY": _KEY.secret}
-_ON, _OFF = _SIGNED | {"LEDGER_INTERVAL": "1"}, _SIGNED | {"LEDGER_INTERVAL": "3600"}
 _CREATE = Call("create", [AUDITS], json.dumps(RECORD))
 
+# Seconds between two turns of the sealer: the default, and more than any measurement takes.
+_ON, _OFF = 1, 3600
 # Long enough for several turns of the sealer.
 _CREATE_SECONDS = 6
 _WRITES = 500
@@ -128,13 +128,19 @@ async def _seal(url: str) -> None:
         await pool.dispose()
 
 
+def _serve(url: str, log: Path, interval: int) -> AbstractContextManager[Server]:
+    """The service, which signs, and seals each `interval` seconds."""
+    variables = {"LEDGER_ORIGIN": _KEY.name, "LEDGER_KEY": _KEY.secret, "LEDGER_INTERVAL": str(interval)}
+    return serve(programs.SERVICE, url, log, workers=1, **variables)
+
+
 def _creates(sealed: str, unsealed: str, log: Path) -> list[Figure]:
     """Creates that are committed to disk, while a sealer works every second, and without one."""
     logger.info("creates with sealing, and without")
     asyncio.run(_seal(sealed))
     with (
-        serve(programs.SERVICE, sealed, log, **_ON) as on,
-        serve(programs.SERVICE, unsealed, log, **_OFF) as off,
+        _serve(sealed, log, _ON) as on,
+        _serve(unsealed, log, _OFF) as off,
     ):
         ours, theirs = in_turns([partial(_create, server) for server in (on, off)])
     return [
@@ -156,7 +162,7 @@ def _delay(url: str, log: Path) -> list[Figure]:
     logger.info("how soon %s writes a second are sealed", _WRITES)
     asyncio.run(_seal(url))
     (head,) = _ask(url, "SELECT size FROM ledger")
-    with serve(programs.SERVICE, url, log, **_ON) as server:
+    with _serve(url, log, _ON) as server:
         result = as_expected(run(_CREATE.load(server, rate=_WRITES, connections=64, seconds=10)))
         time.sleep(3)
     seconds = sorted(row["seconds"] for row in _ask(url, _DELAYS, head["size"]))
@@ -212,7 +218,7 @@ def _proofs(url: str, log: Path) -> list[Figure]:
     paths = [f"{LEDGER}/proofs/{row['audit_id']}" for row in _ask(url, "SELECT audit_id FROM ledger_entry")]
     random.Random(1).shuffle(paths)
     proof = Call(f"inclusion proof at {_TREE:,} entries", paths)
-    with serve(programs.SERVICE, url, log, **_OFF) as server:
+    with _serve(url, log, _OFF) as server:
         results = []
         for _ in range(3):
             before = server.cpu_seconds()
@@ -243,7 +249,7 @@ def _long_polls(url: str, log: Path) -> list[Figure]:
     """Creates beside followers that wait, and without; each of them gets each change."""
     logger.info("%s followers that wait", _FOLLOWERS)
     asyncio.run(_seal(url))
-    with serve(programs.SERVICE, url, log, **_ON) as server, serve(programs.SERVICE, url, log, **_ON) as alone:
+    with _serve(url, log, _ON) as server, _serve(url, log, _ON) as alone:
         if not _knows_wait(server):
             logger.warning("/changes does not know wait: nothing is measured of it")
             return []
@@ -303,7 +309,7 @@ def _history(url: str, log: Path) -> list[Figure]:
 def _feed(url: str, log: Path) -> list[Figure]:
     logger.info("the feed beside an export")
     lines = _REVISIONS // _BATCH * _BATCH + 1
-    with serve(programs.SERVICE, url, log, **_OFF) as server:
+    with _serve(url, log, _OFF) as server:
         paths = (f"{LEDGER}/changes/export", f"{AUDITS}/export?format=ndjson")
         ours, theirs = in_turns([partial(_export, server, path, lines) for path in paths], rounds=3)
     return [
@@ -344,7 +350,7 @@ def _verification(url: str, first: str) -> list[Figure]:
 
 def _verify(program: Program, url: str, *options: str, expected: int | None = 0) -> tuple[float]:
     """Revisions a second, with the start of the process; 0 where it fails, unless it has to succeed."""
-    environment = {**_SIGNED, "DATABASE_URL": url, "PATH": os.environ["PATH"]}
+    environment = {"LEDGER_ORIGIN": _KEY.name, "LEDGER_KEY": _KEY.secret, "DATABASE_URL": url}
     command: Sequence[str] = [*program.command, *options]
     started = time.perf_counter()
     done = subprocess.run(command, cwd=program.folder, env=environment, capture_output=True, check=False)
