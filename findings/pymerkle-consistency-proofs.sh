@@ -6,8 +6,8 @@
 #   the list of hashes that proves one tree to be the beginning of another, PROOF(m, D_n).
 # Seen: all 64 roots are the RFC's. An inclusion path is the RFC's behind a first hash that the RFC leaves out: the leaf
 #   itself. Of the 2,016 consistency proofs between trees of 1 to 64 leaves none is the RFC's list, and its verifier, as
-#   2.1.4.2 describes it, accepts none of them. It divides the newer tree down to a leaf: from 4 to 7 leaves it has four hashes where the RFC
-#   has one; from 3 to 7 it has the same four in another order. The README does not say that they differ.
+#   2.1.4.2 describes it, accepts none of them. It divides the newer tree down to a leaf: from 4 to 7 leaves it has four
+#   hashes where the RFC has one; from 3 to 7 it has the same four in another order. The README says nothing of it.
 # What to do: use it to compute roots, never as the other side of a test of consistency proofs; take those from tlog-scales
 #   or Go's golang.org/x/mod/sumdb/tlog.
 #

@@ -147,8 +147,9 @@ async def read_bundle(
     request: Request,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """Up to 256 entries (https://c2sp.org/tlog-tiles). They never change."""
-    return cacheable(request, await service.get_bundle(connection, settings, path), _TILE, _FOR_EVER)
+    """Up to 256 entries (https://c2sp.org/tlog-tiles), compressed for whoever takes gzip. They never change."""
+    bundle = await service.get_bundle(connection, settings, path)
+    return cacheable(request, bundle, _TILE, _FOR_EVER, is_compressed=True)
 
 
 @tile_router.get("/{level}/{path:path}", summary="Read a tile of the tree", response_class=Response, responses=_HASHES)

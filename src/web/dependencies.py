@@ -1,5 +1,6 @@
 """Dependencies that routers share: database connections with their transactions, and conditional requests."""
 
+import gzip
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -10,7 +11,11 @@ from src.connection_pool import ConnectionPool
 from src.database import AutocommitConnection, TransactionConnection, transaction
 from src.etags import IfMatch, content_etag, etag, matches_no_tag, matches_none
 from src.snapshot import SnapshotConnection
+from src.web.negotiation import accepts_gzip
 from src.web.state import shared
+
+# Of a bundle of entries the best level takes 1.5 ms instead of 0.6, and leaves 16.4 KB of 41 instead of 17.4.
+_GZIP_LEVEL = 1
 
 
 async def autocommit_connection(request: Request) -> AutocommitConnection:
@@ -82,12 +87,23 @@ def not_modified(request: Request, if_none_match: str | None, version: int) -> R
     return Response(status_code=304, headers={"ETag": etag(version)})
 
 
-def cacheable(request: Request, content: bytes, media_type: str, cache_control: str) -> Response:
-    """Return the content with its entity tag, or 304 if `If-None-Match` has that."""
-    tag = content_etag(content)
-    headers = {"ETag": tag, "Cache-Control": cache_control}
+def cacheable(
+    request: Request, content: bytes, media_type: str, cache_control: str, *, is_compressed: bool = False
+) -> Response:
+    """Return the content with its entity tag, or 304 if `If-None-Match` has that.
+
+    `is_compressed` sends it with gzip to whoever takes that.
+    """
+    headers = {"Cache-Control": cache_control}
+    if is_compressed:
+        headers["Vary"] = "Accept-Encoding"
+        if accepts_gzip(list_header(request, "Accept-Encoding")):
+            headers["Content-Encoding"] = "gzip"
+            content = gzip.compress(content, _GZIP_LEVEL, mtime=0)
+    tag = headers["ETag"] = content_etag(content)
     if matches_no_tag(list_header(request, "If-None-Match"), tag):
         return Response(content, media_type=media_type, headers=headers)
+    headers.pop("Content-Encoding", None)
     return Response(status_code=304, headers=headers)
 
 

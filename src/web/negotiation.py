@@ -1,4 +1,4 @@
-"""Which of several media types a client prefers (RFC 9110, 12.5.1)."""
+"""Which of several media types a client prefers, and whether it takes gzip (RFC 9110, 12.5.1 and 12.5.3)."""
 
 import re
 from collections.abc import Iterator
@@ -15,6 +15,12 @@ def prefers(accept: str, wanted: str, usual: str) -> bool:
     """
     ranges = [*_parse(accept)]
     return _weigh(wanted, ranges) > _weigh(usual, ranges)
+
+
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Whether the client takes the content coding. It does not where it says nothing of codings."""
+    weights = dict(_parse(accept_encoding))
+    return weights.get("gzip", weights.get("x-gzip", weights.get("*", 0))) > 0
 
 
 def _parse(accept: str) -> Iterator[tuple[str, float]]:

@@ -27,7 +27,8 @@ FEW, MANY = 10_000, 100_000
 
 def main() -> None:
     logging.basicConfig(format="bench: %(message)s", level=logging.INFO, stream=sys.stderr)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for name in ("alembic", "src"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     # As an exception, so that the servers are ended too.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     rows = _rows()

@@ -1,6 +1,7 @@
 """The ledger: what sealing costs, how soon it comes, proofs of a large tree, the feed, followers, and verification."""
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -142,7 +143,7 @@ def _creates(sealed: str, unsealed: str, log: Path) -> list[Figure]:
         _serve(sealed, log, _ON) as on,
         _serve(unsealed, log, _OFF) as off,
     ):
-        ours, theirs = in_turns([partial(_create, server) for server in (on, off)])
+        ours, theirs = in_turns([partial(_create, server) for server in (on, off)], rounds=4)
     return [
         Figure("create with sealing on, beside off", "1/s", ours[0], theirs[0], at_least=0.92),
         Figure("create with sealing on, beside off: CPU of the service", "us", ours[1], theirs[1]),
@@ -177,6 +178,10 @@ def _delay(url: str, log: Path) -> list[Figure]:
 async def _sealing(url: str) -> list[Figure]:
     """CPU of the sealer and of its backend, with what signing takes, and what is stored."""
     logger.info("CPU of each entry sealed")
+    # As the service does (src/main.py).
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000)
     await _seal(url)
     connection = await asyncpg.connect(driver_url(url))
     pool = create_ledger_pool(DatabaseSettings(database_url=SecretStr(url)))

@@ -17,6 +17,39 @@ NOTE = f"{TEXT}\n\u2014 PeterNeumann {SIGNATURE}\n"
 KEY = VerifierKey.parse(VERIFIER)
 
 
+# The examples of https://c2sp.org/tlog-checkpoint and https://c2sp.org/signed-note. The documents show no keys.
+CHECKPOINT = """example.com/behind-the-sofa
+20852163
+CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
+
+— example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=
+— example.com/behind-the-sofa opLqBQsREYCgu6xQkYQwJr9fo45a62DN9EdmHXnZdXNqlcVGlCum2Wks+49/V6267UEjw6QUXTS5Rovnzv++qbSzm9Q=
+"""  # noqa: E501
+POEM = """Ognuno sta solo sul cuor della terra
+trafitto da un raggio di sole:
+
+ed è subito sera.
+
+— quasimodo.example/salvatore NnugSzTjtVAewIS+Z/iJhUPeFDkO/5QQ2i5ddnGITLlC+EhfLW9oJKONrMouFSQU0xMcXxj99ihAQwaqP3ZekRwNtIc=
+"""  # noqa: E501
+
+
+@pytest.mark.parametrize("note", [CHECKPOINT, POEM])
+def test_signatures_of_unknown_keys_are_passed_over_in_the_notes_of_the_specifications(note: str) -> None:
+    key = SignerKey.generate("audit.example.org/trail")
+    with pytest.raises(InvalidNote, match="none of the known keys"):
+        open_note(note, [key.verifier])
+    text = note[: note.rindex("\n\n") + 1]
+    assert open_note(note + key.sign(text), [key.verifier]) == text
+
+
+def test_the_checkpoint_of_the_specification_is_read_and_written() -> None:
+    root = bytes.fromhex("0ac5186a91863e8e1d90c808014aa89bf5da8e3ee1d9f07630f0378f68f1ab62")
+    text = CHECKPOINT[: CHECKPOINT.rindex("\n\n") + 1]
+    assert Checkpoint.parse(text) == Checkpoint("example.com/behind-the-sofa", 20852163, root)
+    assert str(Checkpoint.parse(text)) == text
+
+
 def test_keys_and_notes_are_those_of_go() -> None:
     signer = SignerKey.parse(SIGNER)
     assert (str(signer.verifier), signer.secret) == (VERIFIER, SIGNER)

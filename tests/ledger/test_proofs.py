@@ -208,6 +208,7 @@ async def test_checkpoints_and_tiles_have_heads_and_entity_tags(
     }
     tags = set()
     for path, media_type in paths.items():
+        signed.headers["Accept-Encoding"] = "identity"
         answer = await signed.get(f"{LEDGER}/{path}")
         head = await signed.head(f"{LEDGER}/{path}")
         for name in ("content-type", "content-length", "etag", "cache-control"):
@@ -225,6 +226,28 @@ async def test_checkpoints_and_tiles_have_heads_and_entity_tags(
     await connection.execute(MANY, 1)
     await sealer.seal_all()
     assert (await signed.get(f"{LEDGER}/checkpoint")).headers["etag"] not in tags
+
+
+async def test_bundles_are_compressed_for_whoever_takes_gzip(
+    signed: httpx2.AsyncClient, sealer: Sealer, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(MANY, 256)
+    await sealer.seal_all()
+    url = f"{LEDGER}/tile/entries/000"
+    plain = await signed.get(url, headers={"Accept-Encoding": "identity"})
+    answer = await signed.get(url, headers={"Accept-Encoding": "br;q=1, GZIP;q=0.5"})
+    assert ("content-encoding" in plain.headers, answer.headers["content-encoding"]) == (False, "gzip")
+    assert answer.content == plain.content
+    assert int(answer.headers["content-length"]) < len(plain.content) / 2
+    assert answer.headers["etag"] != plain.headers["etag"]
+    for each in (plain, answer):
+        assert each.headers["vary"] == "Accept-Encoding, Origin"
+    again = await signed.get(url, headers={"Accept-Encoding": "gzip", "If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    for refused in ("gzip;q=0", "gzip;q=0, *", "br", ""):
+        assert "content-encoding" not in (await signed.get(url, headers={"Accept-Encoding": refused})).headers, refused
+    for accepted in ("*", "x-gzip", "gzip, identity"):
+        assert (await signed.get(url, headers={"Accept-Encoding": accepted})).headers["content-encoding"] == "gzip"
 
 
 async def test_the_file_of_a_proof_goes_to_whoever_prefers_it(signed: httpx2.AsyncClient, sealer: Sealer) -> None:
