@@ -112,10 +112,13 @@ async def test_a_monitor_follows_the_ledger_on_the_command_line(
     vkey = tmp_path / "vkey"
     vkey.write_text(f"{KEY.verifier}\n")
     options = ("--vkey-file", vkey, "--tiles", ledger.url)
-    old = ledger.folder / "257" / "checkpoint"
+    seen = tmp_path / "seen"
+    shutil.copy(ledger.folder / "257" / "checkpoint", seen)
     program = python_programs / "aics-tlog"
-    report = await run(program, "verify-consistency", *options, "--old-checkpoint", old, cwd=tmp_path)
-    assert '"new_size": 65537' in report
+    follow = (program, "verify-consistency", *options, "--old-checkpoint", seen, "--save-checkpoint", seen)
+    for old_size in (257, 65_537):
+        report = json.loads(await run(*follow, cwd=tmp_path))
+        assert (report["ok"], report["old_size"], report["new_size"]) == (True, old_size, 65_537), report
     report = await run(program, "verify-inclusion", *options, "--index", "65536", "--entry-out", "entry", cwd=tmp_path)
     assert (tmp_path / "entry").read_bytes() == (ledger.folder / "65537" / "65536.entry").read_bytes()
 
