@@ -43,12 +43,10 @@ from src.shaped import Shaped, json_array
 from src.snapshot import SnapshotConnection
 from src.statement import Statement
 
-_HEAD = Statement(text("SELECT size, root, NULL AS note FROM ledger"))
-_SIGNED_HEAD = Statement(
-    text("""
+_HEAD = text("SELECT size, root FROM ledger")
+_SIGNED_HEAD = text("""
     SELECT size, root, note FROM ledger_checkpoint WHERE origin = :origin ORDER BY size DESC LIMIT 1
 """)
-)
 _STATUS = text("""
     SELECT origin, size, root, seen::text AS seen, pg_current_snapshot()::text AS now, after_audit_id, after_version,
         system_identifier IS NOT NULL AND (
@@ -119,28 +117,13 @@ class Head:
     note: str | None
 
 
-class ProvedRevision(NamedTuple):
-    """The row of `_REVISION`: an entry, its revision, or both. Hashes are in hexadecimal digits."""
-
-    audit_id: UUID
-    version: int
-    operation: str
-    changed_at: datetime | None
-    changed_by: str | None
-    reason: str | None
-    record: str | None
-    salt: str | None
-    previous_hash: str | None
-    entry_index: int | None
-    hash: str
-
-
 async def get_head(connection: AutocommitConnection, settings: LedgerSettings) -> Head:
     """What was published last. Before the first checkpoint that is the empty ledger."""
     if not settings.ledger_key:
-        return Head(*await connection.fetch_row(_HEAD))
-    last = await connection.fetch(_SIGNED_HEAD, origin=settings.ledger_origin)
-    return Head(*last[0]) if last else Head(0, EMPTY_ROOT, None)
+        row = (await connection.execute(_HEAD)).one()
+        return Head(row.size, row.root, None)
+    last = (await connection.execute(_SIGNED_HEAD, {"origin": settings.ledger_origin})).first()
+    return Head(last.size, last.root, last.note) if last else Head(0, EMPTY_ROOT, None)
 
 
 async def get_checkpoint(connection: AutocommitConnection, settings: LedgerSettings) -> str:
@@ -232,7 +215,7 @@ async def export_changes(connection: SnapshotConnection, query: ChangesExportQue
 
 async def get_size(connection: AutocommitConnection) -> int:
     """How many changes are sealed."""
-    return int((await connection.fetch_row(_HEAD))["size"])
+    return int((await connection.execute(_HEAD)).one().size)
 
 
 async def _write_lines(connection: SnapshotConnection, fetched: Sequence[asyncpg.Record]) -> AsyncIterator[bytes]:
@@ -297,6 +280,22 @@ async def get_consistency(
 
 async def _read_hashes(connection: AutocommitConnection, ranges: list[Range]) -> list[bytes]:
     return hashes_of(ranges, await storage.fetch_tiles(connection, needed(ranges)))
+
+
+class ProvedRevision(NamedTuple):
+    """The row of `_REVISION`: an entry, its revision, or both. Hashes are in hexadecimal digits."""
+
+    audit_id: UUID
+    version: int
+    operation: str
+    changed_at: datetime | None
+    changed_by: str | None
+    reason: str | None
+    record: str | None
+    salt: str | None
+    previous_hash: str | None
+    entry_index: int | None
+    hash: str
 
 
 async def get_proof(
