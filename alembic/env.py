@@ -8,10 +8,10 @@ from typing import Any
 
 from alembic import context
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from src.config import AppSettings, DatabaseSettings
-from src.database import create_job_engine
+from src.database import create_job_engine, driver_connection
 from src.jobs import exit_with_one_line
 from src.log import logging_config
 from src.migrations import MIGRATION_LOCK, SET_LOCK_TIMEOUT, analyze
@@ -19,6 +19,7 @@ from src.models import metadata
 from src.revisions import load_revisions
 
 _LOCK_PAUSE_SECONDS = 0.2
+_SECOND_CONNECTION_SECONDS = 10
 
 
 def of_this_project(name: str | None, kind: str, _parents: Any) -> bool:
@@ -47,25 +48,56 @@ def takes_back() -> bool:
 
 
 @asynccontextmanager
-async def only_one_at_a_time(engine: AsyncEngine) -> AsyncIterator[None]:
+async def only_one_at_a_time(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """A second migration waits here until the first has ended, and then finds nothing left to do.
 
-    The lock has a transaction of its own, since a migration can commit in its middle. And it is tried, not waited for:
-    whoever waits in a statement has a snapshot, and CREATE INDEX CONCURRENTLY would wait for that.
+    The lock is tried, not waited for: whoever waits in a statement has a snapshot, and CREATE INDEX CONCURRENTLY would
+    wait for that. It is the session's, so that it is lost only with the connection that migrates.
     """
     async with engine.connect() as connection:
-        while not await connection.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK}):
-            await connection.rollback()
-            await asyncio.sleep(_LOCK_PAUSE_SECONDS)
+        if await is_pooled(connection):
+            async with locked_by_transaction(engine):
+                yield connection
+            return
+        await _wait_for_lock(connection, "SELECT pg_try_advisory_lock(:key)")
+        await connection.commit()
+        yield connection
+
+
+async def is_pooled(connection: AsyncConnection) -> bool:
+    """Whether there is a pooler: it tells its clients another process id than PostgreSQL's own."""
+    backend = await connection.scalar(text("SELECT pg_backend_pid()"))
+    await connection.rollback()
+    return bool((await driver_connection(connection)).get_server_pid() != backend)
+
+
+@asynccontextmanager
+async def locked_by_transaction(engine: AsyncEngine) -> AsyncIterator[None]:
+    """The same behind a pooler, where only a transaction keeps a server's connection: it is one more."""
+    async with engine.connect() as connection:
+        try:
+            async with asyncio.timeout(_SECOND_CONNECTION_SECONDS):
+                await connection.execute(text("SELECT 1"))
+        except TimeoutError:
+            raise SystemExit(
+                "migrations: the pooler has no second connection to the server: connect to PostgreSQL itself"
+            ) from None
+        await _wait_for_lock(connection, "SELECT pg_try_advisory_xact_lock(:key)")
         # It may idle; and this statement, which needs no snapshot, ends the one before, which has kept its own.
         await connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         yield
 
 
+async def _wait_for_lock(connection: AsyncConnection, attempt: str) -> None:
+    while not await connection.scalar(text(attempt), {"key": MIGRATION_LOCK}):
+        await connection.rollback()
+        await asyncio.sleep(_LOCK_PAUSE_SECONDS)
+
+
 async def main() -> None:
     settings = context.config.attributes.get("database_settings") or DatabaseSettings.load()
     engine = create_job_engine(settings)
-    async with only_one_at_a_time(engine), engine.connect() as connection:
+    async with only_one_at_a_time(engine) as connection:
         await connection.run_sync(migrate)
         await connection.run_sync(analyze)
     await engine.dispose()

@@ -96,6 +96,8 @@ async def test_history_and_keys_survive_a_rollback_and_verify_afterwards(
         ("audit_revision_refuse_change_of_row", b"A"),
         ("ledger_checkpoint_refuse_change", b"A"),
         ("ledger_checkpoint_refuse_change_of_row", b"A"),
+        ("ledger_cosignature_refuse_change", b"A"),
+        ("ledger_cosignature_refuse_change_of_row", b"A"),
         ("ledger_entry_refuse_change", b"A"),
         ("ledger_entry_refuse_change_of_row", b"A"),
         ("ledger_only_grow", b"A"),

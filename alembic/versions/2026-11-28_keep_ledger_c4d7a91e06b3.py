@@ -18,7 +18,7 @@ down_revision = "a91c04de72b3"
 branch_labels = None
 depends_on = None
 
-TABLES = ("ledger", "ledger_entry", "ledger_tile", "ledger_checkpoint")
+TABLES = ("ledger", "ledger_entry", "ledger_tile", "ledger_checkpoint", "ledger_cosignature", "ledger_witness")
 
 
 def upgrade() -> None:
@@ -26,10 +26,12 @@ def upgrade() -> None:
     op.execute("ALTER TABLE audit_revision ADD COLUMN IF NOT EXISTS xid xid8")
     op.alter_column("audit_revision", "xid", server_default=sa.text("pg_current_xact_id()"), existing_type=XID8())
     create_functions()
-    for name, create in zip(TABLES, (create_ledger, create_entries, create_tiles, create_checkpoints), strict=True):
+    creators = (create_ledger, create_entries, create_tiles, create_checkpoints, create_cosignatures, create_witnesses)
+    for name, create in zip(TABLES, creators, strict=True):
         if not restore_table(name):
             create()
-            guard(name)
+            if name != "ledger_witness":
+                guard(name)
 
 
 def create_ledger() -> None:
@@ -48,6 +50,8 @@ def create_ledger() -> None:
         sa.Column("after_audit_id", sa.Uuid(), server_default=no_id, nullable=False),
         sa.Column("after_version", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("sealed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("logged_size", sa.BigInteger(), server_default=sa.text("-1"), nullable=False),
+        sa.Column("forked", sa.Text(), nullable=True),
         sa.CheckConstraint("id", name="one_row"),
         sa.PrimaryKeyConstraint("id"),
     )
@@ -90,6 +94,30 @@ def create_checkpoints() -> None:
         sa.Column("note", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
         sa.PrimaryKeyConstraint("origin", "size"),
+    )
+
+
+def create_cosignatures() -> None:
+    op.create_table(
+        "ledger_cosignature",
+        sa.Column("origin", sa.Text(), nullable=False),
+        sa.Column("size", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("witness", sa.Text(), nullable=False),
+        sa.Column("line", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.PrimaryKeyConstraint("origin", "size", "witness"),
+    )
+
+
+def create_witnesses() -> None:
+    op.create_table(
+        "ledger_witness",
+        sa.Column("witness", sa.Text(), nullable=False),
+        sa.Column("size", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("state", sa.Text(), server_default=sa.text("'waiting'"), nullable=False),
+        sa.Column("timeline_id", sa.Integer(), nullable=True),
+        sa.Column("next_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.PrimaryKeyConstraint("witness"),
     )
 
 

@@ -3,10 +3,11 @@
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from src.ledger import difference
 from src.ledger.exceptions import AdoptionRefused
 
 _READ = text("""
-    SELECT origin, size, system_identifier IS NULL OR (
+    SELECT origin, size, seen::text AS seen, system_identifier IS NULL OR (
         system_identifier = (SELECT system_identifier FROM pg_control_system())
         AND database_oid = (SELECT oid::bigint FROM pg_database WHERE datname = current_database())
     ) AS is_original
@@ -17,19 +18,40 @@ _ADOPT = text("""
     UPDATE ledger SET
         system_identifier = (SELECT system_identifier FROM pg_control_system()),
         database_oid = (SELECT oid::bigint FROM pg_database WHERE datname = current_database()),
-        timeline_id = (SELECT timeline_id FROM pg_control_checkpoint()),
+        timeline_id = CAST(CAST('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8) AS bit(32)) AS integer),
         seen = NULL, target = NULL, after_audit_id = '00000000-0000-0000-0000-000000000000', after_version = 0
 """)
-_RENAME = text("UPDATE ledger SET origin = :origin")
+# Such a row has the transaction id of another cluster, as logical replication and COPY bring it.
+_HAS_STRAYS = text(f"""
+    SELECT EXISTS (
+        SELECT FROM audit_revision AS revision
+        WHERE NOT EXISTS (
+            SELECT FROM ledger_entry AS entry
+            WHERE entry.audit_id = revision.audit_id AND entry.version = revision.version
+        ) AND ({difference.PREDICATE}) IS NOT TRUE
+    )
+""")
+_SNAPSHOT = text("SELECT pg_current_snapshot()::text WHERE pg_is_in_recovery() IS NOT NULL")
+_RENAME = text("UPDATE ledger SET origin = :origin, forked = NULL, logged_size = -1")
 
 
 async def adopt(connection: AsyncConnection) -> int:
-    """Make this database the one of the ledger. Returns how many entries there are. Raises `AdoptionRefused`."""
+    """Make this database the one of the ledger, or have it look at every revision again if some would never be sealed.
+
+    Returns how many entries there are. Raises `AdoptionRefused`.
+    """
     row = (await connection.execute(_READ)).one()
-    if row.is_original:
+    if row.is_original and not await _has_strays(connection, row.seen):
         raise AdoptionRefused("this database is the one that the ledger is in: there is nothing to adopt")
     await connection.execute(_ADOPT)
     return int(row.size)
+
+
+async def _has_strays(connection: AsyncConnection, seen: str | None) -> bool:
+    if seen is None:
+        return False
+    now = (await connection.execute(_SNAPSHOT)).scalar_one()
+    return bool((await connection.execute(_HAS_STRAYS, difference.parameters(seen, now))).scalar_one())
 
 
 async def begin_anew(connection: AsyncConnection, origin: str | None) -> int:

@@ -30,12 +30,20 @@ class SizeUnknown(ValidationFailed):
 class LedgerCloned(Exception):
     """The database is not the one that the ledger began in: nothing is sealed or signed. No request gets this."""
 
+    def __init__(self) -> None:
+        super().__init__(
+            "this database is a copy: python -m src.ledger adopt goes on as the same ledger, new begins another"
+        )
+
 
 class OriginChanged(Exception):
     """The ledger has signed as `origin`, and LEDGER_ORIGIN is another one. No request gets this."""
 
     def __init__(self, origin: str) -> None:
-        super().__init__(f"LEDGER_ORIGIN is not {origin}, as which the ledger has signed so far")
+        super().__init__(
+            f"LEDGER_ORIGIN is not {origin}, as which the ledger has signed so far: python -m src.ledger new begins to "
+            "sign as LEDGER_ORIGIN"
+        )
 
 
 class AdoptionRefused(Exception):

@@ -40,6 +40,10 @@ ledger = Table(
     Column("after_audit_id", Uuid, nullable=False, server_default=text("'00000000-0000-0000-0000-000000000000'::uuid")),
     Column("after_version", Integer, nullable=False, server_default=text("0")),
     Column("sealed_at", DateTime(timezone=True)),
+    # Checkpoints up to this size have their line in the log.
+    Column("logged_size", BigInteger, nullable=False, server_default=text("-1")),
+    # Who knows a larger or another tree; then nothing is signed any more.
+    Column("forked", Text),
     CheckConstraint("id", name="one_row"),
 )
 
@@ -74,4 +78,27 @@ ledger_checkpoint = Table(
     Column("root", LargeBinary, nullable=False),
     Column("note", Text, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+# What witnesses have signed: one line of a note for each.
+ledger_cosignature = Table(
+    "ledger_cosignature",
+    metadata,
+    Column("origin", Text, primary_key=True),
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("witness", Text, primary_key=True),
+    Column("line", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+# What is known of each witness, by its verifier key. Until `next_at` some process is asking it, or it is left alone.
+ledger_witness = Table(
+    "ledger_witness",
+    metadata,
+    Column("witness", Text, primary_key=True),
+    Column("size", BigInteger, nullable=False, server_default=text("0")),
+    Column("state", Text, nullable=False, server_default=text("'waiting'")),
+    # In which timeline of the database it has signed last.
+    Column("timeline_id", Integer),
+    Column("next_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )

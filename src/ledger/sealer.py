@@ -16,10 +16,10 @@ from src.ledger.exceptions import LedgerCloned, OriginChanged
 
 logger = logging.getLogger(__name__)
 
-_ADVICE = {
-    LedgerCloned: "this database is a copy: python -m src.ledger adopt goes on as the same ledger, new begins another",
-    OriginChanged: "python -m src.ledger new begins to sign as LEDGER_ORIGIN",
-}
+_NOT_ASKED = (
+    "ledger: a standby has taken over (timeline %d), and there is no witness to ask: whether the old primary had "
+    "signed more than this database has is not known"
+)
 # What an outage raises, of the database or of the way to it.
 _OUTAGES = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 
@@ -53,24 +53,24 @@ class Sealer:
             try:
                 await self.seal_all()
             except (LedgerCloned, OriginChanged) as error:
-                self._report(logging.ERROR, f"{error or 'cloned'}: {_ADVICE[type(error)]}")
+                self._report(logging.ERROR, f"sealing has stopped: {error}")
             except _OUTAGES as error:
-                self._report(logging.WARNING, f"not possible now: {type(error).__name__}")
-            except Exception:
+                self._report(logging.WARNING, f"sealing is not possible now: {type(error).__name__}")
+            except Exception as error:
                 # A fault of ours must not end sealing for good.
-                logger.exception("ledger: sealing failed")
+                self._report(logging.ERROR, f"sealing failed: {type(error).__name__}", error)
             else:
                 self._report(logging.INFO, None)
 
     async def seal_all(self) -> int:
         """Seal and sign until nothing waits, or somebody else seals. Returns how many entries were added."""
-        added, more = 0, True
+        added, more, many = 0, True, False
         while more:
             async with self._transactions() as connection:
-                sealed = await sealing.seal(connection, SEALED_AT_ONCE)
+                sealed = await sealing.seal(connection, SEALED_AT_ONCE, many=many)
             if sealed is None:
                 break
-            added, more = added + sealed.added, sealed.more
+            added, more, many = added + sealed.added, sealed.more, sealed.many
             await self._sign()
         return added
 
@@ -78,13 +78,21 @@ class Sealer:
         """Sign what was committed. It leaves the database, with the log, only when its own commit is done."""
         if not self._keys:
             return
+        origin = self._keys[0].name
         async with self._transactions() as connection:
-            note = await sealing.sign(connection, self._keys[0].name, self._keys)
-        if note:
-            logger.info("ledger checkpoint", extra={"checkpoint": note})
+            signed = await sealing.sign(connection, origin, self._keys)
+        if signed is None:
+            return
+        if signed.new_timeline:
+            logger.warning(_NOT_ASKED, signed.new_timeline)
+        if signed.unlogged:
+            async with self._transactions() as connection:
+                for note in await sealing.take_unlogged(connection, origin):
+                    logger.info("ledger checkpoint", extra={"checkpoint": note})
 
-    def _report(self, level: int, trouble: str | None) -> None:
+    def _report(self, level: int, trouble: str | None, error: Exception | None = None) -> None:
+        """Log what is wrong, or that nothing is any more, once."""
         if trouble == self._trouble:
             return
         self._trouble = trouble
-        logger.log(level, "ledger: sealing is %s", trouble or "possible again")
+        logger.log(level, "ledger: %s", trouble or "sealing is possible again", exc_info=error)

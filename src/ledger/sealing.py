@@ -20,26 +20,32 @@ from src.ledger.merkle import hash_leaf
 from src.ledger.notes import SignerKey, sign_note
 from src.ledger.tiles import Growth, grow, right_edge
 
-# Whoever has the row seals; others leave it to them.
+# Whoever has the row seals; others leave it to them. A commit that is lost in a crash must not have been published: no
+# `synchronous_commit` of the role or the database holds here that waits for less than the disk, and the standby's.
+# The timeline is that of the WAL: after a promotion, pg_control_checkpoint() names the old one for minutes.
 _LOCK = text("""
     SELECT origin, size, root, seen::text AS seen, target::text AS target, after_audit_id, after_version,
-        system_identifier, database_oid, timeline_id,
+        system_identifier, database_oid, timeline_id, forked, logged_size,
         (SELECT system_identifier FROM pg_control_system()) AS this_system_identifier,
         (SELECT oid::bigint FROM pg_database WHERE datname = current_database()) AS this_database_oid,
-        (SELECT timeline_id FROM pg_control_checkpoint()) AS this_timeline_id
+        CAST(CAST('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8) AS bit(32)) AS integer) AS this_timeline_id,
+        CASE WHEN current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')
+            THEN set_config('synchronous_commit', 'on', true) END
     FROM ledger FOR UPDATE SKIP LOCKED
-""")  # A statement of its own: the one that waits for the row may have a snapshot from before it was changed.
-_SNAPSHOT = text("SELECT pg_current_snapshot()::text")
+""")
+# A statement of its own: the one that takes the row may have a snapshot from before it was changed. The function that
+# is volatile keeps pgpool from sending it to a standby (ON_PRIMARY in src/audits/statements.py).
+_SNAPSHOT = text("SELECT pg_current_snapshot()::text WHERE pg_is_in_recovery() IS NOT NULL")
 
 
-def _append(predicate: str) -> TextClause:
-    """Looks at the next revisions, and makes an entry of each that has none."""
+def _append(looked_at: str) -> TextClause:
+    """Looks at the next revisions, and makes an entry of each that has none.
+
+    `looked_at` selects them in the order of the primary key, and whether each `is_in` the difference.
+    """
     return text(f"""
-        WITH candidate AS MATERIALIZED (
-            SELECT audit_id, version, operation, hash FROM audit_revision
-            WHERE (audit_id, version) > (CAST(:after_audit_id AS uuid), CAST(:after_version AS integer))
-                AND {predicate}
-            ORDER BY audit_id, version LIMIT :limit
+        WITH looked_at AS MATERIALIZED ({looked_at}), candidate AS MATERIALIZED (
+            SELECT * FROM looked_at WHERE is_in ORDER BY audit_id, version LIMIT :limit
         ), ranked AS MATERIALIZED (
             SELECT *, NOT EXISTS (
                 SELECT FROM ledger_entry AS entry
@@ -51,13 +57,34 @@ def _append(predicate: str) -> TextClause:
                 audit_id, version, operation, hash
             FROM ranked WHERE is_new
         )
-        SELECT audit_id, version, operation, encode(hash, 'hex') AS hash, is_new FROM ranked ORDER BY audit_id, version
+        (SELECT audit_id, version, operation, encode(hash, 'hex') AS hash, is_new FROM ranked
+            ORDER BY audit_id, version)
+        UNION ALL
+        -- Where nothing more is found, the last row says how far the search went.
+        (SELECT audit_id, version, NULL, NULL, false FROM looked_at
+            WHERE (SELECT count(*) FROM ranked) < :limit AND (SELECT count(*) FROM looked_at) = :looked_at
+            ORDER BY audit_id DESC, version DESC LIMIT 1)
     """)
 
 
-_APPEND_DIFFERENCE = _append(difference.PREDICATE)
+_COLUMNS = "SELECT audit_id, version, operation, hash"
+_BEHIND = "(audit_id, version) > (CAST(:after_audit_id AS uuid), CAST(:after_version AS integer))"
+_NEXT = "ORDER BY audit_id, version LIMIT :looked_at"
+# By the index of transactions: all that waits is read each time, so this is for a few thousand. OFFSET 0 keeps
+# PostgreSQL from reading the whole table by its primary key instead.
+_APPEND_FEW = _append(f"""
+    SELECT * FROM ({_COLUMNS}, true AS is_in FROM audit_revision WHERE {difference.PREDICATE} AND {_BEHIND} OFFSET 0)
+    AS waiting {_NEXT}
+""")
+# By the primary key: each revision behind the position is read once, whether it waits or not.
+_APPEND_MANY = _append(
+    f"{_COLUMNS}, coalesce({difference.PREDICATE}, false) AS is_in FROM audit_revision WHERE {_BEHIND} {_NEXT}"
+)
 # Of a ledger that has seen nothing, or not in this cluster.
-_APPEND_ANY = _append("true")
+_APPEND_ANY = _append(f"{_COLUMNS}, true AS is_in FROM audit_revision WHERE {_BEHIND} {_NEXT}")
+_COUNT = text(f"""
+    SELECT count(*) FROM (SELECT FROM audit_revision WHERE {difference.PREDICATE} LIMIT :limit) AS waiting
+""")
 
 _ADVANCE = text("""
     UPDATE ledger SET size = :size, root = :root, sealed_at = now(),
@@ -72,6 +99,15 @@ _IS_SIGNED = text("SELECT EXISTS (SELECT FROM ledger_checkpoint WHERE origin = :
 _KEEP_CHECKPOINT = text("""
     INSERT INTO ledger_checkpoint (origin, size, root, note) VALUES (:origin, :size, :root, :note)
 """)
+_UNLOGGED = text("""
+    SELECT size, note FROM ledger_checkpoint WHERE origin = :origin AND size > :logged_size ORDER BY size
+""")
+_LOGGED = text("UPDATE ledger SET logged_size = :size")
+
+# How many more revisions are looked at than made entries of, where many have entries or do not wait.
+_LOOKED_AT = 10
+# Differences of fewer chunks are read by the index of transactions.
+_FEW_CHUNKS = 10
 
 
 class Position(NamedTuple):
@@ -86,27 +122,47 @@ _START = Position(UUID(int=0), 0)
 
 @dataclass(frozen=True)
 class Sealed:
-    """How many entries were added, the new size, and whether more revisions may wait to be looked at."""
+    """How many entries were added, the new size, and whether more revisions may wait to be looked at.
+
+    `many`: whether so many wait that they are looked for by the primary key. It is for the next call.
+    """
 
     added: int
     size: int
     more: bool
+    many: bool = False
 
 
-async def seal(connection: TransactionConnection, limit: int) -> Sealed | None:
-    """Look at the next `limit` revisions at most, and add an entry for each new one.
+@dataclass(frozen=True)
+class Signed:
+    """What came of signing: the new checkpoint, if there is one, and whether checkpoints wait to be logged.
 
-    None if somebody else is sealing. Raises `LedgerCloned`.
+    `new_timeline`: a standby has taken over. `forked`: who knows another tree; then nothing is signed.
+    """
+
+    note: str | None = None
+    unlogged: bool = False
+    new_timeline: int | None = None
+    forked: str | None = None
+
+
+async def seal(connection: TransactionConnection, limit: int, *, many: bool = False) -> Sealed | None:
+    """Look for the next `limit` new revisions at most, and add an entry for each.
+
+    `many` is what the last call returned. None if somebody else is sealing. Raises `LedgerCloned`.
     """
     head = await _lock(connection)
     if head is None:
         return None
     target = head.target or await connection.scalar(_SNAPSHOT)
-    rows = await _append_entries(connection, head, target, limit)
-    unfinished = len(rows) == limit
+    rows = await _append_entries(connection, head, target, limit, many and head.target is not None)
+    found = [row for row in rows if row.operation is not None]
+    unfinished = len(found) == limit or len(rows) > len(found)
     if not rows and head.target is None and head.seen is not None:
         return Sealed(0, head.size, more=False)
-    leaves = [hash_leaf(encode_entry(row.audit_id, row.version, row.operation, row.hash)) for row in rows if row.is_new]
+    leaves = [
+        hash_leaf(encode_entry(row.audit_id, row.version, row.operation, row.hash)) for row in found if row.is_new
+    ]
     grown = await _add_leaves(connection, head.size, leaves)
     position = Position(rows[-1].audit_id, rows[-1].version) if unfinished else _START
     await connection.execute(
@@ -120,13 +176,17 @@ async def seal(connection: TransactionConnection, limit: int) -> Sealed | None:
             "after_version": position.version,
         },
     )
+    many = unfinished and (many or await _are_many(connection, head.seen, target, limit))
     # A target from an earlier transaction is older than what has been committed since.
-    return Sealed(len(leaves), grown.size, more=unfinished or head.target is not None)
+    return Sealed(len(leaves), grown.size, more=unfinished or head.target is not None, many=many)
 
 
-async def sign(connection: TransactionConnection, origin: str, keys: Sequence[SignerKey]) -> str | None:
-    """Sign the ledger as it was committed, unless that was done. Returns the new checkpoint, a signed note.
+async def sign(
+    connection: TransactionConnection, origin: str, keys: Sequence[SignerKey], *, asks_first: bool = False
+) -> Signed | None:
+    """Sign the ledger as it was committed, unless that was done. None if somebody else is sealing.
 
+    `asks_first`: after a standby has taken over, nothing is signed until `src.ledger.witnesses` has asked.
     Raises `LedgerCloned`, `OriginChanged`.
     """
     head = await _lock(connection)
@@ -136,11 +196,29 @@ async def sign(connection: TransactionConnection, origin: str, keys: Sequence[Si
         await connection.execute(_NAME, {"origin": origin})
     elif head.origin != origin:
         raise OriginChanged(head.origin)
+    if head.forked:
+        return Signed(forked=head.forked)
+    new_timeline = None if head.timeline_id in (None, head.this_timeline_id) else head.this_timeline_id
+    if new_timeline and asks_first:
+        return Signed(new_timeline=new_timeline)
+    if new_timeline:
+        await _identify(connection, head)
     if await connection.scalar(_IS_SIGNED, {"origin": origin, "size": head.size}):
-        return None
+        return Signed(None, head.logged_size < head.size, new_timeline)
     note = sign_note(str(Checkpoint(origin, head.size, head.root)), keys)
     await connection.execute(_KEEP_CHECKPOINT, {"origin": origin, "size": head.size, "root": head.root, "note": note})
-    return note
+    return Signed(note, unlogged=True, new_timeline=new_timeline)
+
+
+async def take_unlogged(connection: TransactionConnection, origin: str) -> list[str]:
+    """The checkpoints that no process has logged. The caller logs them and then commits: none is lost."""
+    head = await _lock(connection)
+    if head is None:
+        return []
+    rows = (await connection.execute(_UNLOGGED, {"origin": origin, "logged_size": head.logged_size})).all()
+    if rows:
+        await connection.execute(_LOGGED, {"size": rows[-1].size})
+    return [row.note for row in rows]
 
 
 async def _lock(connection: TransactionConnection) -> Row[Any] | None:
@@ -153,9 +231,6 @@ async def _lock(connection: TransactionConnection) -> Row[Any] | None:
         await _identify(connection, head)
     elif known != (head.this_system_identifier, head.this_database_oid):
         raise LedgerCloned
-    elif head.timeline_id != head.this_timeline_id:
-        # A standby has taken over.
-        await _identify(connection, head)
     return head
 
 
@@ -169,19 +244,31 @@ async def _identify(connection: TransactionConnection, head: Row[Any]) -> None:
 
 
 async def _append_entries(
-    connection: TransactionConnection, head: Row[Any], target: str, limit: int
+    connection: TransactionConnection, head: Row[Any], target: str, limit: int, many: bool
 ) -> Sequence[Row[Any]]:
-    """The revisions that were looked at. The statement sees all that `target` sees, since it begins later."""
+    """The revisions that were found, and perhaps one more: the last that was looked at.
+
+    The statement sees all that `target` sees, since it begins later.
+    """
     parameters = {
         "after_audit_id": head.after_audit_id,
         "after_version": head.after_version,
         "limit": limit,
+        "looked_at": limit * _LOOKED_AT if many else limit,
         "size": head.size,
     }
     if head.seen is None:
         return (await connection.execute(_APPEND_ANY, parameters)).all()
     parameters |= difference.parameters(head.seen, target)
-    return (await connection.execute(_APPEND_DIFFERENCE, parameters)).all()
+    return (await connection.execute(_APPEND_MANY if many else _APPEND_FEW, parameters)).all()
+
+
+async def _are_many(connection: TransactionConnection, seen: str | None, target: str, limit: int) -> bool:
+    if seen is None:
+        return False
+    bound = limit * _FEW_CHUNKS
+    waiting = await connection.scalar(_COUNT, {"limit": bound, **difference.parameters(seen, target)})
+    return bool(waiting == bound)
 
 
 async def _add_leaves(connection: TransactionConnection, size: int, leaves: Sequence[bytes]) -> Growth:

@@ -49,6 +49,7 @@ _SIGNED_HEAD = text("""
 """)
 _STATUS = text("""
     SELECT origin, size, root, seen::text AS seen, pg_current_snapshot()::text AS now, after_audit_id, after_version,
+        target IS NOT NULL AS is_unfinished, forked,
         system_identifier IS NOT NULL AND (
             system_identifier <> (SELECT system_identifier FROM pg_control_system())
             OR database_oid <> (SELECT oid::bigint FROM pg_database WHERE datname = current_database())
@@ -60,22 +61,32 @@ _LAST_CHECKPOINT = text("""
 """)
 
 
-# Of the first revisions that wait, by the index of their transactions; while they are sealed, those of them too that
-# have an entry already. Never of all that wait: these can be millions.
+_HAS_NO_ENTRY = (
+    "NOT EXISTS (SELECT FROM ledger_entry AS entry WHERE (entry.audit_id, entry.version) = (r.audit_id, r.version))"
+)
+# Of the first revisions that wait by the index of their transactions, and of the next ones while many are sealed. Never
+# of all that wait: these can be millions.
 _OLDEST_UNSEALED = text(f"""
     SELECT min(changed_at) FROM (
-        (SELECT changed_at FROM audit_revision WHERE {difference.WAS_IN_FLIGHT} LIMIT {UNSEALED_LOOKED_AT})
+        (SELECT * FROM audit_revision WHERE {difference.WAS_IN_FLIGHT} LIMIT {UNSEALED_LOOKED_AT})
         UNION ALL
-        (SELECT changed_at FROM audit_revision WHERE {difference.IS_LATER} ORDER BY xid LIMIT {UNSEALED_LOOKED_AT})
-    ) AS unsealed
+        (SELECT * FROM audit_revision WHERE {difference.IS_LATER} ORDER BY xid LIMIT {UNSEALED_LOOKED_AT})
+        UNION ALL
+        (SELECT * FROM (
+            SELECT * FROM audit_revision
+            WHERE (audit_id, version) > (CAST(:after_audit_id AS uuid), CAST(:after_version AS integer))
+                AND CAST(:is_unfinished AS boolean)
+            ORDER BY audit_id, version LIMIT {UNSEALED_LOOKED_AT}
+        ) AS next WHERE {difference.PREDICATE})
+    ) AS r WHERE {_HAS_NO_ENTRY}
 """)
 # Of the next revisions, where every one is looked at.
 _OLDEST_OF_NEXT = text(f"""
     SELECT min(changed_at) FROM (
-        SELECT changed_at FROM audit_revision
+        SELECT * FROM audit_revision
         WHERE (audit_id, version) > (CAST(:after_audit_id AS uuid), CAST(:after_version AS integer))
         ORDER BY audit_id, version LIMIT {UNSEALED_LOOKED_AT}
-    ) AS next
+    ) AS r WHERE {_HAS_NO_ENTRY}
 """)
 _BUNDLE = Statement(
     text("""
@@ -160,16 +171,19 @@ async def get_status(connection: AutocommitConnection, settings: LedgerSettings)
 def _state(row: Row[Any], oldest: float | None) -> LedgerState:
     if row.is_cloned:
         return LedgerState.CLONED
+    if row.forked:
+        return LedgerState.FORKED
     return LedgerState.BEHIND if oldest is not None and oldest > BEHIND_AFTER_SECONDS else LedgerState.OK
 
 
 async def _find_oldest_unsealed(connection: Reader, row: Row[Any]) -> float | None:
     """The age in seconds of the oldest revision that waits, among the first ones; None if none does."""
+    position = {"after_audit_id": row.after_audit_id, "after_version": row.after_version}
     if row.seen is None:
-        position = {"after_audit_id": row.after_audit_id, "after_version": row.after_version}
         oldest = await connection.scalar(_OLDEST_OF_NEXT, position)
     else:
-        oldest = await connection.scalar(_OLDEST_UNSEALED, difference.parameters(row.seen, row.now))
+        position |= {"is_unfinished": row.is_unfinished, **difference.parameters(row.seen, row.now)}
+        oldest = await connection.scalar(_OLDEST_UNSEALED, position)
     return None if oldest is None else max(0.0, (clock.now() - oldest).total_seconds())
 
 
