@@ -45,12 +45,14 @@ def _append(looked_at: str) -> TextClause:
     """
     return text(f"""
         WITH looked_at AS MATERIALIZED ({looked_at}), candidate AS MATERIALIZED (
-            SELECT * FROM looked_at WHERE is_in ORDER BY audit_id, version LIMIT :limit
+            -- In the order of looked_at, which is read no further than needed.
+            SELECT * FROM looked_at WHERE is_in LIMIT :limit
         ), ranked AS MATERIALIZED (
-            SELECT *, NOT EXISTS (
-                SELECT FROM ledger_entry AS entry
-                WHERE entry.audit_id = candidate.audit_id AND entry.version = candidate.version
-            ) AS is_new FROM candidate
+            -- OFFSET 0: each is looked up by its key. PostgreSQL would make a hash table of all entries.
+            SELECT candidate.*, entry.version IS NULL AS is_new FROM candidate LEFT JOIN LATERAL (
+                SELECT version FROM ledger_entry
+                WHERE ledger_entry.audit_id = candidate.audit_id AND ledger_entry.version = candidate.version OFFSET 0
+            ) AS entry ON true
         ), appended AS (
             INSERT INTO ledger_entry (index, audit_id, version, operation, hash)
             SELECT CAST(:size AS bigint) - 1 + row_number() OVER (ORDER BY audit_id, version),
@@ -82,6 +84,8 @@ _APPEND_MANY = _append(
 )
 # Of a ledger that has seen nothing, or not in this cluster.
 _APPEND_ANY = _append(f"{_COLUMNS}, true AS is_in FROM audit_revision WHERE {_BEHIND} {_NEXT}")
+# PostgreSQL would rather sort the whole table each time, where it has no statistics yet.
+_ALONG_THE_KEY = text("SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)")
 _COUNT = text(f"""
     SELECT count(*) FROM (SELECT FROM audit_revision WHERE {difference.PREDICATE} LIMIT :limit) AS waiting
 """)
@@ -107,7 +111,7 @@ _LOGGED = text("UPDATE ledger SET logged_size = :size")
 # How many more revisions are looked at than made entries of, where many have entries or do not wait.
 _LOOKED_AT = 10
 # Differences of fewer chunks are read by the index of transactions.
-_FEW_CHUNKS = 10
+_FEW_CHUNKS = 4
 
 
 class Position(NamedTuple):
@@ -257,6 +261,8 @@ async def _append_entries(
         "looked_at": limit * _LOOKED_AT if many else limit,
         "size": head.size,
     }
+    if many or head.seen is None:
+        await connection.execute(_ALONG_THE_KEY)
     if head.seen is None:
         return (await connection.execute(_APPEND_ANY, parameters)).all()
     parameters |= difference.parameters(head.seen, target)
