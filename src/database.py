@@ -62,8 +62,8 @@ def create_stream_pool(settings: DatabaseSettings) -> ConnectionPool:
     return _create_pool(patient, settings.database_stream_pool_size, 0)
 
 
-def create_ledger_pool(settings: DatabaseSettings) -> ConnectionPool:
-    """One connection for what seals the ledger: no request waits for it, and it waits for no request.
+def create_ledger_pool(settings: DatabaseSettings, size: int = 1) -> ConnectionPool:
+    """A connection for what seals the ledger: no request waits for it, and it waits for no request.
 
     It may take its time: to find what is new after a long pause takes longer than any request may.
     """
@@ -71,7 +71,7 @@ def create_ledger_pool(settings: DatabaseSettings) -> ConnectionPool:
         "database_statement_timeout": _LEDGER_STATEMENT_SECONDS,
         "database_command_timeout": _LEDGER_STATEMENT_SECONDS + 1,
     }
-    return _create_pool(settings.model_copy(update=changes), 1, 0)
+    return _create_pool(settings.model_copy(update=changes), size, 0)
 
 
 def create_job_engine(settings: DatabaseSettings) -> AsyncEngine:

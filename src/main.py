@@ -89,7 +89,7 @@ async def lifespan(settings: Settings) -> AsyncIterator[State]:
     """Make the state of the process, and close it at the end."""
     providers = telemetry.start()
     probe_engine = create_probe_engine(settings.database)
-    ledger_pool = create_ledger_pool(settings.database)
+    ledger_pool = create_ledger_pool(settings.database, 2 if settings.ledger.witnesses else 1)
     sealer = Sealer(partial(transaction, ledger_pool), settings.ledger)
     state = State(
         app_settings=settings.app,

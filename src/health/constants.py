@@ -8,6 +8,8 @@ DEADLINE_SECONDS = 0.8
 
 class State(StrEnum):
     OK = "ok"
+    # It serves, but somebody has to look: the ledger is forked.
+    DEGRADED = "degraded"
     UNAVAILABLE = "unavailable"
 
 

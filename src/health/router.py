@@ -35,6 +35,6 @@ async def read_readiness(checks: ChecksDep, response: Response) -> Health:
 
 def _set_status(health: Health, response: Response) -> Health:
     """Answer 503 unless the service can serve requests."""
-    if health.status is not State.OK:
+    if health.status is State.UNAVAILABLE:
         response.status_code = 503
     return health

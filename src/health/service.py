@@ -20,8 +20,9 @@ async def check(database_probe: DatabaseProbe, revisions: Revisions, *, signed: 
         status=_migration_state(probe, revisions), current=probe.revision, expected=revisions.head
     )
     ready = database.status is DatabaseState.OK and migrations.status in (MigrationState.OK, MigrationState.AHEAD)
+    usual = State.DEGRADED if probe.ledger is LedgerState.FORKED else State.OK
     return Health(
-        status=State.OK if ready else State.UNAVAILABLE,
+        status=usual if ready else State.UNAVAILABLE,
         version=__version__,
         checks=Checks(
             database=database,

@@ -7,7 +7,7 @@ from src.ledger import difference
 from src.ledger.exceptions import AdoptionRefused
 
 _READ = text("""
-    SELECT origin, size, seen::text AS seen, system_identifier IS NULL OR (
+    SELECT origin, size, forked, seen::text AS seen, system_identifier IS NULL OR (
         system_identifier = (SELECT system_identifier FROM pg_control_system())
         AND database_oid = (SELECT oid::bigint FROM pg_database WHERE datname = current_database())
     ) AS is_original

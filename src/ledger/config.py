@@ -1,12 +1,14 @@
 """Settings of the ledger domain."""
 
 import re
+from functools import cached_property
 from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from src.config import EnvironmentSettings
+from src.ledger.cosignatures import Witness
 from src.ledger.notes import InvalidKey, SignerKey, VerifierKey
 
 # A host, perhaps a port, and segments of a path, as a URL without its scheme.
@@ -36,6 +38,12 @@ class LedgerSettings(EnvironmentSettings):
     ledger_old_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     """Keys that sign too, while verifiers change to the new one."""
 
+    ledger_witnesses: Annotated[tuple[str, ...], NoDecode] = ()
+    """`URL VKEY` of each witness: where it takes checkpoints (https://c2sp.org/tlog-witness), and its verifier key."""
+
+    ledger_quorum: int | None = Field(None, ge=1)
+    """How many witnesses are to sign a checkpoint before it is published; all, if not set."""
+
     verify_parts: int = Field(30, ge=1, le=100_000)
     """`make verify SINCE=FILE` reads one of so many parts of what is older than the checkpoint, each day the next."""
 
@@ -44,10 +52,18 @@ class LedgerSettings(EnvironmentSettings):
     def validate_origin(cls, value: str | None) -> str | None:
         return None if value is None else check_origin(value)
 
-    @field_validator("ledger_old_keys", mode="before")
+    @field_validator("ledger_old_keys", "ledger_witnesses", mode="before")
     @classmethod
     def split_at_commas(cls, value: object) -> object:
-        return [key.strip() for key in value.split(",")] if isinstance(value, str) else value
+        return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+    @field_validator("ledger_witnesses")
+    @classmethod
+    def validate_witnesses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        keys = [str(Witness.parse(witness).key) for witness in value]
+        if len({*keys}) < len(keys):
+            raise ValueError("must be different witnesses")
+        return value
 
     @field_validator("ledger_key", "ledger_old_keys")
     @classmethod
@@ -68,6 +84,23 @@ class LedgerSettings(EnvironmentSettings):
         if any(key.name != self.ledger_origin for key in self.signers):
             raise ValueError("LEDGER_ORIGIN must be the name of LEDGER_KEY and of LEDGER_OLD_KEYS")
         return self
+
+    @model_validator(mode="after")
+    def witnesses_can_sign(self) -> Self:
+        if self.ledger_witnesses and self.ledger_key is None:
+            raise ValueError("LEDGER_WITNESSES need LEDGER_KEY: they sign what it has signed")
+        if self.ledger_quorum is not None and self.ledger_quorum > len(self.ledger_witnesses):
+            raise ValueError("LEDGER_QUORUM must be at most the number of LEDGER_WITNESSES")
+        return self
+
+    @cached_property
+    def witnesses(self) -> tuple[Witness, ...]:
+        return tuple(map(Witness.parse, self.ledger_witnesses))
+
+    @property
+    def quorum(self) -> int:
+        """How many witnesses are to sign."""
+        return len(self.ledger_witnesses) if self.ledger_quorum is None else self.ledger_quorum
 
     @property
     def signers(self) -> list[SignerKey]:

@@ -24,3 +24,13 @@ class LedgerState(StrEnum):
     CLONED = "cloned"
     # Somebody else knows a larger or another tree.
     FORKED = "forked"
+
+
+class WitnessState(StrEnum):
+    # It has not been asked yet.
+    WAITING = "waiting"
+    OK = "ok"
+    UNAVAILABLE = "unavailable"
+    # It answers, and signs nothing.
+    REFUSED = "refused"
+    FORKED = "forked"

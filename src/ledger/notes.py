@@ -10,7 +10,9 @@ from typing import Self
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-_ED25519 = 1
+ED25519, COSIGNATURE = 1, 4
+"""Types of keys: one that signs notes, and that of a witness (https://c2sp.org/tlog-cosignature), both of Ed25519."""
+
 _KEY_BYTES, _ID_BYTES = 32, 4
 _SECRET_PREFIX = "PRIVATE+KEY+"
 _MAX_NOTE_BYTES, _MAX_SIGNATURES = 1_000_000, 100
@@ -37,8 +39,8 @@ def decode_base64(text: str) -> bytes:
     return value
 
 
-def _key_id(name: str, public: bytes) -> bytes:
-    return sha256(name.encode() + b"\n" + bytes([_ED25519]) + public).digest()[:_ID_BYTES]
+def _key_id(name: str, public: bytes, kind: int = ED25519) -> bytes:
+    return sha256(name.encode() + b"\n" + bytes([kind]) + public).digest()[:_ID_BYTES]
 
 
 def check_name(name: str) -> str:
@@ -48,7 +50,7 @@ def check_name(name: str) -> str:
     return name
 
 
-def _parse_key(text: str) -> tuple[str, str, bytes]:
+def _parse_key(text: str, kind: int = ED25519) -> tuple[str, str, bytes]:
     """The name, the key's id and its bytes, of `NAME+ID+BASE64`."""
     found = _KEY.fullmatch(text)
     if not found:
@@ -58,8 +60,8 @@ def _parse_key(text: str) -> tuple[str, str, bytes]:
         key = decode_base64(encoded)
     except ValueError:
         raise InvalidKey("must end with base64") from None
-    if key[:1] != bytes([_ED25519]) or len(key) != 1 + _KEY_BYTES:
-        raise InvalidKey("must be an Ed25519 key")
+    if key[:1] != bytes([kind]) or len(key) != 1 + _KEY_BYTES:
+        raise InvalidKey(f"must be an Ed25519 key of type {kind}")
     return check_name(name), key_id, key[1:]
 
 
@@ -69,22 +71,23 @@ class VerifierKey:
 
     name: str
     public: bytes
+    kind: int = ED25519
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: str, kind: int = ED25519) -> Self:
         """Raises `InvalidKey`."""
-        name, key_id, public = _parse_key(text)
-        key = cls(name, public)
+        name, key_id, public = _parse_key(text, kind)
+        key = cls(name, public, kind)
         if key.id.hex() != key_id:
             raise InvalidKey("has an id that is not that of its name and key")
         return key
 
     @property
     def id(self) -> bytes:
-        return _key_id(self.name, self.public)
+        return _key_id(self.name, self.public, self.kind)
 
     def __str__(self) -> str:
-        return f"{self.name}+{self.id.hex()}+{b64encode(bytes([_ED25519]) + self.public).decode()}"
+        return f"{self.name}+{self.id.hex()}+{b64encode(bytes([self.kind]) + self.public).decode()}"
 
     def has_signed(self, text: str, signature: bytes) -> bool:
         try:
@@ -122,7 +125,7 @@ class SignerKey:
 
     @property
     def secret(self) -> str:
-        key = b64encode(bytes([_ED25519]) + self.seed).decode()
+        key = b64encode(bytes([ED25519]) + self.seed).decode()
         return f"{_SECRET_PREFIX}{self.name}+{self.verifier.id.hex()}+{key}"
 
     @property
@@ -145,7 +148,7 @@ def open_note(note: str, keys: Iterable[VerifierKey]) -> str:
 
     Raises `InvalidNote`, also if the signature of one of the keys is wrong.
     """
-    text, signatures = _split_note(note)
+    text, signatures = split_note(note)
     known = {(key.name, key.id): key for key in keys}
     verified = False
     for name, key_id, signature in signatures:
@@ -158,7 +161,7 @@ def open_note(note: str, keys: Iterable[VerifierKey]) -> str:
     return text
 
 
-def _split_note(note: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:
+def split_note(note: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:
     """The text of a note, and the name, the key's id and the signature of each of its lines of signatures."""
     if len(note.encode()) > _MAX_NOTE_BYTES or _CONTROL.search(note):
         raise InvalidNote("is too long for a note, or holds control characters")

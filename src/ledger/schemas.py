@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints
 
 from src.audits.constants import MAX_TEXT_LENGTH, Operation
 from src.audits.schemas import Id, NameFilter, as_list
-from src.ledger.constants import LedgerState
+from src.ledger.constants import LedgerState, WitnessState
 from src.pagination import DEFAULT_LIMIT, MAX_LIMIT, Order
 from src.schemas import CustomModel, UTCDateTime, example
 
@@ -35,6 +35,17 @@ _DOCUMENT = {
 class LastCheckpoint(CustomModel):
     size: int
     created_at: AwareDatetime
+    cosignatures: int = Field(description="How many of the witnesses have signed it.")
+
+
+class WitnessStatus(CustomModel):
+    name: str
+    url: str
+    last_size: int = Field(description="The size of the checkpoint that it has seen last.")
+    state: WitnessState = Field(
+        description="`waiting`: not asked yet. `unavailable`: no answer. `refused`: it does not sign. `forked`: it "
+        "knows a larger or another tree."
+    )
 
 
 class LedgerStatus(CustomModel):
@@ -46,14 +57,18 @@ class LedgerStatus(CustomModel):
             "root": _HASH,
             "signed": True,
             "keys": [_KEY],
-            "last_checkpoint": {"size": 1, "created_at": "2026-01-31T12:00:01Z"},
+            "last_checkpoint": {"size": 1, "created_at": "2026-01-31T12:00:01Z", "cosignatures": 1},
             "oldest_unsealed_seconds": None,
-            "witnesses": [],
+            "witnesses": [
+                {"name": "witness.example.org", "url": "https://witness.example.org", "last_size": 1, "state": "ok"}
+            ],
+            "quorum": 1,
         }
     )
 
     state: LedgerState = Field(
-        description="`behind`: revisions wait longer than usual. `cloned`: the database is a copy, and signs nothing."
+        description="`behind`: revisions wait longer than usual. `cloned`: the database is a copy, and signs nothing. "
+        "`forked`: a witness knows a larger or another tree, and nothing is signed."
     )
     origin: str | None
     size: int = Field(description="How many entries are sealed.")
@@ -64,7 +79,8 @@ class LedgerStatus(CustomModel):
     oldest_unsealed_seconds: float | None = Field(
         description="The age of the oldest revision that is not sealed yet; null if all are."
     )
-    witnesses: list[str]
+    witnesses: list[WitnessStatus]
+    quorum: int = Field(description="How many witnesses are to sign a checkpoint before it is published.")
 
 
 class ConsistencyQuery(CustomModel):

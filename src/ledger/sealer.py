@@ -2,29 +2,23 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, suppress
+import time
+from contextlib import suppress
 
-import asyncpg
-from sqlalchemy.exc import SQLAlchemyError
-
-from src.database import TransactionConnection
 from src.ledger import sealing
 from src.ledger.config import LedgerSettings
 from src.ledger.constants import SEALED_AT_ONCE
 from src.ledger.exceptions import LedgerCloned, OriginChanged
+from src.ledger.witnessing import OUTAGES, Transactions, Witnessing
 
 logger = logging.getLogger(__name__)
 
+_UNSIGNED_SECONDS = 1
 _NOT_ASKED = (
     "ledger: a standby has taken over (timeline %d), and there is no witness to ask: whether the old primary had "
     "signed more than this database has is not known"
 )
-# What an outage raises, of the database or of the way to it.
-_OUTAGES = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
-
-Transactions = Callable[[], AbstractAsyncContextManager[TransactionConnection]]
-"""Opens a transaction: returning commits, raising rolls back."""
+_WAITS = "ledger: a standby has taken over (timeline %d): nothing is signed until the witnesses have been asked"
 
 
 class Sealer:
@@ -33,12 +27,16 @@ class Sealer:
     def __init__(self, transactions: Transactions, settings: LedgerSettings) -> None:
         self._transactions, self._settings = transactions, settings
         self._keys = settings.signers
+        self._witnessing = Witnessing(transactions, settings)
+        # Why nothing is signed, as it was logged.
+        self._unsigned: str | int | None = None
         self._task: asyncio.Task[None] | None = None
         # What went wrong last: it is logged once, not every second.
         self._trouble: str | None = None
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="ledger sealer")
+        self._witnessing.start()
 
     async def stop(self) -> None:
         """What is being sealed is rolled back, and sealed by whoever comes next."""
@@ -46,6 +44,7 @@ class Sealer:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
+        await self._witnessing.stop()
 
     async def _run(self) -> None:
         while True:
@@ -54,7 +53,7 @@ class Sealer:
                 await self.seal_all()
             except (LedgerCloned, OriginChanged) as error:
                 self._report(logging.ERROR, f"sealing has stopped: {error}")
-            except _OUTAGES as error:
+            except OUTAGES as error:
                 self._report(logging.WARNING, f"sealing is not possible now: {type(error).__name__}")
             except Exception as error:
                 # A fault of ours must not end sealing for good.
@@ -65,13 +64,17 @@ class Sealer:
     async def seal_all(self) -> int:
         """Seal and sign until nothing waits, or somebody else seals. Returns how many entries were added."""
         added, more, many = 0, True, False
+        unsigned_since = time.monotonic()
         while more:
             async with self._transactions() as connection:
                 sealed = await sealing.seal(connection, SEALED_AT_ONCE, many=many)
             if sealed is None:
                 break
             added, more, many = added + sealed.added, sealed.more, sealed.many
-            await self._sign()
+            # While many wait, not each chunk has a checkpoint.
+            if not more or time.monotonic() - unsigned_since > _UNSIGNED_SECONDS:
+                await self._sign()
+                unsigned_since = time.monotonic()
         return added
 
     async def _sign(self) -> None:
@@ -80,15 +83,26 @@ class Sealer:
             return
         origin = self._keys[0].name
         async with self._transactions() as connection:
-            signed = await sealing.sign(connection, origin, self._keys)
+            asks_first = bool(self._settings.witnesses)
+            signed = await sealing.sign(connection, origin, self._keys, asks_first=asks_first)
         if signed is None:
             return
-        if signed.new_timeline:
-            logger.warning(_NOT_ASKED, signed.new_timeline)
+        self._report_unsigned(signed, asks_first)
         if signed.unlogged:
             async with self._transactions() as connection:
                 for note in await sealing.take_unlogged(connection, origin):
                     logger.info("ledger checkpoint", extra={"checkpoint": note})
+            self._witnessing.wake()
+
+    def _report_unsigned(self, signed: sealing.Signed, asks_first: bool) -> None:
+        """Log once why nothing is signed, or what was not asked before it was."""
+        reason = signed.forked or signed.new_timeline
+        if reason and reason != self._unsigned:
+            if signed.forked:
+                logger.error("ledger: forked, so nothing is signed: %s", signed.forked)
+            else:
+                logger.warning(_WAITS if asks_first else _NOT_ASKED, signed.new_timeline)
+        self._unsigned = reason
 
     def _report(self, level: int, trouble: str | None, error: Exception | None = None) -> None:
         """Log what is wrong, or that nothing is any more, once."""

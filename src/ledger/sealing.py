@@ -6,6 +6,7 @@ than the one before, since whoever wrote it has read that one.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isqrt
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -99,6 +100,7 @@ _IDENTIFY = text("""
     UPDATE ledger SET system_identifier = :system_identifier, database_oid = :database_oid, timeline_id = :timeline_id
 """)
 _NAME = text("UPDATE ledger SET origin = :origin")
+_HAS_SIGNED = text("SELECT EXISTS (SELECT FROM ledger_checkpoint WHERE origin = :origin AND size > 0)")
 _IS_SIGNED = text("SELECT EXISTS (SELECT FROM ledger_checkpoint WHERE origin = :origin AND size = :size)")
 _KEEP_CHECKPOINT = text("""
     INSERT INTO ledger_checkpoint (origin, size, root, note) VALUES (:origin, :size, :root, :note)
@@ -110,7 +112,7 @@ _LOGGED = text("UPDATE ledger SET logged_size = :size")
 
 # How many more revisions are looked at than made entries of, where many have entries or do not wait.
 _LOOKED_AT = 10
-# Differences of fewer chunks are read by the index of transactions.
+# Differences of fewer chunks are always read by the index of transactions.
 _FEW_CHUNKS = 4
 
 
@@ -180,7 +182,7 @@ async def seal(connection: TransactionConnection, limit: int, *, many: bool = Fa
             "after_version": position.version,
         },
     )
-    many = unfinished and (many or await _are_many(connection, head.seen, target, limit))
+    many = unfinished and (many or await _are_many(connection, head, target, limit))
     # A target from an earlier transaction is older than what has been committed since.
     return Sealed(len(leaves), grown.size, more=unfinished or head.target is not None, many=many)
 
@@ -203,7 +205,7 @@ async def sign(
     if head.forked:
         return Signed(forked=head.forked)
     new_timeline = None if head.timeline_id in (None, head.this_timeline_id) else head.this_timeline_id
-    if new_timeline and asks_first:
+    if new_timeline and asks_first and await connection.scalar(_HAS_SIGNED, {"origin": origin}):
         return Signed(new_timeline=new_timeline)
     if new_timeline:
         await _identify(connection, head)
@@ -269,11 +271,12 @@ async def _append_entries(
     return (await connection.execute(_APPEND_MANY if many else _APPEND_FEW, parameters)).all()
 
 
-async def _are_many(connection: TransactionConnection, seen: str | None, target: str, limit: int) -> bool:
-    if seen is None:
+async def _are_many(connection: TransactionConnection, head: Row[Any], target: str, limit: int) -> bool:
+    """Whether to read the whole table once costs less than to read what waits once for each chunk."""
+    if head.seen is None:
         return False
-    bound = limit * _FEW_CHUNKS
-    waiting = await connection.scalar(_COUNT, {"limit": bound, **difference.parameters(seen, target)})
+    bound = max(limit * _FEW_CHUNKS, isqrt(2 * limit * head.size))
+    waiting = await connection.scalar(_COUNT, {"limit": bound, **difference.parameters(head.seen, target)})
     return bool(waiting == bound)
 
 

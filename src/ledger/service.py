@@ -20,10 +20,10 @@ from src.audits.constants import Operation
 from src.audits.revisions import canonicalize
 from src.database import AutocommitConnection
 from src.json_numbers import with_exponents
-from src.ledger import difference, feed, storage
+from src.ledger import difference, feed, storage, witnesses
 from src.ledger.checkpoints import format_proof
 from src.ledger.config import LedgerSettings
-from src.ledger.constants import BEHIND_AFTER_SECONDS, UNSEALED_LOOKED_AT, LedgerState
+from src.ledger.constants import BEHIND_AFTER_SECONDS, UNSEALED_LOOKED_AT, LedgerState, WitnessState
 from src.ledger.entries import encode_bundle, encode_entry
 from src.ledger.exceptions import LedgerUnsigned, NotSealed, RevisionNotFound, SizeUnknown, TileNotFound
 from src.ledger.merkle import EMPTY_ROOT, HASH_BYTES, Range, consistency_proof, inclusion_proof
@@ -33,11 +33,14 @@ from src.ledger.schemas import (
     ChangesPage,
     ChangesQuery,
     Consistency,
+    LastCheckpoint,
     LedgerStatus,
     Proof,
     ProofDocument,
+    WitnessStatus,
 )
 from src.ledger.tiles import WIDTH, TileId, TilePath, hashes_of, needed, width_at
+from src.ledger.witnesses import PUBLISHED_AFTER_SECONDS
 from src.pagination import Order
 from src.shaped import Shaped, json_array
 from src.snapshot import SnapshotConnection
@@ -46,6 +49,19 @@ from src.statement import Statement
 _HEAD = text("SELECT size, root FROM ledger")
 _SIGNED_HEAD = text("""
     SELECT size, root, note FROM ledger_checkpoint WHERE origin = :origin ORDER BY size DESC LIMIT 1
+""")
+# The latest that has its quorum, or that has waited for it long enough.
+_WITNESSED_HEAD = text(f"""
+    SELECT size, root, note || coalesce(lines, '') AS note FROM ledger_checkpoint AS checkpoint CROSS JOIN LATERAL (
+        SELECT count(*) AS cosignatures, string_agg(line, '' ORDER BY witness) AS lines
+        FROM ledger_cosignature AS cosignature
+        WHERE cosignature.origin = checkpoint.origin AND cosignature.size = checkpoint.size
+            AND witness = ANY(CAST(:keys AS text[]))
+    ) AS witnessed
+    WHERE origin = :origin AND (
+        cosignatures >= :quorum OR created_at < now() - interval '{PUBLISHED_AFTER_SECONDS} s'
+    )
+    ORDER BY size DESC LIMIT 1
 """)
 _STATUS = text("""
     SELECT origin, size, root, seen::text AS seen, pg_current_snapshot()::text AS now, after_audit_id, after_version,
@@ -57,7 +73,11 @@ _STATUS = text("""
     FROM ledger
 """)
 _LAST_CHECKPOINT = text("""
-    SELECT size, created_at FROM ledger_checkpoint WHERE origin = :origin ORDER BY size DESC LIMIT 1
+    SELECT size, created_at, (
+        SELECT count(*) FROM ledger_cosignature AS cosignature
+        WHERE cosignature.origin = :origin AND cosignature.size = ledger_checkpoint.size
+            AND witness = ANY(CAST(:keys AS text[]))
+    ) AS cosignatures FROM ledger_checkpoint WHERE origin = :origin ORDER BY size DESC LIMIT 1
 """)
 
 
@@ -133,7 +153,11 @@ async def get_head(connection: AutocommitConnection, settings: LedgerSettings) -
     if not settings.ledger_key:
         row = (await connection.execute(_HEAD)).one()
         return Head(row.size, row.root, None)
-    last = (await connection.execute(_SIGNED_HEAD, {"origin": settings.ledger_origin})).first()
+    parameters: dict[str, Any] = {"origin": settings.ledger_origin}
+    if settings.witnesses:
+        parameters |= {"quorum": settings.quorum, "keys": [str(witness.key) for witness in settings.witnesses]}
+    statement = _WITNESSED_HEAD if settings.witnesses else _SIGNED_HEAD
+    last = (await connection.execute(statement, parameters)).first()
     return Head(last.size, last.root, last.note) if last else Head(0, EMPTY_ROOT, None)
 
 
@@ -153,7 +177,9 @@ async def get_state(connection: AsyncConnection) -> LedgerState:
 
 async def get_status(connection: AutocommitConnection, settings: LedgerSettings) -> LedgerStatus:
     row = (await connection.execute(_STATUS)).one()
-    last = (await connection.execute(_LAST_CHECKPOINT, {"origin": settings.ledger_origin})).first()
+    keys = [str(witness.key) for witness in settings.witnesses]
+    last = (await connection.execute(_LAST_CHECKPOINT, {"origin": settings.ledger_origin, "keys": keys})).first()
+    known = await witnesses.read_all(connection, settings.witnesses)
     oldest = None if row.is_cloned else await _find_oldest_unsealed(connection, row)
     return LedgerStatus(
         state=_state(row, oldest),
@@ -162,9 +188,20 @@ async def get_status(connection: AutocommitConnection, settings: LedgerSettings)
         root=row.root.hex(),
         signed=settings.ledger_key is not None,
         keys=[str(key) for key in settings.verifiers],
-        last_checkpoint={"size": last.size, "created_at": last.created_at} if last else None,
+        last_checkpoint=last
+        and LastCheckpoint(size=last.size, created_at=last.created_at, cosignatures=last.cosignatures),
         oldest_unsealed_seconds=oldest,
-        witnesses=[],
+        witnesses=[
+            WitnessStatus(
+                name=witness.key.name,
+                url=witness.url,
+                last_size=found.size if found else 0,
+                state=found.state if found else WitnessState.WAITING,
+            )
+            for witness in settings.witnesses
+            for found in [known.get(str(witness.key))]
+        ],
+        quorum=settings.quorum,
     )
 
 

@@ -1,0 +1,219 @@
+"""Witnesses sign checkpoints that are consistent with what they have seen. No function here commits.
+
+They are asked outside of every transaction: a process takes a witness for some seconds (`ledger_witness.next_at`), asks
+it, and keeps the answer. So no process asks what another one is asking, and a witness that hangs holds up nothing.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+from sqlalchemy import Row, text
+
+from src.database import AutocommitConnection, TransactionConnection
+from src.ledger import storage
+from src.ledger.constants import WitnessState
+from src.ledger.cosignatures import Witness, encode_request, find_cosignature, parse_size
+from src.ledger.merkle import consistency_proof
+from src.ledger.notes import InvalidNote
+from src.ledger.tiles import hashes_of, needed
+
+PUBLISHED_AFTER_SECONDS = 10
+"""A checkpoint that has not its quorum by then is published all the same."""
+
+_DEADLINE_SECONDS = 5
+_MAX_ANSWER_BYTES = 65_536
+# Each is asked again with the size that it has named.
+_MAX_QUESTIONS = 3
+_TAKEN_SECONDS = _DEADLINE_SECONDS * _MAX_QUESTIONS + 5
+_RETRY_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Question:
+    """The checkpoint that a witness is to sign, and the size that it had last."""
+
+    witness: Witness
+    old: int
+    size: int
+    note: str
+    timeline_id: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`line` is the cosignature; `detail` says what went wrong."""
+
+    state: WitnessState
+    size: int | None = None
+    line: str | None = None
+    detail: str = ""
+
+
+_ADD = text("INSERT INTO ledger_witness (witness) SELECT unnest(CAST(:keys AS text[])) ON CONFLICT DO NOTHING")
+_TAKE = text("""
+    UPDATE ledger_witness AS witness SET next_at = clock_timestamp() + make_interval(secs => :seconds)
+    FROM ledger CROSS JOIN LATERAL (
+        SELECT size, note FROM ledger_checkpoint WHERE origin = ledger.origin ORDER BY size DESC LIMIT 1
+    ) AS latest CROSS JOIN (
+        SELECT CAST(CAST('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8) AS bit(32)) AS integer) AS id
+    ) AS timeline
+    WHERE witness.witness = ANY(CAST(:keys AS text[])) AND witness.next_at <= clock_timestamp()
+        AND ledger.origin = :origin AND ledger.forked IS NULL AND latest.size > 0
+        AND ledger.system_identifier = (SELECT system_identifier FROM pg_control_system())
+        AND ledger.database_oid = (SELECT oid::bigint FROM pg_database WHERE datname = current_database())
+        AND (witness.timeline_id IS DISTINCT FROM timeline.id OR NOT EXISTS (
+            SELECT FROM ledger_cosignature AS cosignature
+            WHERE cosignature.origin = ledger.origin AND cosignature.size = latest.size
+                AND cosignature.witness = witness.witness
+        ))
+    RETURNING witness.witness, witness.size AS old, latest.size, latest.note, timeline.id AS timeline_id
+""")
+_SIGNED_SIZE = text("SELECT coalesce(max(size), 0) FROM ledger_checkpoint WHERE origin = :origin")
+_KEEP_LINE = text("""
+    INSERT INTO ledger_cosignature (origin, size, witness, line) VALUES (:origin, :size, :witness, :line)
+    ON CONFLICT DO NOTHING
+""")
+_KEEP_ANSWER = text("""
+    UPDATE ledger_witness SET state = :state, size = coalesce(CAST(:size AS bigint), size),
+        timeline_id = coalesce(CAST(:timeline_id AS integer), timeline_id),
+        next_at = clock_timestamp() + make_interval(secs => :seconds)
+    WHERE witness = :witness
+""")
+_FORK = text("UPDATE ledger SET forked = :detail WHERE forked IS NULL")
+_ENTER_TIMELINE = text("""
+    UPDATE ledger SET timeline_id = :timeline_id
+    WHERE timeline_id <> :timeline_id AND forked IS NULL AND :quorum <= (
+        SELECT count(*) FROM ledger_witness
+        WHERE witness = ANY(CAST(:keys AS text[])) AND timeline_id = :timeline_id AND state = 'ok'
+    )
+""")
+_READ = text("SELECT witness, size, state FROM ledger_witness WHERE witness = ANY(CAST(:keys AS text[]))")
+
+
+async def take(connection: TransactionConnection, origin: str, witnesses: Sequence[Witness]) -> list[Question]:
+    """What this process is to ask now."""
+    keys = {str(witness.key): witness for witness in witnesses}
+    await connection.execute(_ADD, {"keys": [*keys]})
+    rows = await connection.execute(_TAKE, {"keys": [*keys], "origin": origin, "seconds": _TAKEN_SECONDS})
+    return [Question(keys[row.witness], min(row.old, row.size), row.size, row.note, row.timeline_id) for row in rows]
+
+
+async def read_proof(connection: TransactionConnection, old: int, new: int) -> list[bytes]:
+    ranges = consistency_proof(old, new)
+    return hashes_of(ranges, await storage.read_tiles(connection, needed(ranges)))
+
+
+async def signed_size(connection: TransactionConnection, origin: str) -> int:
+    return int(await connection.scalar(_SIGNED_SIZE, {"origin": origin}))
+
+
+async def keep(
+    connection: TransactionConnection,
+    origin: str,
+    witnesses: Sequence[Witness],
+    quorum: int,
+    question: Question,
+    answer: Answer,
+) -> None:
+    """Keep what a witness has answered, and what follows: the ledger is forked, or signs after a standby took over."""
+    name = str(question.witness.key)
+    if answer.line:
+        line = {"origin": origin, "size": question.size, "witness": name, "line": answer.line}
+        await connection.execute(_KEEP_LINE, line)
+    await connection.execute(
+        _KEEP_ANSWER,
+        {
+            "witness": name,
+            "state": answer.state,
+            "size": answer.size,
+            "timeline_id": question.timeline_id if answer.line else None,
+            "seconds": 0 if answer.state is WitnessState.OK else _RETRY_SECONDS,
+        },
+    )
+    if answer.state is WitnessState.FORKED:
+        await connection.execute(_FORK, {"detail": f"{question.witness.key.name}: {answer.detail}"})
+    keys = [str(witness.key) for witness in witnesses]
+    timeline = {"timeline_id": question.timeline_id, "quorum": quorum, "keys": keys}
+    await connection.execute(_ENTER_TIMELINE, timeline)
+
+
+async def read_all(connection: AutocommitConnection, witnesses: Sequence[Witness]) -> dict[str, Row[Any]]:
+    """What is known of the witnesses, by their keys."""
+    if not witnesses:
+        return {}
+    rows = await connection.execute(_READ, {"keys": [str(witness.key) for witness in witnesses]})
+    return {row.witness: row for row in rows}
+
+
+async def send(client: httpx2.AsyncClient, question: Question, old: int, proof: Sequence[bytes]) -> tuple[int, bytes]:
+    """Ask once. Returns the status and the body. Raises `httpx2.HTTPError`, `TimeoutError`."""
+    body = encode_request(old, proof, question.note)
+    url = f"{question.witness.url}/add-checkpoint"
+    async with asyncio.timeout(_DEADLINE_SECONDS), client.stream("POST", url, content=body) as response:
+        answer = b""
+        async for chunk in response.aiter_bytes():
+            answer += chunk
+            if len(answer) > _MAX_ANSWER_BYTES:
+                raise httpx2.DecodingError("the answer is too long")
+        return response.status_code, answer
+
+
+def read_answer(question: Question, status: int, body: bytes) -> Answer:
+    """What an answer means that is not a 409 with another size."""
+    if status == 422:
+        return Answer(WitnessState.FORKED, detail="knows a tree that ours does not continue")
+    if status != 200:
+        state = WitnessState.UNAVAILABLE if status >= 500 or status == 429 else WitnessState.REFUSED
+        return Answer(state, detail=f"answers {status}")
+    try:
+        line = find_cosignature(body, question.note, question.witness.key)
+    except InvalidNote as error:
+        return Answer(WitnessState.REFUSED, detail=f"its answer {error}")
+    return Answer(WitnessState.OK, question.size, line)
+
+
+def read_conflict(question: Question, old: int, body: bytes, ours: int) -> Answer | int:
+    """What a 409 means: an answer, or the size from which to ask again. `ours` is the size that was signed last."""
+    known = parse_size(body)
+    if known is None:
+        return Answer(WitnessState.REFUSED, detail="answers 409 without a size")
+    if known > ours:
+        return Answer(WitnessState.FORKED, known, detail=f"knows {known} entries, and {ours} were signed here")
+    if known == old == question.size:
+        return Answer(WitnessState.FORKED, known, detail=f"knows another tree of {known} entries")
+    if known > question.size:
+        # Another process has been faster.
+        return Answer(WitnessState.OK, known)
+    return Answer(WitnessState.REFUSED, detail=f"answers 409 to the size {old} that it has") if known == old else known
+
+
+class WitnessClient:
+    """Asks a witness until it has an answer."""
+
+    def __init__(self) -> None:
+        self._client = httpx2.AsyncClient(timeout=_DEADLINE_SECONDS, follow_redirects=False)
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def ask(self, question: Question, transactions: Any, origin: str) -> Answer:
+        old = question.old
+        for _ in range(_MAX_QUESTIONS):
+            async with transactions() as connection:
+                proof = await read_proof(connection, old, question.size)
+            try:
+                status, body = await send(self._client, question, old, proof)
+            except (httpx2.HTTPError, TimeoutError) as error:
+                return Answer(WitnessState.UNAVAILABLE, detail=type(error).__name__)
+            if status != 409:
+                return read_answer(question, status, body)
+            async with transactions() as connection:
+                ours = await signed_size(connection, origin)
+            found = read_conflict(question, old, body, ours)
+            if isinstance(found, Answer):
+                return found
+            old = found
+        return Answer(WitnessState.REFUSED, detail="names another size each time")

@@ -1,0 +1,95 @@
+"""The task of each process that has witnesses sign checkpoints, beside the sealer and never in its way."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
+
+import asyncpg
+from sqlalchemy.exc import SQLAlchemyError
+
+from src.database import TransactionConnection
+from src.ledger import witnesses
+from src.ledger.config import LedgerSettings
+from src.ledger.constants import WitnessState
+from src.ledger.witnesses import Answer, Question, WitnessClient
+
+logger = logging.getLogger(__name__)
+
+OUTAGES = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+"""What an outage raises, of the database or of the way to it."""
+
+Transactions = Callable[[], AbstractAsyncContextManager[TransactionConnection]]
+"""Opens a transaction: returning commits, raising rolls back."""
+
+
+class Witnessing:
+    """Asks every `LEDGER_INTERVAL`, and when there is a new checkpoint, until it is stopped."""
+
+    def __init__(self, transactions: Transactions, settings: LedgerSettings) -> None:
+        self._transactions, self._settings = transactions, settings
+        self._origin = settings.ledger_origin or ""
+        self._client: WitnessClient | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._wanted = asyncio.Event()
+        # The state of each witness that was logged last.
+        self._states: dict[str, WitnessState] = {}
+
+    def start(self) -> None:
+        if self._settings.witnesses:
+            self._task = asyncio.create_task(self._run(), name="ledger witnesses")
+
+    async def stop(self) -> None:
+        if self._task:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        if self._client:
+            await self._client.close()
+
+    def wake(self) -> None:
+        """There is a new checkpoint."""
+        self._wanted.set()
+
+    async def _run(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.ledger_interval):
+                    await self._wanted.wait()
+            self._wanted.clear()
+            try:
+                await self.ask_all()
+            except OUTAGES:
+                # The sealer, on the same database, says so.
+                continue
+            except Exception:
+                logger.exception("ledger: the witnesses were not asked")
+                await asyncio.sleep(self._settings.ledger_interval)
+
+    async def ask_all(self) -> None:
+        """Ask each witness that has not signed the latest checkpoint, and keep the answers."""
+        self._client = self._client or WitnessClient()
+        async with self._transactions() as connection:
+            questions = await witnesses.take(connection, self._origin, self._settings.witnesses)
+        await asyncio.gather(*(self._ask(self._client, question) for question in questions))
+
+    async def _ask(self, client: WitnessClient, question: Question) -> None:
+        answer = await client.ask(question, self._transactions, self._origin)
+        async with self._transactions() as connection:
+            known, quorum = self._settings.witnesses, self._settings.quorum
+            await witnesses.keep(connection, self._origin, known, quorum, question, answer)
+        self._report(question, answer)
+
+    def _report(self, question: Question, answer: Answer) -> None:
+        """Log a change of a witness's state, once."""
+        name = question.witness.key.name
+        before = self._states.get(name, WitnessState.OK)
+        self._states[name] = answer.state
+        if answer.state is before:
+            return
+        if answer.state is WitnessState.FORKED:
+            logger.error("ledger: forked: the witness %s %s; nothing is signed any more", name, answer.detail)
+        elif answer.state is WitnessState.OK:
+            logger.info("ledger: the witness %s signs again", name)
+        else:
+            logger.warning("ledger: the witness %s does not sign (%s): %s", name, answer.state, answer.detail)

@@ -1,0 +1,226 @@
+"""Witnesses sign what continues what they have seen, never hold anything up, and stop the ledger where it forks."""
+
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import httpx2
+import pytest
+
+from src.config import DatabaseSettings
+from src.ledger.config import LedgerSettings
+from src.ledger.notes import open_note, split_note
+from src.ledger.sealer import Sealer, Transactions
+from src.ledger.witnessing import Witnessing
+from tests.application import run_application
+from tests.ledger.conftest import KEY, LEDGER, ORIGIN
+from tests.ledger.revisions import write
+from tests.ledger.witness import NAME, WitnessServer, run_witness
+
+
+@pytest.fixture
+async def witness() -> AsyncIterator[WitnessServer]:
+    async with run_witness(KEY.verifier) as started:
+        yield started
+
+
+@pytest.fixture
+def settings(witness: WitnessServer) -> LedgerSettings:
+    return settings_with(witness.setting)
+
+
+def settings_with(*witnesses: str, **others: Any) -> LedgerSettings:
+    values = {"ledger_interval": 3600, "ledger_origin": ORIGIN, "ledger_key": KEY.secret}
+    return LedgerSettings.model_validate(values | {"ledger_witnesses": ",".join(witnesses)} | others)
+
+
+@pytest.fixture
+async def witnessed(database_settings: DatabaseSettings, settings: LedgerSettings) -> AsyncIterator[httpx2.AsyncClient]:
+    async with run_application(database_settings, settings) as client:
+        yield client
+
+
+@pytest.fixture
+async def pair(transactions: Transactions, settings: LedgerSettings) -> AsyncIterator[tuple[Sealer, Witnessing]]:
+    witnessing = Witnessing(transactions, settings)
+    yield Sealer(transactions, settings), witnessing
+    await witnessing.stop()
+
+
+async def test_a_checkpoint_is_published_with_its_cosignatures(
+    connection: asyncpg.Connection,
+    pair: tuple[Sealer, Witnessing],
+    witness: WitnessServer,
+    witnessed: httpx2.AsyncClient,
+) -> None:
+    sealer, witnessing = pair
+    for number in range(5):
+        await write(connection)
+        await sealer.seal_all()
+        before = (await witnessed.get(f"{LEDGER}/checkpoint")).text
+        assert f"\n{number + 1}\n" not in before
+        await witnessing.ask_all()
+    await witnessing.ask_all()
+    assert witness.statuses == [200] * 5
+    note = (await witnessed.get(f"{LEDGER}/checkpoint")).text
+    assert open_note(note, [KEY.verifier]).startswith(f"{ORIGIN}\n5\n")
+    assert [name for name, *_ in split_note(note)[1]] == [ORIGIN, NAME]
+    status = (await witnessed.get(LEDGER)).json()
+    assert status["witnesses"] == [{"name": NAME, "url": witness.url, "last_size": 5, "state": "ok"}]
+    assert (status["last_checkpoint"]["cosignatures"], status["quorum"]) == (1, 1)
+
+
+async def test_a_witness_that_is_away_holds_up_nothing_and_is_asked_again(
+    connection: asyncpg.Connection,
+    pair: tuple[Sealer, Witnessing],
+    witness: WitnessServer,
+    witnessed: httpx2.AsyncClient,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sealer, witnessing = pair
+    caplog.set_level(logging.INFO)
+    await write(connection)
+    await sealer.seal_all()
+    witness.answers = [(503, b"")] * 2
+    for _ in range(2):
+        await witnessing.ask_all()
+        await connection.execute("UPDATE ledger_witness SET next_at = now()")
+    assert (await witnessed.get(LEDGER)).json()["witnesses"][0]["state"] == "unavailable"
+    assert (await witnessed.get(f"{LEDGER}/checkpoint")).status_code == 404
+    await connection.execute(
+        "ALTER TABLE ledger_checkpoint DISABLE TRIGGER USER;"
+        "UPDATE ledger_checkpoint SET created_at = created_at - interval '11 s'"
+    )
+    note = (await witnessed.get(f"{LEDGER}/checkpoint")).text
+    assert [name for name, *_ in split_note(note)[1]] == [ORIGIN]
+    await witnessing.ask_all()
+    assert witness.statuses == [503, 503, 200]
+    said = [record.getMessage() for record in caplog.records if NAME in record.getMessage()]
+    assert said == [
+        f"ledger: the witness {NAME} does not sign (unavailable): answers 503",
+        f"ledger: the witness {NAME} signs again",
+    ]
+
+
+async def test_a_witness_that_is_behind_is_asked_from_its_own_size(
+    connection: asyncpg.Connection, pair: tuple[Sealer, Witnessing], witness: WitnessServer
+) -> None:
+    sealer, witnessing = pair
+    for _ in range(3):
+        await write(connection)
+    await sealer.seal_all()
+    await witnessing.ask_all()
+    await connection.execute("UPDATE ledger_witness SET size = 0")
+    for _ in range(4):
+        await write(connection)
+    await sealer.seal_all()
+    await witnessing.ask_all()
+    assert witness.statuses == [200, 409, 200]
+    assert witness.size == 7
+
+
+FORKS = {"larger": (409, b"2\n"), "inconsistent": (422, b""), "another tree": (409, b"1\n")}
+
+
+@pytest.mark.parametrize("answer", FORKS.values(), ids=FORKS)
+async def test_nothing_is_signed_where_a_witness_knows_another_tree(
+    connection: asyncpg.Connection,
+    pair: tuple[Sealer, Witnessing],
+    witness: WitnessServer,
+    witnessed: httpx2.AsyncClient,
+    caplog: pytest.LogCaptureFixture,
+    answer: tuple[int, bytes],
+) -> None:
+    sealer, witnessing = pair
+    await write(connection)
+    await sealer.seal_all()
+    await connection.execute("INSERT INTO ledger_witness (witness, size) VALUES ($1, 1)", str(witness.key))
+    witness.answers = [answer]
+    await witnessing.ask_all()
+    await write(connection)
+    assert await sealer.seal_all() == 1
+    assert await sealer.seal_all() == 0
+    assert await connection.fetchval("SELECT max(size) FROM ledger_checkpoint") == 1
+    status = (await witnessed.get(LEDGER)).json()
+    assert (status["state"], status["witnesses"][0]["state"]) == ("forked", "forked")
+    health = await witnessed.get("/health/ready")
+    assert (health.status_code, health.json()["status"]) == (200, "degraded")
+    assert health.json()["checks"]["ledger"]["status"] == "forked"
+    said = [record.levelname for record in caplog.records if "forked" in record.getMessage()]
+    assert said == ["ERROR", "ERROR"]
+
+
+BAD = {"no base64": b"\xe2\x80\x94 witness.example.org/w1 x\n", "nothing": b"", "no text": b"\xff", "a page": b"<html>"}
+
+
+@pytest.mark.parametrize("body", BAD.values(), ids=BAD)
+async def test_an_answer_without_a_valid_cosignature_is_refused(
+    connection: asyncpg.Connection, pair: tuple[Sealer, Witnessing], witness: WitnessServer, body: bytes
+) -> None:
+    sealer, witnessing = pair
+    await write(connection)
+    await sealer.seal_all()
+    witness.answers = [(200, body)]
+    await witnessing.ask_all()
+    assert await connection.fetchval("SELECT state FROM ledger_witness") == "refused"
+    assert await connection.fetchval("SELECT count(*) FROM ledger_cosignature") == 0
+
+
+async def test_a_cosignature_of_another_checkpoint_is_refused(
+    connection: asyncpg.Connection, pair: tuple[Sealer, Witnessing], witness: WitnessServer
+) -> None:
+    sealer, witnessing = pair
+    await write(connection)
+    await sealer.seal_all()
+    witness.answers = [(200, witness.sign("another\n1\ntext\n"))]
+    await witnessing.ask_all()
+    assert await connection.fetchval("SELECT state FROM ledger_witness") == "refused"
+
+
+async def test_after_a_standby_took_over_witnesses_are_asked_before_anything_is_signed(
+    connection: asyncpg.Connection, pair: tuple[Sealer, Witnessing], witness: WitnessServer
+) -> None:
+    sealer, witnessing = pair
+    await write(connection)
+    await sealer.seal_all()
+    await witnessing.ask_all()
+    await connection.execute("UPDATE ledger SET timeline_id = 7; UPDATE ledger_witness SET timeline_id = 7")
+    await write(connection)
+    assert await sealer.seal_all() == 1
+    assert await connection.fetchval("SELECT max(size) FROM ledger_checkpoint") == 1
+    await witnessing.ask_all()
+    await sealer.seal_all()
+    assert await connection.fetchval("SELECT max(size) FROM ledger_checkpoint") == 2
+    assert witness.statuses == [200, 200]
+
+
+async def test_without_witnesses_a_new_timeline_is_a_warning(
+    connection: asyncpg.Connection, sealer: Sealer, caplog: pytest.LogCaptureFixture
+) -> None:
+    await sealer.seal_all()
+    await connection.execute("UPDATE ledger SET timeline_id = 7")
+    await write(connection)
+    await sealer.seal_all()
+    await sealer.seal_all()
+    assert await connection.fetchval("SELECT max(size) FROM ledger_checkpoint") == 1
+    said = [record.levelname for record in caplog.records if "there is no witness to ask" in record.getMessage()]
+    assert said == ["WARNING"]
+
+
+@pytest.mark.parametrize(
+    ("witnesses", "others"),
+    [
+        ("http://127.0.0.1:1", {}),
+        ("ftp://witness.example.org {key}", {}),
+        ("https://witness.example.org {log}", {}),
+        ("https://a.example.org {key},https://b.example.org {key}", {}),
+        ("https://a.example.org {key}", {"ledger_quorum": 2}),
+        ("https://a.example.org {key}", {"ledger_quorum": 0}),
+        ("https://a.example.org {key}", {"ledger_key": None}),
+    ],
+)
+def test_witnesses_that_cannot_work_are_refused_at_the_start(witnesses: str, others: dict[str, Any]) -> None:
+    key = WitnessServer(KEY.verifier).key
+    with pytest.raises(ValueError, match=r"ledger_|LEDGER_"):
+        settings_with(witnesses.format(key=key, log=KEY.verifier), **others)
