@@ -48,7 +48,7 @@ async def _decide(command: str) -> None:
     try:
         async with job_transaction(DatabaseSettings.load()) as connection:
             if command == "adopt":
-                size = await adoption.adopt(connection)
+                size = await adoption.adopt(connection, [witness.key.name for witness in settings.witnesses])
             else:
                 size = await adoption.begin_anew(connection, settings.ledger_origin)
     except AdoptionRefused as error:

@@ -1,5 +1,7 @@
 """What a copy of the database is to be: the operator says it."""
 
+from collections.abc import Collection
+
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -19,7 +21,8 @@ _ADOPT = text("""
         system_identifier = (SELECT system_identifier FROM pg_control_system()),
         database_oid = (SELECT oid::bigint FROM pg_database WHERE datname = current_database()),
         timeline_id = CAST(CAST('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8) AS bit(32)) AS integer),
-        seen = NULL, target = NULL, after_audit_id = '00000000-0000-0000-0000-000000000000', after_version = 0
+        seen = NULL, target = NULL, after_audit_id = '00000000-0000-0000-0000-000000000000', after_version = 0,
+        forked = NULL
 """)
 # Such a row has the transaction id of another cluster, as logical replication and COPY bring it.
 _HAS_STRAYS = text(f"""
@@ -35,13 +38,18 @@ _SNAPSHOT = text("SELECT pg_current_snapshot()::text WHERE pg_is_in_recovery() I
 _RENAME = text("UPDATE ledger SET origin = :origin, forked = NULL, logged_size = -1")
 
 
-async def adopt(connection: AsyncConnection) -> int:
+async def adopt(connection: AsyncConnection, witnesses: Collection[str] = ()) -> int:
     """Make this database the one of the ledger, or have it look at every revision again if some would never be sealed.
 
-    Returns how many entries there are. Raises `AdoptionRefused`.
+    `witnesses`: the names of those in the settings. Returns how many entries there are. Raises `AdoptionRefused`.
     """
     row = (await connection.execute(_READ)).one()
-    if row.is_original and not await _has_strays(connection, row.seen):
+    if row.forked and row.forked.partition(": ")[0] in witnesses:
+        raise AdoptionRefused(
+            f"forked: {row.forked}: go back to the database that has these entries, or begin anew with "
+            "python -m src.ledger new; if the witness errs, take it out of LEDGER_WITNESSES first"
+        )
+    if row.is_original and not row.forked and not await _has_strays(connection, row.seen):
         raise AdoptionRefused("this database is the one that the ledger is in: there is nothing to adopt")
     await connection.execute(_ADOPT)
     return int(row.size)

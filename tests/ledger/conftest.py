@@ -11,7 +11,8 @@ from src.config import DatabaseSettings
 from src.database import create_ledger_pool, transaction
 from src.ledger.config import LedgerSettings
 from src.ledger.notes import SignerKey
-from src.ledger.sealer import Sealer, Transactions
+from src.ledger.sealer import Sealer
+from src.ledger.witnessing import Transactions
 from tests.application import run_application
 
 LEDGER = "/api/v1/ledger"

@@ -13,9 +13,11 @@ from src.config import PROJECT_ROOT, DatabaseSettings
 from src.ledger.config import LedgerSettings
 from src.ledger.exceptions import LedgerCloned, OriginChanged
 from src.ledger.notes import SignerKey
-from src.ledger.sealer import Sealer, Transactions
+from src.ledger.sealer import Sealer
+from src.ledger.witnessing import Transactions
 from tests.ledger.conftest import KEY, ORIGIN
 from tests.ledger.revisions import check_ledger, write
+from tests.ledger.witness import NAME, WitnessServer
 
 OTHER = SignerKey("staging.example.org", bytes(32))
 
@@ -94,3 +96,40 @@ async def test_a_key_is_printed_with_its_settings_and_works() -> None:
     assert key != KEY
     assert (await run("key", "https://audit.example.org")).stderr.startswith("ledger-key: origin must be a URL")
     assert (await run("sell")).stderr.startswith("usage: ")
+
+
+async def test_revisions_of_another_cluster_are_sealed_after_adoption(
+    database_settings: DatabaseSettings, connection: asyncpg.Connection, sealer: Sealer
+) -> None:
+    """As logical replication and COPY bring them: with the transaction ids of where they come from."""
+    await write(connection)
+    await sealer.seal_all()
+    await connection.execute("""
+        INSERT INTO audit_revision (audit_id, version, operation, changed_at, record, salt, hash, xid)
+        VALUES (gen_random_uuid(), 1, 'create', now(), '{}', '', '', '4'),
+            (gen_random_uuid(), 1, 'create', now(), '{}', '', '', '1000000000')
+    """)
+    assert await sealer.seal_all() == 0
+    result = await run("adopt", DATABASE_URL=url(database_settings))
+    assert (result.returncode, result.stderr) == (0, "")
+    assert await sealer.seal_all() == 2
+    assert await check_ledger(connection) == 0
+    assert (await run("adopt", DATABASE_URL=url(database_settings))).returncode == 1
+
+
+async def test_a_forked_ledger_is_adopted_only_without_the_witness_that_said_so(
+    database_settings: DatabaseSettings, connection: asyncpg.Connection, sealer: Sealer
+) -> None:
+    await write(connection)
+    await sealer.seal_all()
+    witness = WitnessServer(KEY.verifier)
+    witness.url = "http://127.0.0.1:1"
+    await connection.execute("UPDATE ledger SET forked = $1", f"{NAME}: knows 7 entries")
+    environment = {"DATABASE_URL": url(database_settings), "LEDGER_ORIGIN": ORIGIN, "LEDGER_KEY": KEY.secret}
+    result = await run("adopt", LEDGER_WITNESSES=witness.setting, **environment)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "knows 7 entries: go back to the database that has these entries" in result.stderr
+    assert (await run("adopt", **environment)).returncode == 0
+    await write(connection)
+    assert await sealer.seal_all() == 1
+    assert await connection.fetchval("SELECT max(size) FROM ledger_checkpoint") == 2

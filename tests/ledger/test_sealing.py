@@ -6,13 +6,15 @@ from uuid import UUID
 import asyncpg
 import pytest
 from alembic import command
+from sqlalchemy import text
 
 from src.config import DatabaseSettings
 from src.database import create_ledger_pool, transaction
 from src.ledger import sealing
 from src.ledger.exceptions import LedgerCloned, OriginChanged
 from src.ledger.notes import open_note
-from src.ledger.sealer import Sealer, Transactions
+from src.ledger.sealer import Sealer
+from src.ledger.witnessing import Transactions
 from tests.conftest import driver_url, migrate
 from tests.ledger.conftest import KEY, ORIGIN
 from tests.ledger.revisions import check_ledger, entries, write
@@ -238,3 +240,49 @@ async def test_what_is_sealed_cannot_be_changed(connection: asyncpg.Connection, 
     for statement in REFUSED:
         with pytest.raises(asyncpg.RestrictViolationError):
             await connection.execute(statement)
+
+
+async def test_many_that_wait_among_many_others_are_sealed_along_the_key(
+    connection: asyncpg.Connection, transactions: Transactions, sealer: Sealer
+) -> None:
+    for number in range(60, 99):
+        await write(connection, IDS[number])
+    await sealer.seal_all()
+    for number in (*range(10, 50), *range(70, 99, 5)):
+        await write(connection, IDS[number], 1 if number < 60 else 2)
+    many, added = False, 0
+    while True:
+        async with transactions() as sealing_connection:
+            sealed = await sealing.seal(sealing_connection, 2, many=many)
+        assert sealed
+        many, added = sealed.many, added + sealed.added
+        if not sealed.more:
+            break
+        assert many
+    assert added == 46
+    assert await sealer.seal_all() == 0
+    assert await check_ledger(connection) == 0
+
+
+async def test_a_checkpoint_is_durable_whatever_the_database_says_and_is_logged_once(
+    connection: asyncpg.Connection,
+    database_settings: DatabaseSettings,
+    transactions: Transactions,
+    sealer: Sealer,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    await write(connection)
+    await sealer.seal_all()
+    # A process has signed, and died before it has logged that.
+    await write(connection)
+    async with transactions() as sealing_connection:
+        await sealing.seal(sealing_connection, 10)
+    async with transactions() as sealing_connection:
+        assert await sealing.sign(sealing_connection, ORIGIN, [KEY])
+        setting = await sealing_connection.scalar(text("SELECT current_setting('synchronous_commit')"))
+    assert (await connection.fetchval("SHOW synchronous_commit"), setting) == ("off", "on")
+    for _ in range(2):
+        await sealer.seal_all()
+    notes = [record.checkpoint for record in caplog.records if hasattr(record, "checkpoint")]
+    assert [note.split("\n")[1] for note in notes] == ["1", "2"]

@@ -11,8 +11,8 @@ import pytest
 from src.config import DatabaseSettings
 from src.ledger.config import LedgerSettings
 from src.ledger.notes import open_note, split_note
-from src.ledger.sealer import Sealer, Transactions
-from src.ledger.witnessing import Witnessing
+from src.ledger.sealer import Sealer
+from src.ledger.witnessing import Transactions, Witnessing
 from tests.application import run_application
 from tests.ledger.conftest import KEY, LEDGER, ORIGIN
 from tests.ledger.revisions import write
