@@ -1,0 +1,19 @@
+"""A process that only seals, signs and asks witnesses, to be killed: `python -m tests.chaos.sealer_process`."""
+
+import asyncio
+from functools import partial
+
+from src.config import DatabaseSettings
+from src.database import create_ledger_pool, transaction
+from src.ledger.config import LedgerSettings
+from src.ledger.sealer import Sealer
+
+
+async def main() -> None:
+    pool = create_ledger_pool(DatabaseSettings.load(), 2)
+    Sealer(partial(transaction, pool), LedgerSettings.load()).start()
+    print("sealing", flush=True)
+    await asyncio.Event().wait()
+
+
+asyncio.run(main())
