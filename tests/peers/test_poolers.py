@@ -11,9 +11,13 @@ from pydantic import SecretStr
 
 from scripts.postgres import Cluster
 from src.config import DatabaseSettings, Pooler
+from src.ledger.notes import split_note
 from tests.application import Server, run_server
 from tests.audits.factories import AUDITS, audit_body
 from tests.audits.test_verify import collect_findings
+from tests.ledger.conftest import KEY, ORIGIN
+from tests.ledger.revisions import check_ledger
+from tests.ledger.witness import run_witness
 from tests.peers.poolers import pgbouncer, pgpool, standby
 
 pytestmark = pytest.mark.peers
@@ -158,6 +162,38 @@ async def test_pgpool_with_reads_on_a_standby_is_ready(
         assert (answer.status_code, answer.json()["checks"]["database"]["status"]) == (200, "ok")
         record = (await client.post(AUDITS, json=audit_body())).json()
         assert (await client.patch(f"{AUDITS}/{record['id']}", json={"status": "failure"})).status_code == 200
+
+
+async def test_the_ledger_is_sealed_and_witnessed_through_pgbouncer(
+    cluster: Cluster, database_settings: DatabaseSettings, connection: asyncpg.Connection, folder: Path
+) -> None:
+    """By two processes at once."""
+    async with (
+        run_witness(KEY.verifier) as witness,
+        pgbouncer(cluster, folder, "transaction", default_pool_size="3") as socket,
+        run_server(
+            url_through(socket, database_settings),
+            DATABASE_POOLER="transaction",
+            WORKERS="2",
+            LEDGER_INTERVAL="0.1",
+            LEDGER_ORIGIN=ORIGIN,
+            LEDGER_KEY=KEY.secret,
+            LEDGER_WITNESSES=witness.setting,
+        ) as server,
+        httpx2.AsyncClient(base_url=server.url) as client,
+    ):
+        for _ in range(3):
+            answer = await client.post(f"{AUDITS}/batch", json={"items": [audit_body()] * 100})
+            assert answer.status_code == 201
+        async with asyncio.timeout(20):
+            while (await client.get("/api/v1/ledger")).json()["witnesses"][0]["last_size"] < 300:
+                await connection.execute("SELECT pg_sleep(0.1)")
+        note = (await client.get("/api/v1/ledger/checkpoint")).text
+    _, signatures = split_note(note)
+    assert len(signatures) == 2
+    assert await check_ledger(connection) == 0
+    assert witness.size == 300
+    assert "ERROR" not in {line["level"] for line in server.log()}
 
 
 async def test_a_standby_is_not_ready(cluster: Cluster, database_settings: DatabaseSettings, folder: Path) -> None:
