@@ -15,8 +15,9 @@ from src.driver import keeps_prepared_statements
 from src.exceptions import LimitsNotInForce
 from src.health.constants import DEADLINE_SECONDS, DatabaseState
 from src.health.exceptions import CheckFailed
-from src.ledger import service as ledger_service
+from src.ledger import status as ledger_status
 from src.ledger.constants import LedgerState
+from src.ledger.exceptions import LedgerMissing
 
 _ADVICE = "The operator has to set DATABASE_POOLER=transaction."
 _MISSING_OBJECT_DETAIL = (
@@ -117,8 +118,8 @@ async def _ledger_state(connection: AsyncConnection) -> LedgerState | None:
     """None if the database cannot say soon, or has no ledger yet: it can be used all the same."""
     try:
         await connection.execute(text(f"SET LOCAL statement_timeout = {_LEDGER_TIMEOUT_MS}"))
-        return await ledger_service.get_state(connection)
-    except DBAPIError:
+        return await ledger_status.get_state(connection)
+    except (DBAPIError, LedgerMissing):
         return None
 
 

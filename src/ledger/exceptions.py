@@ -1,6 +1,13 @@
 """The errors of the ledger domain."""
 
-from src.exceptions import Conflict, NotFound, ValidationFailed
+from src.exceptions import Conflict, DatabaseUnavailable, NotFound, ValidationFailed
+
+
+class LedgerMissing(DatabaseUnavailable):
+    """The migrations leave one row in `ledger`, and it is not there."""
+
+    def __init__(self) -> None:
+        super().__init__("The row of the table ledger is missing. The operator has to restore it.")
 
 
 class LedgerUnsigned(NotFound):

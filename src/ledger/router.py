@@ -83,7 +83,7 @@ async def list_changes(query: Annotated[ChangesQuery, Query()], connection: Auto
     Ask again with `after` set to `next_after`, for ever. Who follows the ledger so sees each change exactly once,
     within seconds of its commit, in whatever order others commit theirs.
     """
-    return ShapedJSON((await service.get_changes(connection, query)).json)
+    return ShapedJSON(await service.get_changes(connection, query))
 
 
 @router.get(
@@ -97,9 +97,8 @@ async def export_changes(
     query: Annotated[ChangesExportQuery, Query()], connection: AutocommitDep, snapshot: SnapshotDep
 ) -> StreamingResponse:
     """Streams changes as NDJSON, to the end that the ledger has now. Follow `GET /changes` behind the last index."""
-    size = await service.get_size(connection)
     return StreamingResponse(
-        await service.export_changes(snapshot, query, size),
+        await service.export_changes(connection, snapshot, query),
         media_type=MEDIA_TYPES[ExportFormat.NDJSON],
         headers={"Content-Disposition": 'attachment; filename="changes.ndjson"'},
     )

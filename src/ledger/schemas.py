@@ -3,15 +3,16 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints
+from pydantic import AwareDatetime, BeforeValidator, Field, SkipValidation, StringConstraints
 
 from src.audits.constants import MAX_TEXT_LENGTH, Operation
-from src.audits.schemas import Id, NameFilter, as_list
+from src.audits.schemas import EXAMPLE_RECORD, Audit, Id, NameFilter, as_list
 from src.ledger.constants import LedgerState, WitnessState
 from src.pagination import DEFAULT_LIMIT, MAX_LIMIT, Order
-from src.schemas import CustomModel, UTCDateTime, example
+from src.schemas import TEXT_PATTERN, CustomModel, UTCDateTime, example
 
-_MAX_SIZE = 2**63 - 1
+# The largest number that JSON carries unchanged to every reader (RFC 8259, 6).
+_MAX_SIZE = 2**53 - 1
 MAX_VERSION = 2**31 - 1
 _HASH = "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
 _AUDIT_ID = "019c1400-7c3d-7e4f-8a5b-6c7d8e9f0a1b"
@@ -71,7 +72,7 @@ class LedgerStatus(CustomModel):
         "`forked`: a witness knows a larger or another tree, and nothing is signed."
     )
     origin: str | None
-    size: int = Field(description="How many entries are sealed.")
+    size: int = Field(description="How many entries are published: sealed, and signed where there is a key.")
     root: str = Field(description="The root of their Merkle tree.")
     signed: bool = Field(description="Whether there are checkpoints.")
     keys: list[str] = Field(description="Verifier keys, as signed notes write them.")
@@ -150,13 +151,13 @@ class Proof(CustomModel):
 
 _EXAMPLE_CHANGE = {
     "index": 0,
-    "audit_id": _AUDIT_ID,
+    "audit_id": EXAMPLE_RECORD["id"],
     "version": 1,
     "operation": "create",
     "changed_at": "2026-01-31T12:00:00.250000Z",
     "changed_by": "u-17",
     "reason": None,
-    "record": {"id": _AUDIT_ID, "action": "invoice.update"},
+    "record": EXAMPLE_RECORD,
     "hash": _HASH,
 }
 
@@ -174,9 +175,9 @@ class ChangeFilter(CustomModel):
     entity_type: NameFilter | None = Field(None, description="A name, or a prefix such as `Microsoft.*`.")
     entity_id: Id | None = None
     actor_id: Id | None = None
-    changed_by: Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_LENGTH)] | None = Field(
-        None, description="`X-Actor-Id` of the change."
-    )
+    changed_by: (
+        Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_LENGTH, pattern=TEXT_PATTERN)] | None
+    ) = Field(None, description="`X-Actor-Id` of the change.")
     changed_from: UTCDateTime | None = Field(None, description="At this time or later.")
     changed_to: UTCDateTime | None = Field(None, description="Before this time.")
 
@@ -200,7 +201,10 @@ class Change(CustomModel):
     changed_at: AwareDatetime
     changed_by: str | None
     reason: str | None
-    record: dict[str, Any] = Field(description="The record after the change; of a deletion, its last state.")
+    # Not validated: a record that another release has written must not stop those who follow the ledger.
+    record: Annotated[Audit | None, SkipValidation] = Field(
+        description="The record after the change; of a deletion, its last state; null where it was redacted."
+    )
     hash: str
 
 

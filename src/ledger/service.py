@@ -1,113 +1,40 @@
-"""Read the ledger: its status, checkpoints, tiles, and proofs from tiles. No function here commits.
+"""Read the ledger: its status, checkpoints, tiles, proofs from tiles, and the feed. No function here commits.
 
-What is answered never goes beyond what was published: the latest checkpoint, or without a key all that is sealed.
+Nothing but the feed goes beyond what was published: the latest checkpoint, or without a key all that is sealed. The
+feed shows what is sealed, a moment before it is signed.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-import asyncpg
-from pydantic import TypeAdapter
 from pydantic_core import from_json
-from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import text
 
-from src import clock
 from src.audits.constants import Operation
 from src.audits.revisions import canonicalize
 from src.database import AutocommitConnection
-from src.json_numbers import with_exponents
-from src.ledger import difference, feed, storage, witnesses
+from src.ledger import changes, heads, status, storage
 from src.ledger.checkpoints import format_proof
 from src.ledger.config import LedgerSettings
-from src.ledger.constants import BEHIND_AFTER_SECONDS, UNSEALED_LOOKED_AT, LedgerState, WitnessState
 from src.ledger.entries import encode_bundle, encode_entry
 from src.ledger.exceptions import LedgerUnsigned, NotSealed, RevisionNotFound, SizeUnknown, TileNotFound
-from src.ledger.merkle import EMPTY_ROOT, HASH_BYTES, Range, consistency_proof, inclusion_proof
+from src.ledger.heads import get_head
+from src.ledger.merkle import HASH_BYTES, Range, consistency_proof, inclusion_proof
 from src.ledger.schemas import (
-    Change,
     ChangesExportQuery,
-    ChangesPage,
     ChangesQuery,
     Consistency,
-    LastCheckpoint,
     LedgerStatus,
     Proof,
     ProofDocument,
-    WitnessStatus,
 )
 from src.ledger.tiles import WIDTH, TileId, TilePath, hashes_of, needed, width_at
-from src.ledger.witnesses import PUBLISHED_AFTER_SECONDS
-from src.pagination import Order
-from src.shaped import Shaped, json_array
+from src.shaped import Shaped
 from src.snapshot import SnapshotConnection
 from src.statement import Statement
 
-_HEAD = text("SELECT size, root FROM ledger")
-_SIGNED_HEAD = text("""
-    SELECT size, root, note FROM ledger_checkpoint WHERE origin = :origin ORDER BY size DESC LIMIT 1
-""")
-# The latest that has its quorum, or that has waited for it long enough.
-_WITNESSED_HEAD = text(f"""
-    SELECT size, root, note || coalesce(lines, '') AS note FROM ledger_checkpoint AS checkpoint CROSS JOIN LATERAL (
-        SELECT count(*) AS cosignatures, string_agg(line, '' ORDER BY witness) AS lines
-        FROM ledger_cosignature AS cosignature
-        WHERE cosignature.origin = checkpoint.origin AND cosignature.size = checkpoint.size
-            AND witness = ANY(CAST(:keys AS text[]))
-    ) AS witnessed
-    WHERE origin = :origin AND (
-        cosignatures >= :quorum OR created_at < now() - interval '{PUBLISHED_AFTER_SECONDS} s'
-    )
-    ORDER BY size DESC LIMIT 1
-""")
-_STATUS = text("""
-    SELECT origin, size, root, seen::text AS seen, pg_current_snapshot()::text AS now, after_audit_id, after_version,
-        target IS NOT NULL AS is_unfinished, forked,
-        system_identifier IS NOT NULL AND (
-            system_identifier <> (SELECT system_identifier FROM pg_control_system())
-            OR database_oid <> (SELECT oid::bigint FROM pg_database WHERE datname = current_database())
-        ) AS is_cloned
-    FROM ledger
-""")
-_LAST_CHECKPOINT = text("""
-    SELECT size, created_at, (
-        SELECT count(*) FROM ledger_cosignature AS cosignature
-        WHERE cosignature.origin = :origin AND cosignature.size = ledger_checkpoint.size
-            AND witness = ANY(CAST(:keys AS text[]))
-    ) AS cosignatures FROM ledger_checkpoint WHERE origin = :origin ORDER BY size DESC LIMIT 1
-""")
-
-
-_HAS_NO_ENTRY = (
-    "NOT EXISTS (SELECT FROM ledger_entry AS entry WHERE (entry.audit_id, entry.version) = (r.audit_id, r.version))"
-)
-# Of the first revisions that wait by the index of their transactions, and of the next ones while many are sealed. Never
-# of all that wait: these can be millions.
-_OLDEST_UNSEALED = text(f"""
-    SELECT min(changed_at) FROM (
-        (SELECT * FROM audit_revision WHERE {difference.WAS_IN_FLIGHT} LIMIT {UNSEALED_LOOKED_AT})
-        UNION ALL
-        (SELECT * FROM audit_revision WHERE {difference.IS_LATER} ORDER BY xid LIMIT {UNSEALED_LOOKED_AT})
-        UNION ALL
-        (SELECT * FROM (
-            SELECT * FROM audit_revision
-            WHERE (audit_id, version) > (CAST(:after_audit_id AS uuid), CAST(:after_version AS integer))
-                AND CAST(:is_unfinished AS boolean)
-            ORDER BY audit_id, version LIMIT {UNSEALED_LOOKED_AT}
-        ) AS next WHERE {difference.PREDICATE})
-    ) AS r WHERE {_HAS_NO_ENTRY}
-""")
-# Of the next revisions, where every one is looked at.
-_OLDEST_OF_NEXT = text(f"""
-    SELECT min(changed_at) FROM (
-        SELECT * FROM audit_revision
-        WHERE (audit_id, version) > (CAST(:after_audit_id AS uuid), CAST(:after_version AS integer))
-        ORDER BY audit_id, version LIMIT {UNSEALED_LOOKED_AT}
-    ) AS r WHERE {_HAS_NO_ENTRY}
-""")
 _BUNDLE = Statement(
     text("""
     SELECT audit_id, version, operation, encode(hash, 'hex') AS hash FROM ledger_entry
@@ -134,31 +61,10 @@ _REVISION = Statement(
 """)
 )
 
-_changes = TypeAdapter(list[Change])
 
-Reader = AutocommitConnection | AsyncConnection
-
-
-@dataclass(frozen=True)
-class Head:
-    """The size and the root that were published, and the checkpoint that says so; None without a key."""
-
-    size: int
-    root: bytes
-    note: str | None
-
-
-async def get_head(connection: AutocommitConnection, settings: LedgerSettings) -> Head:
-    """What was published last. Before the first checkpoint that is the empty ledger."""
-    if not settings.ledger_key:
-        row = (await connection.execute(_HEAD)).one()
-        return Head(row.size, row.root, None)
-    parameters: dict[str, Any] = {"origin": settings.ledger_origin}
-    if settings.witnesses:
-        parameters |= {"quorum": settings.quorum, "keys": [str(witness.key) for witness in settings.witnesses]}
-    statement = _WITNESSED_HEAD if settings.witnesses else _SIGNED_HEAD
-    last = (await connection.execute(statement, parameters)).first()
-    return Head(last.size, last.root, last.note) if last else Head(0, EMPTY_ROOT, None)
+async def get_status(connection: AutocommitConnection, settings: LedgerSettings) -> LedgerStatus:
+    """How far the ledger is. Raises `LedgerMissing`."""
+    return await status.get_status(connection, settings)
 
 
 async def get_checkpoint(connection: AutocommitConnection, settings: LedgerSettings) -> str:
@@ -169,114 +75,17 @@ async def get_checkpoint(connection: AutocommitConnection, settings: LedgerSetti
     return note
 
 
-async def get_state(connection: AsyncConnection) -> LedgerState:
-    """Whether the ledger is sealed as it should be."""
-    row = (await connection.execute(_STATUS)).one()
-    return _state(row, None if row.is_cloned else await _find_oldest_unsealed(connection, row))
+async def get_changes(connection: AutocommitConnection, query: ChangesQuery) -> bytes:
+    """A page of the feed, as JSON. Raises `LedgerMissing`."""
+    return await changes.get_page(connection, query)
 
 
-async def get_status(connection: AutocommitConnection, settings: LedgerSettings) -> LedgerStatus:
-    row = (await connection.execute(_STATUS)).one()
-    keys = [str(witness.key) for witness in settings.witnesses]
-    last = (await connection.execute(_LAST_CHECKPOINT, {"origin": settings.ledger_origin, "keys": keys})).first()
-    known = await witnesses.read_all(connection, settings.witnesses)
-    oldest = None if row.is_cloned else await _find_oldest_unsealed(connection, row)
-    return LedgerStatus(
-        state=_state(row, oldest),
-        origin=settings.ledger_origin,
-        size=row.size,
-        root=row.root.hex(),
-        signed=settings.ledger_key is not None,
-        keys=[str(key) for key in settings.verifiers],
-        last_checkpoint=last
-        and LastCheckpoint(size=last.size, created_at=last.created_at, cosignatures=last.cosignatures),
-        oldest_unsealed_seconds=oldest,
-        witnesses=[
-            WitnessStatus(
-                name=witness.key.name,
-                url=witness.url,
-                last_size=found.size if found else 0,
-                state=found.state if found else WitnessState.WAITING,
-            )
-            for witness in settings.witnesses
-            for found in [known.get(str(witness.key))]
-        ],
-        quorum=settings.quorum,
-    )
-
-
-def _state(row: Row[Any], oldest: float | None) -> LedgerState:
-    if row.is_cloned:
-        return LedgerState.CLONED
-    if row.forked:
-        return LedgerState.FORKED
-    return LedgerState.BEHIND if oldest is not None and oldest > BEHIND_AFTER_SECONDS else LedgerState.OK
-
-
-async def _find_oldest_unsealed(connection: Reader, row: Row[Any]) -> float | None:
-    """The age in seconds of the oldest revision that waits, among the first ones; None if none does."""
-    position = {"after_audit_id": row.after_audit_id, "after_version": row.after_version}
-    if row.seen is None:
-        oldest = await connection.scalar(_OLDEST_OF_NEXT, position)
-    else:
-        position |= {"is_unfinished": row.is_unfinished, **difference.parameters(row.seen, row.now)}
-        oldest = await connection.scalar(_OLDEST_UNSEALED, position)
-    return None if oldest is None else max(0.0, (clock.now() - oldest).total_seconds())
-
-
-async def get_changes(connection: AutocommitConnection, query: ChangesQuery) -> Shaped[ChangesPage]:
-    """A page of the feed: what was sealed behind an index, whatever was recorded, changed or removed meanwhile."""
-    size = await get_size(connection)
-    begin, end = _looked_at(query, size)
-    parameters = feed.parameters(query)
-    statement = feed.page_statement(tuple(parameters), query.order)
-    (changes,) = await connection.fetch_row(statement, **parameters, begin=begin, end=end, limit=query.limit)
-    items = _changes.validate_json(json_array(changes))
-    page = ChangesPage(items=items, limit=query.limit, next_after=_next_after(query, items, begin, end), size=size)
-    rest = page.model_dump_json(exclude={"items"})
-    return Shaped(page, f'{{"items":{json_array(changes)},{rest[1:]}')
-
-
-def _looked_at(query: ChangesQuery, size: int) -> tuple[int, int]:
-    """The first index that a page looks at, and the one behind the last."""
-    if query.order is Order.DESC:
-        end = size if query.after is None else max(0, min(query.after, size))
-        return max(0, end - feed.LOOKED_AT), end
-    begin = 0 if query.after is None else query.after + 1
-    return begin, min(begin + feed.LOOKED_AT, size)
-
-
-def _next_after(query: ChangesQuery, items: Sequence[Change], begin: int, end: int) -> int:
-    if len(items) == query.limit:
-        return items[-1].index
-    if query.order is Order.DESC:
-        return begin
-    # Nothing was looked at where the ledger ends before `begin`.
-    return max(begin, end) - 1
-
-
-async def export_changes(connection: SnapshotConnection, query: ChangesExportQuery, size: int) -> AsyncIterator[bytes]:
-    """Start an export of the changes before `size`, and return its chunks: lines of JSON (NDJSON)."""
-    parameters = feed.parameters(query)
-    begin = 0 if query.after is None else query.after + 1
-    statement = feed.export_statement(tuple(parameters))
-    await connection.execute(statement, feed.ROWS_PER_FETCH, **parameters, begin=begin, end=size)
-    return _write_lines(connection, await connection.fetch())
-
-
-async def get_size(connection: AutocommitConnection) -> int:
-    """How many changes are sealed."""
-    return int((await connection.execute(_HEAD)).one().size)
-
-
-async def _write_lines(connection: SnapshotConnection, fetched: Sequence[asyncpg.Record]) -> AsyncIterator[bytes]:
-    while fetched:
-        # JSON has no line break, so all rows are one text here.
-        text = with_exponents("".join([f"{row[0]}\n" for row in fetched]).encode())
-        for character, escaped in feed.LINE_BREAKS.items():
-            text = text.replace(character, escaped)
-        yield text
-        fetched = await connection.fetch()
+async def export_changes(
+    connection: AutocommitConnection, snapshot: SnapshotConnection, query: ChangesExportQuery
+) -> AsyncIterator[bytes]:
+    """Start an export of all that is sealed by now, and return its chunks: lines of JSON. Raises `LedgerMissing`."""
+    size, _ = await heads.get_sealed(connection)
+    return await changes.export(snapshot, query, size)
 
 
 async def get_tile(connection: AutocommitConnection, settings: LedgerSettings, level: int, path: TilePath) -> bytes:
