@@ -3,8 +3,10 @@
 import re
 import zlib
 from collections.abc import Callable
+from functools import lru_cache
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from src.exceptions import MalformedGzip, PayloadTooLarge, UnsupportedContentCoding, UnsupportedMediaType
 
@@ -69,17 +71,27 @@ def require_json_or_lines(request: Request) -> bool:
 
 def _codings(request: Request) -> list[str]:
     """The content codings in the order in which they were applied, without those that change nothing."""
-    sent = ",".join(request.headers.getlist("content-encoding")).lower().split(",")
+    sent = _field(request, b"content-encoding").lower().split(",")
     return [coding.strip() for coding in sent if coding.strip() not in ("", "identity")]
 
 
 def _media_type(request: Request) -> str:
-    """The media type of a text in UTF-8; nothing that is a media type, if it is in another character set."""
     # Several Content-Type headers, joined, match no media type.
-    media_type, *parameters = ", ".join(request.headers.getlist("content-type")).lower().split(";")
+    return _media_type_of(_field(request, b"content-type"))
+
+
+@lru_cache(maxsize=32)
+def _media_type_of(content_type: str) -> str:
+    """The media type of a text in UTF-8; nothing that is a media type, if it is in another character set."""
+    media_type, *parameters = content_type.lower().split(";")
     # `charset*` and `charset*0` (RFC 2231) count as charsets too.
     charsets = {value for name, value in map(_parameter, parameters) if name.startswith("charset")}
     return media_type.strip() if charsets <= {"utf-8", "utf8"} else ""
+
+
+def _field(request: Request, name: bytes) -> str:
+    """The lines of a header as one (RFC 9110, 5.2). `Request.headers` would make an object for it."""
+    return ", ".join([value.decode("latin-1") for key, value in request.scope["headers"] if key == name])
 
 
 def _parameter(text: str) -> tuple[str, str]:
@@ -127,10 +139,14 @@ class _Gunzip:
 
 async def _receive(request: Request, limit: int, take: Callable[[bytes], None]) -> None:
     """Hand over what is sent. The bytes are counted while they arrive, because `Content-Length` can be absent."""
-    if int(request.headers.get("content-length", 0)) > limit:
+    if int(next((value for name, value in request.scope["headers"] if name == b"content-length"), 0)) > limit:
         raise _too_large(limit)
-    size = 0
-    async for chunk in request.stream():
+    size, has_more = 0, True
+    while has_more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk, has_more = message.get("body", b""), message.get("more_body", False)
         size += len(chunk)
         if size > limit:
             raise _too_large(limit)

@@ -51,7 +51,9 @@ class CompiledRoute:
         self._plan = Plan(context, application)
         self._router = application.router
         self._endpoint = context.endpoint
-        self._embeds = context._embed_body_fields  # noqa: SLF001 (nothing else tells)
+        embeds = context._embed_body_fields  # noqa: SLF001 (nothing else tells)
+        # Whether the body has each part as a member, instead of being it.
+        self._embeds = embeds or any(getattr(part.field.field_info, "embed", None) for part in self._plan.body)
         self._status = context.status_code
         self._response_class: type[Response] = value_of(context.response_class)
         self._field = context.response_field
@@ -159,7 +161,10 @@ class CompiledRoute:
                 raise ValueError
             value = await request.json()
             for part in self._plan.body:
-                values[part.slot] = _single_value(await request_body_to_args([part.field], value, self._embeds))
+                if self._embeds:
+                    values[part.slot] = _single_value(await request_body_to_args([part.field], value, True))
+                else:
+                    values[part.slot] = _validate(part.field, value)
         except Exception:
             if self._plan.is_strict:
                 request.scope[PARSED] = request
