@@ -109,6 +109,8 @@ def _is_canonical(value: Any) -> bool:
     found = [value]
     for item in found:  # The loop adds to `found`.
         kind = type(item)
+        if kind is str:
+            continue
         if kind is dict:
             if not "".join(item).isascii():
                 return False
@@ -118,7 +120,7 @@ def _is_canonical(value: Any) -> bool:
         elif kind is int or kind is float:
             if not _is_plain(item):
                 return False
-        elif kind is not str and kind is not bool and item is not None:
+        elif kind is not bool and item is not None:
             return False
     return True
 
