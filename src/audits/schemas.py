@@ -95,10 +95,13 @@ CorrelationId = Annotated[
 ]
 
 
+_MIN_TIME, _MAX_AHEAD = datetime(1970, 1, 1, tzinfo=UTC), timedelta(minutes=MAX_MINUTES_AHEAD)
+
+
 def _check_occurred_at(value: datetime) -> datetime:
-    if value < datetime(1970, 1, 1, tzinfo=UTC):
+    if value < _MIN_TIME:
         raise ValueError("must not be before 1970")
-    if value > clock.now() + timedelta(minutes=MAX_MINUTES_AHEAD):
+    if value > clock.now() + _MAX_AHEAD:
         raise ValueError(f"must be at most {MAX_MINUTES_AHEAD} minutes ahead")
     return value
 
@@ -106,11 +109,14 @@ def _check_occurred_at(value: datetime) -> datetime:
 OccurredAt = Annotated[UTCDateTime, AfterValidator(_check_occurred_at)]
 
 
-def _is_nested_deeper(value: Any, levels: int) -> bool:
-    if not isinstance(value, dict | list):
-        return False
-    items = value.values() if isinstance(value, dict) else value
-    return levels == 0 or any(_is_nested_deeper(item, levels - 1) for item in items)
+def _is_nested_deeper(value: dict[str, Any], levels: int) -> bool:
+    level: list[Any] = [value]
+    for _ in range(levels):
+        inner = [item for each in level for item in (each.values() if type(each) is dict else each)]
+        level = [item for item in inner if type(item) is dict or type(item) is list]
+        if not level:
+            return False
+    return True
 
 
 def _check_details(value: dict[str, Any]) -> dict[str, Any]:
