@@ -6,7 +6,6 @@ nothing; what is known is looked up, and the others are tried again.
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -65,7 +64,7 @@ class Created:
     replayed: bool = False
     conflicts: Sequence[int] = ()
 
-    @cached_property
+    @property
     def count(self) -> int:
         """How many records the request created; for a replay, the first one."""
         return sum(item.created for item in self.items)

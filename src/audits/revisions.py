@@ -109,7 +109,7 @@ def _is_canonical(value: Any) -> bool:
     found = [value]
     for item in found:  # The loop adds to `found`.
         kind = type(item)
-        if kind is str:
+        if kind is str or kind is bool or item is None:
             continue
         if kind is dict:
             if not "".join(item).isascii():
@@ -117,10 +117,7 @@ def _is_canonical(value: Any) -> bool:
             found += item.values()
         elif kind is list:
             found += item
-        elif kind is int or kind is float:
-            if not _is_plain(item):
-                return False
-        elif kind is not bool and item is not None:
+        elif (kind is not int and kind is not float) or not _is_plain(item):
             return False
     return True
 

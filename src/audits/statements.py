@@ -4,6 +4,7 @@ A change is one statement with one parameter: the new revisions as JSON. The sta
 `audit_revision`, and writes the record that each revision contains to `audit`. PostgreSQL returns records as JSON.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -11,7 +12,6 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import orjson
-from pydantic_core import to_json
 from sqlalchemy import (
     CTE,
     ColumnElement,
@@ -158,18 +158,17 @@ OVERSIZED_DETAILS = Statement(
 
 def parameters(revisions: Sequence[Revision]) -> dict[str, Any]:
     """The SQL parameters of the statements that change records."""
-    rows = [_as_json(revision) for revision in revisions]
     try:
-        text = orjson.dumps(rows)
+        text = orjson.dumps([*revisions], default=_as_text).decode()
     except orjson.JSONEncodeError:
-        # orjson refuses integers of more than 64 bits. Pydantic writes them, but it is slower.
-        text = to_json(rows)
-    return {"revisions": text.decode()}
+        # orjson refuses integers of more than 64 bits.
+        text = json.dumps([*map(vars, revisions)], default=_as_text)
+    return {"revisions": text}
 
 
-def _as_json(revision: Revision) -> dict[str, Any]:
-    """The revision's values; bytes in the text form in which PostgreSQL reads bytea from JSON."""
-    return {name: f"\\x{value.hex()}" if isinstance(value, bytes) else value for name, value in vars(revision).items()}
+def _as_text(value: Any) -> str:
+    """A value that JSON does not have, as PostgreSQL reads it."""
+    return f"\\x{value.hex()}" if isinstance(value, bytes) else str(value)
 
 
 @contextmanager
