@@ -7,7 +7,6 @@ nothing; what is known is looked up, and the others are tried again.
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from pydantic_core import to_json
 from sqlalchemy import exists, select
@@ -100,7 +99,7 @@ class _Draft:
         return {first: revision for first, revision in self._revisions.items() if first not in self._known}
 
     @property
-    def events(self) -> dict[Event, UUID]:
+    def events(self) -> dict[Event, str]:
         """The events that are not known, with the ids that their records are to have."""
         return {
             event: self._revisions[first].audit_id
@@ -131,7 +130,7 @@ class _Draft:
         rest = {position: record for position, record in self._records.items() if position not in positions}
         return _Draft(rest, self._attribution, self._revisions)
 
-    def items(self, created: Mapping[UUID, str]) -> dict[int, Item]:
+    def items(self, created: Mapping[str, str]) -> dict[int, Item]:
         """The items of all but conflicts. `created` are the new records as JSON; before they are there, it is empty."""
         items = {}
         for position, first in self._firsts.items():
@@ -226,7 +225,7 @@ async def _attempt(
     draft: _Draft,
     problems: Mapping[int, str],
     idempotent: IdempotentRequest | None,
-) -> dict[UUID, str] | None:
+) -> dict[str, str] | None:
     """Create what is not known. Returns the created records as JSON; None if nothing was written."""
     revisions, new_events = draft.revisions, draft.events
     if not revisions:
@@ -243,7 +242,7 @@ async def _attempt(
         if getattr(error.driver_exception, "constraint_name", None) != audit_event.primary_key.name:
             raise
         return None
-    return {audit_id: record for record, audit_id in rows} or None
+    return {str(audit_id): record for record, audit_id in rows} or None
 
 
 def _statement(records: int, new_events: int, idempotent: IdempotentRequest | None) -> Statement:
@@ -283,4 +282,4 @@ def _first_revisions(
 
 def _new_record(record: AuditCreate, times: dict[str, Any]) -> dict[str, Any]:
     """The record as the API serves it. What the caller sent is valid already."""
-    return times | record.model_dump(mode="json") | {"id": str(identifiers.new_id()), "version": FIRST_VERSION}
+    return times | record.model_dump(mode="json") | {"id": identifiers.new_id(), "version": FIRST_VERSION}

@@ -7,7 +7,6 @@ https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md#required-att
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from pydantic import MISSING
 from sqlalchemy import (
@@ -45,7 +44,7 @@ Event = tuple[str, str]
 class FirstRecord:
     """The record that was made of an event, as it was created."""
 
-    id: UUID
+    id: str
     json: str
 
 
@@ -53,7 +52,7 @@ def event_of(record: AuditCreate) -> Event | None:
     return None if record.source is None or record.event_id is None else (record.source, record.event_id)
 
 
-def parameters(audit_ids: Mapping[Event, UUID]) -> dict[str, Any]:
+def parameters(audit_ids: Mapping[Event, str]) -> dict[str, Any]:
     """The SQL parameters of `IS_NEW` for one event, of `ARE_NEW` and `insertion` for more."""
     (source, event_id), audit_id = next(iter(audit_ids.items()))
     return {
@@ -128,7 +127,7 @@ async def find(connection: AutocommitConnection, events: Collection[Event]) -> d
     found = await connection.fetch(_FIND, event_sources=sources, event_ids=event_ids, event_audit_ids=[])
     if any(record is None for *_, record in found):
         raise Conflict("What was recorded of this event cannot be read any more.")
-    return {(source, event_id): FirstRecord(audit_id, record) for source, event_id, audit_id, record in found}
+    return {(source, event_id): FirstRecord(str(audit_id), record) for source, event_id, audit_id, record in found}
 
 
 def is_repeat(record: AuditCreate, first: AuditCreate | Audit) -> bool:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from sqlalchemy import (
     CTE,
@@ -52,7 +51,7 @@ class Item(NamedTuple):
     `problem` is its whole answer as JSON, and it has no id and no record.
     """
 
-    id: UUID | None
+    id: str | None
     record: str
     created: bool
     problem: str | None = None
@@ -156,4 +155,7 @@ async def get_first_answer(connection: AutocommitConnection, idempotent: Idempot
         raise IdempotencyKeyReused("The key was used with another payload; use a new key for a new request.")
     if any(record is None and problem is None for _, _, record, _, problem in answers):
         raise Conflict("What was recorded with this key cannot be read any more; use a new key.")
-    return [Item(audit_id, record or "", created, problem) for _, audit_id, record, created, problem in answers]
+    return [
+        Item(audit_id and str(audit_id), record or "", created, problem)
+        for _, audit_id, record, created, problem in answers
+    ]

@@ -203,6 +203,7 @@ def _recompute_hash(row: StoredRevision, record: Any) -> bytes | None:
         return None
     try:
         values = row._asdict()
+        values["audit_id"] = str(row.audit_id)
         values["operation"] = Operation(row.operation)
         values["changed_at"] = datetime.fromisoformat(from_json(row.changed_at))
         values["record"] = record

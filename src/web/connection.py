@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 
 from src.config import FastPath
 from src.exceptions import AppError, HeadersTooLarge, MalformedRequest, RequestIncomplete, URITooLong
-from src.identifiers import new_request_id
+from src.identifiers import new_id
 from src.web import problems
 from src.web.middleware import CLOSE_CONNECTION, OVER_CONNECTION_LIMIT
 from src.web.request_context import NO_STORE
@@ -224,7 +224,7 @@ class BoundedProtocol(WriteLimitedProtocol):
             running.message_event.set()
             if running.response_started:
                 return
-        request_id = new_request_id()
+        request_id = new_id()
         logger.info("refused: %s", error.code, extra={"status": error.status, "request_id": request_id})
         response = problems.to_response(error, "", request_id)
         response.headers["X-Request-ID"] = request_id

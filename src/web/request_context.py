@@ -6,7 +6,7 @@ from opentelemetry import trace
 from starlette.types import Scope
 
 from src import log
-from src.identifiers import new_request_id
+from src.identifiers import new_id
 from src.web import root_path
 
 Fields = list[tuple[bytes, bytes]]
@@ -27,7 +27,7 @@ def start(scope: Scope, headers: dict[bytes, bytes], root: str) -> str:
     if root:
         root_path.set_root_path(scope, root)
     offered = headers.get(b"x-request-id")
-    request_id = offered.decode() if offered and _REQUEST_ID.fullmatch(offered) else new_request_id()
+    request_id = offered.decode() if offered and _REQUEST_ID.fullmatch(offered) else new_id()
     log.request_id.set(request_id)
     log.trace_id.set(_trace_id(scope, headers.get(b"traceparent")))
     return request_id

@@ -73,7 +73,7 @@ async def page(pool: asyncpg.Pool, _path: str, _body: bytes) -> bytes:
 
 async def create(pool: asyncpg.Pool, _path: str, body: bytes) -> bytes:
     now = clock.now().isoformat().replace("+00:00", "Z")
-    audit_id, salt = str(new_id()), secrets.token_bytes(16).hex()
+    audit_id, salt = new_id(), secrets.token_bytes(16).hex()
     times = {"occurred_at": now, "recorded_at": now, "updated_at": now}
     record = _NEW | times | orjson.loads(body) | {"id": audit_id}
     revision = {

@@ -26,7 +26,7 @@ def copy(database_url: str, record: dict[str, Any], count: int) -> float:
 
 def _revision(record: dict[str, Any]) -> Revision:
     now = clock.now()
-    whole = _DEFAULTS | dict.fromkeys(_TIMES, now.isoformat()) | record | {"id": str(new_id())}
+    whole = _DEFAULTS | dict.fromkeys(_TIMES, now.isoformat()) | record | {"id": new_id()}
     return seal(whole, Operation.CREATE, Attribution(), now, None)
 
 

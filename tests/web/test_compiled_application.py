@@ -43,8 +43,8 @@ class Numbered:
     def restart(self) -> None:
         self._ids = count(self.number * 10_000 + 1)
 
-    def new_id(self) -> UUID:
-        return UUID(int=UUID(ID).int - 1 + next(self._ids))
+    def new_id(self) -> str:
+        return str(UUID(int=UUID(ID).int - 1 + next(self._ids)))
 
     def now(self) -> datetime:
         return datetime(2026, 1, 31, 12, tzinfo=UTC) + timedelta(seconds=self.number)
