@@ -19,6 +19,7 @@ from asyncio import AbstractEventLoop, CancelledError
 from collections.abc import Sequence
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import override
@@ -166,8 +167,11 @@ class _Exchange(Sender):
                 raise
 
     def _limit_head(self) -> None:
-        """Raise `URITooLong` or `HeadersTooLarge` above the limits of a request's head."""
+        """Raise `URITooLong` or `HeadersTooLarge` above the limits of a request's head, or for a path of no route."""
         settings, scope = self._middleware.settings, self._scope
+        # The pattern of a route also matches a path with a line break at its end.
+        if scope["path"][-1:] == "\n":
+            raise HTTPException(404)
         if len(scope["raw_path"]) + len(scope["query_string"]) > settings.max_url_bytes:
             raise URITooLong(f"At most {settings.max_url_bytes} bytes are accepted.")
         if sum(len(name) + len(value) for name, value in scope["headers"]) > settings.max_header_bytes:

@@ -152,6 +152,8 @@ PATHS = [
         "*", "//", "/api", "/api/v1", "/api/v2/audits", f"{AUDITS}/", "/API/V1/AUDITS", "/docs/../openapi.json",
         "/static/a", "/.env",
         "/health/", "/openapi.json/", "/%00", "/%FF",
+        "/%0A", "/health%0A", f"{AUDITS}%0A", f"{AUDITS}/{'0' * 32}%0A", "/api/v1/ledger/checkpoint%0A",
+        "/api/v1/ledger/tile/0/000%0A",
     )),
     *((send("GET", f"{AUDITS}/{text}"), 404, "audit-not-found") for text in (
         "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff",
