@@ -40,6 +40,16 @@ _BEYOND = text("""
         WHERE number * 256.0 >= div(CAST(CAST(:size AS bigint) AS numeric), 256.0 ^ level) LIMIT 100)
 """)
 
+_COUNT = text("SELECT count(*) FROM ledger_entry WHERE index < :size")
+# The last one is that of the index behind the last entry.
+_GAPS = text("""
+    SELECT before + 1 AS first, index - 1 AS last FROM (
+        SELECT index, lag(index, 1, CAST(-1 AS bigint)) OVER (ORDER BY index) AS before FROM (
+            SELECT index FROM ledger_entry WHERE index < :size UNION ALL SELECT CAST(:size AS bigint)
+        ) AS places
+    ) AS neighbours WHERE index > before + 1 ORDER BY index LIMIT 100
+""")
+
 
 class Entry(NamedTuple):
     """The record of an entry, and the hash of its leaf."""
@@ -114,6 +124,16 @@ def _compare(tile: TileId, computed: bytes, stored: bytes | None, entries: Mappi
             yield Finding("ledger", f"entry {index} is missing")
         elif ours != theirs:
             yield Finding(entries[index].audit_id, f"entry {index} of the ledger has another hash than {name}")
+
+
+async def find_gaps(connection: AsyncConnection, size: int) -> list[Finding]:
+    """The places before `size` without an entry. Only keys are read."""
+    if await connection.scalar(_COUNT, {"size": size}) == size:
+        return []
+    return [
+        Finding("ledger", f"entries {row.first} to {row.last} are missing")
+        for row in await connection.execute(_GAPS, {"size": size})
+    ]
 
 
 async def check_above(connection: AsyncConnection, size: int, subtrees: Sequence[bytes]) -> list[Finding]:

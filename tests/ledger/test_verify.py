@@ -214,6 +214,16 @@ async def test_what_only_one_side_has_is_found_without_reading_it(trail: Trail, 
         assert any(subject == trail.old for subject, _ in await find(connection, NEWER(trail.kept)))
 
 
+async def test_entries_that_are_gone_are_found_without_reading_what_is_around_them(trail: Trail) -> None:
+    """In a copy too, where nothing says that a revision should have an entry."""
+    async with tampered(trail) as connection:
+        for index in (0, 7, 8):
+            await connection.exec_driver_sql("DELETE FROM ledger_entry WHERE index = $1", (index,))
+        await connection.exec_driver_sql("UPDATE ledger SET system_identifier = 1")
+        gaps = {("ledger", f"entries {first} to {last} are missing") for first, last in ((0, 0), (7, 8))}
+        assert await find(connection, NEWER(trail.kept)) == gaps
+
+
 async def test_what_is_older_is_read_part_by_part(trail: Trail) -> None:
     async with tampered(trail) as connection:
         await rewrite_chain(connection, trail.old)
