@@ -16,11 +16,13 @@ _READ = text("""
     FROM ledger FOR UPDATE
 """)
 # Transaction ids of another cluster say nothing here: every revision is looked at, and those without an entry get one.
+# No cluster has a timeline 0: as after a failover, the witnesses are asked before anything is signed, since a copy can
+# lack what the other database has signed.
 _ADOPT = text("""
     UPDATE ledger SET
         system_identifier = (SELECT system_identifier FROM pg_control_system()),
         database_oid = (SELECT oid::bigint FROM pg_database WHERE datname = current_database()),
-        timeline_id = CAST(CAST('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8) AS bit(32)) AS integer),
+        timeline_id = 0,
         seen = NULL, target = NULL, after_audit_id = '00000000-0000-0000-0000-000000000000', after_version = 0,
         forked = NULL
 """)
@@ -35,6 +37,7 @@ _HAS_STRAYS = text(f"""
     )
 """)
 _SNAPSHOT = text("SELECT pg_current_snapshot()::text WHERE pg_is_in_recovery() IS NOT NULL")
+_ASK_AGAIN = text("UPDATE ledger_witness SET timeline_id = NULL")
 _RENAME = text("UPDATE ledger SET origin = :origin, forked = NULL, logged_size = -1")
 
 
@@ -52,6 +55,7 @@ async def adopt(connection: AsyncConnection, witnesses: Collection[str] = ()) ->
     if row.is_original and not row.forked and not await _has_strays(connection, row.seen):
         raise AdoptionRefused("this database is the one that the ledger is in: there is nothing to adopt")
     await connection.execute(_ADOPT)
+    await connection.execute(_ASK_AGAIN)
     return int(row.size)
 
 
@@ -66,9 +70,8 @@ async def begin_anew(connection: AsyncConnection, origin: str | None) -> int:
     """Sign as `origin` from here on. Returns how many entries there are. Raises `AdoptionRefused`."""
     row = (await connection.execute(_READ)).one()
     if origin is None or origin == row.origin:
-        raise AdoptionRefused(
-            f"set LEDGER_ORIGIN to a name that is not {row.origin}, and LEDGER_KEY to a key of its own"
-        )
+        name = f"a name that is not {row.origin}" if row.origin else "its name"
+        raise AdoptionRefused(f"set LEDGER_ORIGIN to {name}, and LEDGER_KEY to a key of its own")
     if not row.is_original:
         await connection.execute(_ADOPT)
     await connection.execute(_RENAME, {"origin": origin})

@@ -15,10 +15,10 @@ logger = logging.getLogger(__name__)
 
 _UNSIGNED_SECONDS = 1
 _NOT_ASKED = (
-    "ledger: a standby has taken over (timeline %d), and there is no witness to ask: whether the old primary had "
-    "signed more than this database has is not known"
+    "ledger: this database has taken over (timeline %d), and there is no witness to ask: whether the one before it "
+    "had signed more than this one has is not known"
 )
-_WAITS = "ledger: a standby has taken over (timeline %d): nothing is signed until the witnesses have been asked"
+_WAITS = "ledger: this database has taken over (timeline %d): nothing is signed until the witnesses have been asked"
 
 
 class Sealer:

@@ -143,7 +143,7 @@ class Sealed:
 class Signed:
     """What came of signing: the new checkpoint, if there is one, and whether checkpoints wait to be logged.
 
-    `new_timeline`: a standby has taken over. `forked`: who knows another tree; then nothing is signed.
+    `new_timeline`: a standby or an adopted copy has taken over. `forked`: who knows another tree; then nothing is signed.
     """
 
     note: str | None = None
@@ -192,7 +192,7 @@ async def sign(
 ) -> Signed | None:
     """Sign the ledger as it was committed, unless that was done. None if somebody else is sealing.
 
-    `asks_first`: after a standby has taken over, nothing is signed until `src.ledger.witnesses` has asked.
+    `asks_first`: after a standby or a copy has taken over, nothing is signed until `src.ledger.witnesses` has asked.
     Raises `LedgerCloned`, `OriginChanged`.
     """
     head = await _lock(connection)

@@ -14,10 +14,10 @@ from src.ledger.config import LedgerSettings
 from src.ledger.exceptions import LedgerCloned, OriginChanged
 from src.ledger.notes import SignerKey
 from src.ledger.sealer import Sealer
-from src.ledger.witnessing import Transactions
+from src.ledger.witnessing import Transactions, Witnessing
 from tests.ledger.conftest import KEY, ORIGIN
 from tests.ledger.revisions import check_ledger, write
-from tests.ledger.witness import NAME, WitnessServer
+from tests.ledger.witness import NAME, WitnessServer, run_witness
 
 OTHER = SignerKey("staging.example.org", bytes(32))
 
@@ -85,6 +85,51 @@ async def test_a_new_ledger_has_the_entries_and_another_name(
     rows = await connection.fetch("SELECT origin, size FROM ledger_checkpoint ORDER BY created_at")
     assert [tuple(row) for row in rows] == [(ORIGIN, 1), (OTHER.name, 1)]
     assert await check_ledger(connection) == 0
+
+
+async def test_a_copy_that_lacks_what_was_signed_is_forked_before_it_signs(
+    database_settings: DatabaseSettings, connection: asyncpg.Connection, transactions: Transactions
+) -> None:
+    """A dump is older than what the other database has signed since."""
+    async with run_witness(KEY.verifier) as witness:
+        environment = {"LEDGER_ORIGIN": ORIGIN, "LEDGER_KEY": KEY.secret, "LEDGER_WITNESSES": witness.setting}
+        settings = LedgerSettings.model_validate({name.lower(): value for name, value in environment.items()})
+        sealer, witnessing = Sealer(transactions, settings), Witnessing(transactions, settings)
+        await write(connection)
+        await sealer.seal_all()
+        await witnessing.ask_all()
+        await clone(connection)
+        witness.size = 3
+        assert (await run("adopt", DATABASE_URL=url(database_settings), **environment)).returncode == 0
+        await write(connection)
+        assert await sealer.seal_all() == 1
+        assert await connection.fetchval("SELECT max(size) FROM ledger_checkpoint") == 1
+        await witnessing.ask_all()
+        assert (
+            await connection.fetchval("SELECT forked FROM ledger") == f"{NAME}: knows 3 entries, and 1 were signed here"
+        )
+        await witnessing.stop()
+
+
+async def test_an_adopted_copy_signs_when_its_witnesses_have_been_asked(
+    database_settings: DatabaseSettings, connection: asyncpg.Connection, transactions: Transactions
+) -> None:
+    async with run_witness(KEY.verifier) as witness:
+        environment = {"LEDGER_ORIGIN": ORIGIN, "LEDGER_KEY": KEY.secret, "LEDGER_WITNESSES": witness.setting}
+        settings = LedgerSettings.model_validate({name.lower(): value for name, value in environment.items()})
+        sealer, witnessing = Sealer(transactions, settings), Witnessing(transactions, settings)
+        await write(connection)
+        await sealer.seal_all()
+        await witnessing.ask_all()
+        await clone(connection)
+        assert (await run("adopt", DATABASE_URL=url(database_settings), **environment)).returncode == 0
+        await write(connection)
+        await sealer.seal_all()
+        await witnessing.ask_all()
+        await sealer.seal_all()
+        await witnessing.ask_all()
+        assert witness.size == 2
+        await witnessing.stop()
 
 
 async def test_a_key_is_printed_with_its_settings_and_works() -> None:
