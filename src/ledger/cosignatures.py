@@ -26,8 +26,12 @@ class Witness:
         """Read `URL VKEY`. Raises `ValueError`."""
         url, _, key = text.strip().partition(" ")
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        # Reading the port raises where it is none.
+        is_url = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        if not is_url or parts.query or parts.fragment:
             raise ValueError("must be the URL of a witness, a blank, and its verifier key")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("must not have a user or a password in the URL of a witness: GET /ledger shows it")
         return cls(url.rstrip("/"), VerifierKey.parse(key.strip(), COSIGNATURE))
 
 

@@ -82,7 +82,8 @@ _KEEP_ANSWER = text("""
         next_at = clock_timestamp() + make_interval(secs => :seconds)
     WHERE witness = :witness
 """)
-_FORK = text("UPDATE ledger SET forked = :detail WHERE forked IS NULL")
+# A witness may answer late, when the ledger already has another name.
+_FORK = text("UPDATE ledger SET forked = :detail WHERE forked IS NULL AND origin = :origin")
 _ENTER_TIMELINE = text("""
     UPDATE ledger SET timeline_id = :timeline_id
     WHERE timeline_id <> :timeline_id AND forked IS NULL AND :quorum <= (
@@ -134,7 +135,8 @@ async def keep(
         },
     )
     if answer.state is WitnessState.FORKED:
-        await connection.execute(_FORK, {"detail": f"{question.witness.key.name}: {answer.detail}"})
+        fork = {"detail": f"{question.witness.key.name}: {answer.detail}", "origin": origin}
+        await connection.execute(_FORK, fork)
     keys = [str(witness.key) for witness in witnesses]
     timeline = {"timeline_id": question.timeline_id, "quorum": quorum, "keys": keys}
     await connection.execute(_ENTER_TIMELINE, timeline)

@@ -9,9 +9,12 @@ import httpx2
 import pytest
 
 from src.config import DatabaseSettings
+from src.ledger import witnesses
 from src.ledger.config import LedgerSettings
+from src.ledger.constants import WitnessState
 from src.ledger.notes import open_note, split_note
 from src.ledger.sealer import Sealer
+from src.ledger.witnesses import Answer
 from src.ledger.witnessing import Transactions, Witnessing
 from tests.application import run_application
 from tests.ledger.conftest import KEY, LEDGER, ORIGIN
@@ -151,6 +154,23 @@ async def test_nothing_is_signed_where_a_witness_knows_another_tree(
     assert said == ["ERROR", "ERROR"]
 
 
+async def test_a_late_answer_does_not_fork_the_ledger_that_has_begun_anew(
+    connection: asyncpg.Connection,
+    transactions: Transactions,
+    pair: tuple[Sealer, Witnessing],
+    settings: LedgerSettings,
+) -> None:
+    sealer, _ = pair
+    await write(connection)
+    await sealer.seal_all()
+    async with transactions() as transaction:
+        (question,) = await witnesses.take(transaction, ORIGIN, settings.witnesses)
+    await connection.execute("UPDATE ledger SET origin = 'another.example.org'")
+    async with transactions() as transaction:
+        await witnesses.keep(transaction, ORIGIN, settings.witnesses, 1, question, Answer(WitnessState.FORKED))
+    assert await connection.fetchval("SELECT forked FROM ledger") is None
+
+
 BAD = {"no base64": b"\xe2\x80\x94 witness.example.org/w1 x\n", "nothing": b"", "no text": b"\xff", "a page": b"<html>"}
 
 
@@ -209,10 +229,14 @@ async def test_without_witnesses_a_new_timeline_is_a_warning(
 
 
 @pytest.mark.parametrize(
-    ("witnesses", "others"),
+    ("setting", "others"),
     [
         ("http://127.0.0.1:1", {}),
         ("ftp://witness.example.org {key}", {}),
+        ("https://user:secret@witness.example.org {key}", {}),
+        ("https://witness.example.org:0 {key}", {}),
+        ("https://witness.example.org:99999 {key}", {}),
+        ("https://witness.example.org:port {key}", {}),
         ("https://witness.example.org {log}", {}),
         ("https://a.example.org {key},https://b.example.org {key}", {}),
         ("https://a.example.org {key}", {"ledger_quorum": 2}),
@@ -220,7 +244,7 @@ async def test_without_witnesses_a_new_timeline_is_a_warning(
         ("https://a.example.org {key}", {"ledger_key": None}),
     ],
 )
-def test_witnesses_that_cannot_work_are_refused_at_the_start(witnesses: str, others: dict[str, Any]) -> None:
+def test_witnesses_that_cannot_work_are_refused_at_the_start(setting: str, others: dict[str, Any]) -> None:
     key = WitnessServer(KEY.verifier).key
     with pytest.raises(ValueError, match=r"ledger_|LEDGER_"):
-        settings_with(witnesses.format(key=key, log=KEY.verifier), **others)
+        settings_with(setting.format(key=key, log=KEY.verifier), **others)
