@@ -121,6 +121,22 @@ async def test_up_and_down_without_rows_leaves_nothing_but_alembics_own_table(
     await connection.close()
 
 
+async def test_a_ledger_without_entries_is_guarded_again_after_a_rollback(empty_database: DatabaseSettings) -> None:
+    """Its checkpoint of no entries is not kept, nor are its witnesses."""
+    await migrate(empty_database, command.upgrade, "head")
+    connection = await asyncpg.connect(driver_url(empty_database))
+    guards = await connection.fetch(GUARDS)
+    await connection.execute("""
+        INSERT INTO ledger_checkpoint (origin, size, root, note) VALUES ('a', 0, '', '');
+        INSERT INTO ledger_witness (witness) VALUES ('w')
+    """)
+    await migrate(empty_database, command.downgrade, "a91c04de72b3")
+    assert await connection.fetchval("SELECT to_regnamespace('rolled_back')") is None
+    await migrate(empty_database, command.upgrade, "head")
+    assert await connection.fetch(GUARDS) == guards
+    await connection.close()
+
+
 async def test_every_revision_can_be_downgraded_and_upgraded_again(empty_database: DatabaseSettings) -> None:
     await migrate(empty_database, command.upgrade, "head")
     for _ in load_revisions().known:

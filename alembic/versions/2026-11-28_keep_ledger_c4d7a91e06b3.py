@@ -168,11 +168,13 @@ def guard(table: str) -> None:
 
 def downgrade() -> None:
     """The column `xid` stays, and its default too: with it, the ledger goes on after the next upgrade."""
-    if op.get_bind().scalar(sa.text("SELECT size = 0 FROM ledger")):
-        op.drop_table("ledger")
-    for name in TABLES:
-        if op.get_bind().scalar(sa.text(f"SELECT to_regclass('{name}') IS NOT NULL")):
+    op.execute("LOCK TABLE ledger IN ACCESS EXCLUSIVE MODE")
+    if op.get_bind().scalar(sa.text("SELECT EXISTS (SELECT FROM ledger_entry)")):
+        # Tables that are kept keep their triggers, which need the functions.
+        for name in TABLES:
             drop_or_keep_table(name)
-    # Tables that are kept keep their triggers, which need the functions.
-    if op.get_bind().scalar(sa.text("SELECT to_regclass('rolled_back.ledger') IS NULL")):
-        op.execute("DROP FUNCTION ledger_refuse_change, ledger_only_grow, ledger_tile_only_grow CASCADE")
+        return
+    # A checkpoint of no entries says nothing.
+    for name in TABLES:
+        op.drop_table(name)
+    op.execute("DROP FUNCTION ledger_refuse_change, ledger_only_grow, ledger_tile_only_grow")

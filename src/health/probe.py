@@ -115,7 +115,7 @@ async def _query(connection: AsyncConnection) -> tuple[Probe, bool]:
 
 
 async def _ledger_state(connection: AsyncConnection) -> LedgerState | None:
-    """None if the database cannot say soon, or has no ledger yet: it can be used all the same."""
+    """None if the database cannot say soon, or has no ledger: it can be used all the same."""
     try:
         await connection.execute(text(f"SET LOCAL statement_timeout = {_LEDGER_TIMEOUT_MS}"))
         return await ledger_status.get_state(connection)

@@ -1,8 +1,9 @@
 """What a copy of the database is to be: the operator says it."""
 
 from collections.abc import Collection
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from src.ledger import difference
@@ -46,7 +47,7 @@ async def adopt(connection: AsyncConnection, witnesses: Collection[str] = ()) ->
 
     `witnesses`: the names of those in the settings. Returns how many entries there are. Raises `AdoptionRefused`.
     """
-    row = (await connection.execute(_READ)).one()
+    row = await _read(connection)
     if row.forked and row.forked.partition(": ")[0] in witnesses:
         raise AdoptionRefused(
             f"forked: {row.forked}: go back to the database that has these entries, or begin anew with "
@@ -59,6 +60,13 @@ async def adopt(connection: AsyncConnection, witnesses: Collection[str] = ()) ->
     return int(row.size)
 
 
+async def _read(connection: AsyncConnection) -> Row[Any]:
+    row = (await connection.execute(_READ)).one_or_none()
+    if row is None:
+        raise AdoptionRefused("the row of the table ledger is gone: restore it from a backup")
+    return row
+
+
 async def _has_strays(connection: AsyncConnection, seen: str | None) -> bool:
     if seen is None:
         return False
@@ -68,7 +76,7 @@ async def _has_strays(connection: AsyncConnection, seen: str | None) -> bool:
 
 async def begin_anew(connection: AsyncConnection, origin: str | None) -> int:
     """Sign as `origin` from here on. Returns how many entries there are. Raises `AdoptionRefused`."""
-    row = (await connection.execute(_READ)).one()
+    row = await _read(connection)
     if origin is None or origin == row.origin:
         name = f"a name that is not {row.origin}" if row.origin else "its name"
         raise AdoptionRefused(f"set LEDGER_ORIGIN to {name}, and LEDGER_KEY to a key of its own")

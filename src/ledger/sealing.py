@@ -7,6 +7,7 @@ than the one before, since whoever wrote it has read that one.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt
+from math import isqrt
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -143,7 +144,7 @@ class Sealed:
 class Signed:
     """What came of signing: the new checkpoint, if there is one, and whether checkpoints wait to be logged.
 
-    `new_timeline`: a standby or an adopted copy has taken over. `forked`: who knows another tree; then nothing is signed.
+    `new_timeline`: a standby or a copy has taken over. `forked`: who knows another tree; then nothing is signed.
     """
 
     note: str | None = None

@@ -126,7 +126,15 @@ def _compare(tile: TileId, computed: bytes, stored: bytes | None, entries: Mappi
             yield Finding(entries[index].audit_id, f"entry {index} of the ledger has another hash than {name}")
 
 
-async def find_gaps(connection: AsyncConnection, size: int) -> list[Finding]:
+async def check_rest(
+    connection: AsyncConnection, wanted: Wanted, size: int, subtrees: Sequence[bytes]
+) -> list[Finding]:
+    """What is above all whole subtrees, and of what is not read at least that each entry is there."""
+    gaps = [] if wanted.since is None else await _find_gaps(connection, size)
+    return gaps + await _check_above(connection, size, subtrees)
+
+
+async def _find_gaps(connection: AsyncConnection, size: int) -> list[Finding]:
     """The places before `size` without an entry. Only keys are read."""
     if await connection.scalar(_COUNT, {"size": size}) == size:
         return []
@@ -136,7 +144,7 @@ async def find_gaps(connection: AsyncConnection, size: int) -> list[Finding]:
     ]
 
 
-async def check_above(connection: AsyncConnection, size: int, subtrees: Sequence[bytes]) -> list[Finding]:
+async def _check_above(connection: AsyncConnection, size: int, subtrees: Sequence[bytes]) -> list[Finding]:
     """Compare the tiles above all whole subtrees with those that are stored, and find what is beyond `size`."""
     above = {TileId(tile.level + 2, tile.number): hashes for tile, hashes in grow(0, {}, subtrees).tiles.items()}
     findings: list[Finding] = []

@@ -160,11 +160,8 @@ async def _check_ledger(
         beginnings |= subtree.beginnings
         for finding in subtree.findings:
             yield finding
-    for finding in await tree.check_above(connection, head.size, subtrees):
+    for finding in await tree.check_rest(connection, wanted, head.size, subtrees):
         yield finding
-    if wanted.since is not None:
-        for finding in await tree.find_gaps(connection, head.size):
-            yield finding
     roots = {size: tree.root(size, subtrees, beginnings) for size in sizes}
     for what in _compare_roots(head, newest, known, roots):
         yield Finding("ledger", what)

@@ -105,9 +105,8 @@ async def test_a_copy_that_lacks_what_was_signed_is_forked_before_it_signs(
         assert await sealer.seal_all() == 1
         assert await connection.fetchval("SELECT max(size) FROM ledger_checkpoint") == 1
         await witnessing.ask_all()
-        assert (
-            await connection.fetchval("SELECT forked FROM ledger") == f"{NAME}: knows 3 entries, and 1 were signed here"
-        )
+        forked = await connection.fetchval("SELECT forked FROM ledger")
+        assert forked == f"{NAME}: knows 3 entries, and 1 were signed here"
         await witnessing.stop()
 
 
@@ -130,6 +129,16 @@ async def test_an_adopted_copy_signs_when_its_witnesses_have_been_asked(
         await witnessing.ask_all()
         assert witness.size == 2
         await witnessing.stop()
+
+
+async def test_a_new_ledger_needs_a_name(database_settings: DatabaseSettings, connection: asyncpg.Connection) -> None:
+    result = await run("new", DATABASE_URL=url(database_settings))
+    assert (result.returncode, "set LEDGER_ORIGIN to its name" in result.stderr) == (1, True)
+    await connection.execute("ALTER TABLE ledger DISABLE TRIGGER USER; DELETE FROM ledger")
+    for command in ("adopt", "new"):
+        result = await run(command, DATABASE_URL=url(database_settings), LEDGER_ORIGIN=ORIGIN)
+        assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+        assert "the row of the table ledger is gone" in result.stderr
 
 
 async def test_a_key_is_printed_with_its_settings_and_works() -> None:

@@ -33,3 +33,10 @@ async def test_health_names_each_state(
     async with connection.transaction():
         await connection.execute("LOCK TABLE ledger")
         assert await check(signed) == "unknown"
+
+
+async def test_health_is_ready_where_the_row_of_the_ledger_is_gone(
+    signed: httpx2.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    await connection.execute("ALTER TABLE ledger DISABLE TRIGGER USER; DELETE FROM ledger")
+    assert await check(signed) == "unknown"

@@ -96,7 +96,7 @@ async def rewrite_chain(connection: AsyncConnection, audit_id: str) -> None:
     )
     for row in rows.mappings().all():
         record = row["record"] | {"actor_id": "somebody else"}
-        previous = compute_hash({**row, "record": record, "previous_hash": previous})
+        previous = compute_hash({**row, "audit_id": str(row["audit_id"]), "record": record, "previous_hash": previous})
         await connection.exec_driver_sql(
             """UPDATE audit_revision SET record = jsonb_set(record, '{actor_id}', '"somebody else"'), hash = $3,
                 previous_hash = lag.hash
