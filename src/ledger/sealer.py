@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-import time
 from contextlib import suppress
 
 from src.ledger import sealing
@@ -14,7 +13,6 @@ from src.ledger.witnessing import OUTAGES, Transactions, Witnessing
 
 logger = logging.getLogger(__name__)
 
-_UNSIGNED_SECONDS = 1
 _UNSIGNED_SECONDS = 1
 _NOT_ASKED = (
     "ledger: this database has taken over (timeline %d), and there is no witness to ask: whether the one before it "
@@ -66,7 +64,6 @@ class Sealer:
     async def seal_all(self) -> int:
         """Seal and sign until nothing waits, or somebody else seals. Returns how many entries were added."""
         added, more, many = 0, True, False
-        unsigned_since = time.monotonic()
         unsigned_since = time.monotonic()
         while more:
             async with self._transactions() as connection:

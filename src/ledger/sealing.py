@@ -7,7 +7,6 @@ than the one before, since whoever wrote it has read that one.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt
-from math import isqrt
 from typing import Any, NamedTuple
 from uuid import UUID
 
