@@ -22,7 +22,8 @@ from src.audits.router import batch_router as audit_batches_router
 from src.audits.router import router as audits_router
 from src.config import API_PREFIX, AppSettings, FastPath
 from src.connection_pool import ConnectionPool
-from src.database import create_ledger_pool, create_pool, create_probe_engine, create_stream_pool, transaction
+from src.database import create_ledger_pool, create_pool, create_probe_engine, create_stream_pool
+from src.driver_transaction import driver_transaction
 from src.health.exceptions import CheckFailed
 from src.health.probe import DatabaseProbe
 from src.health.router import router as health_router
@@ -90,7 +91,7 @@ async def lifespan(settings: Settings) -> AsyncIterator[State]:
     providers = telemetry.start()
     probe_engine = create_probe_engine(settings.database)
     ledger_pool = create_ledger_pool(settings.database, 2 if settings.ledger.witnesses else 1)
-    sealer = Sealer(partial(transaction, ledger_pool), settings.ledger)
+    sealer = Sealer(partial(driver_transaction, ledger_pool), settings.ledger)
     state = State(
         app_settings=settings.app,
         audit_settings=settings.audits,

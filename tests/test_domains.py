@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from src import main, models
 from src.config import PROJECT_ROOT
 from src.database import AutocommitConnection, TransactionConnection
+from src.driver_transaction import DriverTransaction
 from src.models import metadata
 
 SRC, TESTS = PROJECT_ROOT / "src", PROJECT_ROOT / "tests"
@@ -43,11 +44,11 @@ TRANSACTION_METHODS = {"begin", "begin_nested", "begin_twophase", "transaction"}
 TRANSACTION_SQL = re.compile(r"\s*(BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT)\b", re.IGNORECASE)
 SQL_FUNCTIONS = {"text", "exec_driver_sql"}
 TRANSACTION_WORDS = {"BEGIN", "COMMIT", "ROLLBACK"}
-TRANSACTION_OPENERS = {"transaction", "create_async_engine"}
+TRANSACTION_OPENERS = {"transaction", "driver_transaction", "create_async_engine"}
 # Methods that run a statement, of every connection that a request can have.
 STATEMENT_METHODS = {
     name
-    for connection in (AsyncConnection, AutocommitConnection, TransactionConnection)
+    for connection in (AsyncConnection, AutocommitConnection, TransactionConnection, DriverTransaction)
     for name, method in getmembers(connection, isfunction)
     if "statement" in signature(method).parameters
 }

@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from src.database import AutocommitConnection, TransactionConnection
+from src.database import AutocommitConnection
+from src.driver_transaction import DriverTransaction
 from src.ledger.tiles import TileId, Tiles
 from src.statement import Statement
 
@@ -15,34 +16,33 @@ _READ = text("""
     JOIN unnest(CAST(:levels AS smallint[]), CAST(:numbers AS bigint[])) AS wanted (level, number) USING (level, number)
 """)
 _FETCH = Statement(_READ)
-_WRITE = text("""
+_WRITE = Statement(
+    text("""
     INSERT INTO ledger_tile (level, number, hashes)
     SELECT * FROM unnest(CAST(:levels AS smallint[]), CAST(:numbers AS bigint[]), CAST(:hashes AS bytea[]))
     ON CONFLICT (level, number) DO UPDATE SET hashes = excluded.hashes
 """)
-
-# The last one is that of a command.
-_Connection = AutocommitConnection | TransactionConnection | AsyncConnection
+)
 
 
-async def fetch_tiles(connection: AutocommitConnection, wanted: Collection[TileId]) -> Tiles:
-    """As `read_tiles`, by the fast path, for requests."""
+async def fetch_tiles(connection: AutocommitConnection | DriverTransaction, wanted: Collection[TileId]) -> Tiles:
+    """Those of the tiles that are there, each as far as it goes by now."""
+    if not wanted:
+        return {}
     rows = await connection.fetch(_FETCH, **_columns(wanted))
     return {TileId(level, number): hashes for level, number, hashes in rows}
 
 
-async def read_tiles(connection: _Connection, wanted: Collection[TileId]) -> Tiles:
-    """Those of the tiles that are there, each as far as it goes by now."""
-    if not wanted:
-        return {}
+async def read_tiles(connection: AsyncConnection, wanted: Collection[TileId]) -> Tiles:
+    """As `fetch_tiles`, for commands."""
     rows = await connection.execute(_READ, _columns(wanted))
     return {TileId(row.level, row.number): row.hashes for row in rows}
 
 
-async def write_tiles(connection: TransactionConnection, tiles: Tiles) -> None:
+async def write_tiles(connection: DriverTransaction, tiles: Tiles) -> None:
     """Add tiles, or what they have grown by."""
     if tiles:
-        await connection.execute(_WRITE, _columns(tiles) | {"hashes": [*tiles.values()]})
+        await connection.fetch(_WRITE, **_columns(tiles), hashes=[*tiles.values()])
 
 
 def _columns(tiles: Collection[TileId]) -> dict[str, list[Any]]:

@@ -12,13 +12,15 @@ from typing import Any
 import httpx2
 from sqlalchemy import Row, text
 
-from src.database import AutocommitConnection, TransactionConnection
+from src.database import AutocommitConnection
+from src.driver_transaction import DriverTransaction
 from src.ledger import storage
 from src.ledger.constants import WitnessState
 from src.ledger.cosignatures import Witness, encode_request, find_cosignature, parse_size
 from src.ledger.merkle import consistency_proof
 from src.ledger.notes import InvalidNote
 from src.ledger.tiles import hashes_of, needed
+from src.statement import Statement
 
 PUBLISHED_AFTER_SECONDS = 10
 """A checkpoint that has not its quorum by then is published all the same."""
@@ -52,8 +54,11 @@ class Answer:
     detail: str = ""
 
 
-_ADD = text("INSERT INTO ledger_witness (witness) SELECT unnest(CAST(:keys AS text[])) ON CONFLICT DO NOTHING")
-_TAKE = text("""
+_ADD = Statement(
+    text("INSERT INTO ledger_witness (witness) SELECT unnest(CAST(:keys AS text[])) ON CONFLICT DO NOTHING")
+)
+_TAKE = Statement(
+    text("""
     UPDATE ledger_witness AS witness SET next_at = clock_timestamp() + make_interval(secs => :seconds)
     FROM ledger CROSS JOIN LATERAL (
         SELECT size, note FROM ledger_checkpoint WHERE origin = ledger.origin ORDER BY size DESC LIMIT 1
@@ -71,48 +76,59 @@ _TAKE = text("""
         ))
     RETURNING witness.witness, witness.size AS old, latest.size, latest.note, timeline.id AS timeline_id
 """)
-_SIGNED_SIZE = text("SELECT coalesce(max(size), 0) FROM ledger_checkpoint WHERE origin = :origin")
-_KEEP_LINE = text("""
+)
+_SIGNED_SIZE = Statement(text("SELECT coalesce(max(size), 0) FROM ledger_checkpoint WHERE origin = :origin"))
+_KEEP_LINE = Statement(
+    text("""
     INSERT INTO ledger_cosignature (origin, size, witness, line) VALUES (:origin, :size, :witness, :line)
     ON CONFLICT DO NOTHING
 """)
-_KEEP_ANSWER = text("""
+)
+_KEEP_ANSWER = Statement(
+    text("""
     UPDATE ledger_witness SET state = :state, size = coalesce(CAST(:size AS bigint), size),
         timeline_id = coalesce(CAST(:timeline_id AS integer), timeline_id),
         next_at = clock_timestamp() + make_interval(secs => :seconds)
     WHERE witness = :witness
 """)
+)
 # A witness may answer late, when the ledger already has another name.
-_FORK = text("UPDATE ledger SET forked = :detail WHERE forked IS NULL AND origin = :origin")
-_ENTER_TIMELINE = text("""
+_FORK = Statement(text("UPDATE ledger SET forked = :detail WHERE forked IS NULL AND origin = :origin"))
+_ENTER_TIMELINE = Statement(
+    text("""
     UPDATE ledger SET timeline_id = :timeline_id
     WHERE timeline_id <> :timeline_id AND forked IS NULL AND :quorum <= (
         SELECT count(*) FROM ledger_witness
         WHERE witness = ANY(CAST(:keys AS text[])) AND timeline_id = :timeline_id AND state = 'ok'
     )
 """)
+)
 _READ = text("SELECT witness, size, state FROM ledger_witness WHERE witness = ANY(CAST(:keys AS text[]))")
 
 
-async def take(connection: TransactionConnection, origin: str, witnesses: Sequence[Witness]) -> list[Question]:
+async def take(connection: DriverTransaction, origin: str, witnesses: Sequence[Witness]) -> list[Question]:
     """What this process is to ask now."""
     keys = {str(witness.key): witness for witness in witnesses}
-    await connection.execute(_ADD, {"keys": [*keys]})
-    rows = await connection.execute(_TAKE, {"keys": [*keys], "origin": origin, "seconds": _TAKEN_SECONDS})
-    return [Question(keys[row.witness], min(row.old, row.size), row.size, row.note, row.timeline_id) for row in rows]
+    await connection.fetch(_ADD, keys=[*keys])
+    rows = await connection.fetch(_TAKE, keys=[*keys], origin=origin, seconds=_TAKEN_SECONDS)
+    return [
+        Question(keys[witness], min(old, size), size, note, timeline_id)
+        for witness, old, size, note, timeline_id in rows
+    ]
 
 
-async def read_proof(connection: TransactionConnection, old: int, new: int) -> list[bytes]:
+async def read_proof(connection: DriverTransaction, old: int, new: int) -> list[bytes]:
     ranges = consistency_proof(old, new)
-    return hashes_of(ranges, await storage.read_tiles(connection, needed(ranges)))
+    return hashes_of(ranges, await storage.fetch_tiles(connection, needed(ranges)))
 
 
-async def signed_size(connection: TransactionConnection, origin: str) -> int:
-    return int(await connection.scalar(_SIGNED_SIZE, {"origin": origin}))
+async def signed_size(connection: DriverTransaction, origin: str) -> int:
+    (size,) = await connection.fetch_row(_SIGNED_SIZE, origin=origin)
+    return int(size)
 
 
 async def keep(
-    connection: TransactionConnection,
+    connection: DriverTransaction,
     origin: str,
     witnesses: Sequence[Witness],
     quorum: int,
@@ -122,24 +138,20 @@ async def keep(
     """Keep what a witness has answered, and what follows: the ledger is forked, or signs after a standby took over."""
     name = str(question.witness.key)
     if answer.line:
-        line = {"origin": origin, "size": question.size, "witness": name, "line": answer.line}
-        await connection.execute(_KEEP_LINE, line)
-    await connection.execute(
+        await connection.fetch(_KEEP_LINE, origin=origin, size=question.size, witness=name, line=answer.line)
+    await connection.fetch(
         _KEEP_ANSWER,
-        {
-            "witness": name,
-            "state": answer.state,
-            "size": answer.size,
-            "timeline_id": question.timeline_id if answer.line else None,
-            "seconds": 0 if answer.state is WitnessState.OK else _RETRY_SECONDS,
-        },
+        witness=name,
+        state=answer.state,
+        size=answer.size,
+        timeline_id=question.timeline_id if answer.line else None,
+        seconds=0 if answer.state is WitnessState.OK else _RETRY_SECONDS,
     )
     if answer.state is WitnessState.FORKED:
-        fork = {"detail": f"{question.witness.key.name}: {answer.detail}", "origin": origin}
-        await connection.execute(_FORK, fork)
+        detail = f"{question.witness.key.name}: {answer.detail}"
+        await connection.fetch(_FORK, detail=detail, origin=origin)
     keys = [str(witness.key) for witness in witnesses]
-    timeline = {"timeline_id": question.timeline_id, "quorum": quorum, "keys": keys}
-    await connection.execute(_ENTER_TIMELINE, timeline)
+    await connection.fetch(_ENTER_TIMELINE, timeline_id=question.timeline_id, quorum=quorum, keys=keys)
 
 
 async def read_all(connection: AutocommitConnection, witnesses: Sequence[Witness]) -> dict[str, Row[Any]]:

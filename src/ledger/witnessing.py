@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
 
-from src.database import TransactionConnection
+from src.driver_transaction import DriverTransaction
 from src.ledger import witnesses
 from src.ledger.config import LedgerSettings
 from src.ledger.constants import WitnessState
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 OUTAGES = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 """What an outage raises, of the database or of the way to it."""
 
-Transactions = Callable[[], AbstractAsyncContextManager[TransactionConnection]]
+Transactions = Callable[[], AbstractAsyncContextManager[DriverTransaction]]
 """Opens a transaction: returning commits, raising rolls back."""
 
 

@@ -22,7 +22,8 @@ from pydantic import SecretStr
 
 from scripts.postgres import Cluster
 from src.config import API_PREFIX, PROJECT_ROOT, DatabaseSettings
-from src.database import create_ledger_pool, transaction
+from src.database import create_ledger_pool
+from src.driver_transaction import driver_transaction
 from src.ledger.checkpoints import Checkpoint
 from src.ledger.config import LedgerSettings
 from src.ledger.merkle import EMPTY_ROOT
@@ -124,7 +125,7 @@ def _ask(url: str, statement: str, *values: Any) -> list[asyncpg.Record]:
 async def _seal(url: str) -> None:
     pool = create_ledger_pool(DatabaseSettings(database_url=SecretStr(url)))
     try:
-        await Sealer(partial(transaction, pool), _SETTINGS).seal_all()
+        await Sealer(partial(driver_transaction, pool), _SETTINGS).seal_all()
     finally:
         await pool.dispose()
 
@@ -185,7 +186,7 @@ async def _sealing(url: str) -> list[Figure]:
     await _seal(url)
     connection = await asyncpg.connect(driver_url(url))
     pool = create_ledger_pool(DatabaseSettings(database_url=SecretStr(url)))
-    sealer = Sealer(partial(transaction, pool), _SETTINGS)
+    sealer = Sealer(partial(driver_transaction, pool), _SETTINGS)
     try:
         costs = {}
         for at_once, rounds in ((500, 40), (2_000, 10), (20_000, 1)):

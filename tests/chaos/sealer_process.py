@@ -4,14 +4,15 @@ import asyncio
 from functools import partial
 
 from src.config import DatabaseSettings
-from src.database import create_ledger_pool, transaction
+from src.database import create_ledger_pool
+from src.driver_transaction import driver_transaction
 from src.ledger.config import LedgerSettings
 from src.ledger.sealer import Sealer
 
 
 async def main() -> None:
     pool = create_ledger_pool(DatabaseSettings.load(), 2)
-    Sealer(partial(transaction, pool), LedgerSettings.load()).start()
+    Sealer(partial(driver_transaction, pool), LedgerSettings.load()).start()
     print("sealing", flush=True)
     await asyncio.Event().wait()
 

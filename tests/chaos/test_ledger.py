@@ -20,7 +20,8 @@ from pydantic import SecretStr
 
 from scripts.postgres import Cluster, find_binaries, postgres
 from src.config import PROJECT_ROOT, DatabaseSettings
-from src.database import create_ledger_pool, transaction
+from src.database import create_ledger_pool
+from src.driver_transaction import driver_transaction
 from src.ledger.config import LedgerSettings
 from src.ledger.exceptions import LedgerCloned
 from src.ledger.sealer import Sealer
@@ -65,7 +66,7 @@ def environment_of(witness: WitnessServer, interval: float = 3600) -> dict[str, 
 async def sealing_on(settings: DatabaseSettings, witness: WitnessServer) -> AsyncIterator[tuple[Sealer, Witnessing]]:
     ledger = LedgerSettings.model_validate({k.lower(): v for k, v in environment_of(witness).items()})
     pool = create_ledger_pool(settings, 2)
-    transactions = partial(transaction, pool)
+    transactions = partial(driver_transaction, pool)
     witnessing = Witnessing(transactions, ledger)
     yield Sealer(transactions, ledger), witnessing
     await witnessing.stop()

@@ -8,7 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from src.config import DatabaseSettings
-from src.database import create_ledger_pool, transaction
+from src.database import create_ledger_pool
+from src.driver_transaction import driver_transaction
 from src.ledger.config import LedgerSettings
 from src.ledger.notes import SignerKey
 from src.ledger.sealer import Sealer
@@ -25,7 +26,7 @@ SIGNED = LedgerSettings(ledger_interval=3600, ledger_origin=ORIGIN, ledger_key=S
 async def transactions(database_settings: DatabaseSettings) -> AsyncIterator[Transactions]:
     """Opens transactions of the ledger's own pool."""
     pool = create_ledger_pool(database_settings)
-    yield partial(transaction, pool)
+    yield partial(driver_transaction, pool)
     await pool.dispose()
 
 

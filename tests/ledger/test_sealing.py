@@ -9,12 +9,14 @@ from alembic import command
 from sqlalchemy import text
 
 from src.config import DatabaseSettings
-from src.database import create_ledger_pool, transaction
+from src.database import create_ledger_pool
+from src.driver_transaction import driver_transaction
 from src.ledger import sealing
 from src.ledger.exceptions import LedgerCloned, OriginChanged
 from src.ledger.notes import open_note
 from src.ledger.sealer import Sealer
 from src.ledger.witnessing import Transactions
+from src.statement import Statement
 from tests.conftest import driver_url, migrate
 from tests.ledger.conftest import KEY, ORIGIN
 from tests.ledger.revisions import check_ledger, entries, write
@@ -153,7 +155,7 @@ async def test_one_seals_at_a_time_and_others_do_not_wait(
 ) -> None:
     await write(connection)
     pool = create_ledger_pool(database_settings)
-    async with transaction(pool) as first:
+    async with driver_transaction(pool) as first:
         assert await sealing.seal(first, 10) == sealing.Sealed(1, 1, more=False)
         assert await sealer.seal_all() == 0
     await pool.dispose()
@@ -277,7 +279,8 @@ async def test_a_checkpoint_is_durable_whatever_the_database_says_and_is_logged_
         await sealing.seal(sealing_connection, 10)
     async with transactions() as sealing_connection:
         assert await sealing.sign(sealing_connection, ORIGIN, [KEY])
-        setting = await sealing_connection.scalar(text("SELECT current_setting('synchronous_commit')"))
+        statement = Statement(text("SELECT current_setting('synchronous_commit')"))
+        (setting,) = await sealing_connection.fetch_row(statement)
     assert (await connection.fetchval("SHOW synchronous_commit"), setting) == ("off", "on")
     for _ in range(2):
         await sealer.seal_all()

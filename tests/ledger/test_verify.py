@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from src.audits.revisions import compute_hash
 from src.config import PROJECT_ROOT, DatabaseSettings
-from src.database import create_job_engine, create_ledger_pool, transaction
+from src.database import create_job_engine, create_ledger_pool
+from src.driver_transaction import driver_transaction
 from src.ledger.checkpoints import Checkpoint
 from src.ledger.entries import encode_entry
 from src.ledger.merkle import hash_leaf
@@ -47,7 +48,7 @@ class Trail(NamedTuple):
 @pytest.fixture(scope="module")
 async def trail(client_of_module: httpx2.AsyncClient, database_of_module: DatabaseSettings) -> AsyncIterator[Trail]:
     pool = create_ledger_pool(database_of_module)
-    sealer = Sealer(partial(transaction, pool), SIGNED)
+    sealer = Sealer(partial(driver_transaction, pool), SIGNED)
     old = await create_trail(client_of_module)
     removed = await create_audit(client_of_module)
     await client_of_module.delete(f"{AUDITS}/{removed['id']}")

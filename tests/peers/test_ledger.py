@@ -18,7 +18,8 @@ import httpx2
 import pytest
 
 from src.config import DatabaseSettings
-from src.database import create_ledger_pool, transaction
+from src.database import create_ledger_pool
+from src.driver_transaction import driver_transaction
 from src.ledger.sealer import Sealer
 from tests.application import run_server
 from tests.ledger.conftest import KEY, LEDGER, ORIGIN, SIGNED
@@ -58,7 +59,7 @@ async def ledger(
 ) -> AsyncIterator[Ledger]:
     folder = tmp_path_factory.mktemp("ledger")
     pool = create_ledger_pool(database_of_module)
-    sealer = Sealer(partial(transaction, pool), SIGNED)
+    sealer = Sealer(partial(driver_transaction, pool), SIGNED)
     signing = {"LEDGER_ORIGIN": ORIGIN, "LEDGER_KEY": KEY.secret, "LEDGER_INTERVAL": "3600"}
     url = database_of_module.database_url.get_secret_value()
     async with run_server(url, **signing) as server, httpx2.AsyncClient(base_url=server.url + LEDGER) as client:
