@@ -52,11 +52,13 @@ class DriverTransaction:
             self._transaction = None
 
     async def close(self) -> None:
-        """Rolls back what was not committed."""
+        """Rolls back what was not committed. Where that fails the connection is lost, and PostgreSQL rolls back."""
         try:
             if self._transaction:
                 await self._transaction.rollback()
                 self._transaction = None
+        except Exception:
+            self._invalidate()
         except BaseException:
             self._invalidate()
             raise

@@ -28,6 +28,7 @@ from src.health.exceptions import CheckFailed
 from src.health.probe import DatabaseProbe
 from src.health.router import router as health_router
 from src.ledger.config import LedgerSettings
+from src.ledger.followers import Followers
 from src.ledger.router import router as ledger_router
 from src.ledger.router import tile_router as ledger_tile_router
 from src.ledger.sealer import Sealer
@@ -83,6 +84,7 @@ class State(TypedDict):
     stream_pool: ConnectionPool
     database_probe: DatabaseProbe
     ai_client: AIClient
+    followers: Followers
 
 
 @asynccontextmanager
@@ -91,22 +93,26 @@ async def lifespan(settings: Settings) -> AsyncIterator[State]:
     providers = telemetry.start()
     probe_engine = create_probe_engine(settings.database)
     ledger_pool = create_ledger_pool(settings.database, 2 if settings.ledger.witnesses else 1)
-    sealer = Sealer(partial(driver_transaction, ledger_pool), settings.ledger)
+    pool = create_pool(settings.database)
+    followers = Followers(pool, settings.ledger.ledger_interval)
+    sealer = Sealer(partial(driver_transaction, ledger_pool), settings.ledger, followers.look)
     state = State(
         app_settings=settings.app,
         audit_settings=settings.audits,
         ledger_settings=settings.ledger,
         revisions=load_revisions(),
-        pool=create_pool(settings.database),
+        pool=pool,
         stream_pool=create_stream_pool(settings.database),
         database_probe=DatabaseProbe(probe_engine, settings.database),
         ai_client=AIClient(settings.ai),
+        followers=followers,
     )
     logger.info("starting", extra={"version": __version__, "environment": settings.app.environment})
     await _log_database_state(state["pool"], state["database_probe"])
     _tune_garbage_collection()
     sealer.start()
     yield state
+    followers.stop()
     await sealer.stop()
     await state["ai_client"].close()
     await asyncio.gather(

@@ -10,7 +10,7 @@ from starlette.types import Scope
 
 from src.ai import audit_queries, audit_summaries, exceptions, service
 from src.ai.audit_schemas import AuditQuestion, AuditQuestionAnswer, Summary, SummaryRequest
-from src.ai.dependencies import AIClientDep, ExitStackDep, while_connected
+from src.ai.dependencies import AIClientDep, ExitStackDep
 from src.ai.schemas import EXAMPLE_STREAM, AIResponse, AIStatus, ResponseCreate, StreamDelta, StreamStart
 from src.audits.constants import PATH as AUDITS_PATH
 from src.config import API_PREFIX, AppSettings
@@ -20,6 +20,7 @@ from src.web.dependencies import AutocommitDep
 from src.web.responses import ShapedJSON
 from src.web.routes import StrictJSONRoute
 from src.web.state import shared
+from src.web.waiting import STREAM_HEADERS, while_connected
 
 router = APIRouter(prefix=f"{API_PREFIX}/ai", tags=["ai"], route_class=StrictJSONRoute)
 
@@ -57,8 +58,6 @@ _STREAM_RESPONSES[200] = {
 
 StreamEvent = StreamStart | StreamDelta | AIResponse
 _EVENT_NAMES = {StreamStart: "start", StreamDelta: "delta", AIResponse: "done"}
-# Keeps nginx from buffering events. FastAPI sets it for its own streams.
-_STREAM_HEADERS = {"X-Accel-Buffering": "no"}
 
 
 @router.post(
@@ -94,7 +93,7 @@ async def stream_response(
     """
     events = await stack.enter_async_context(aclosing(service.stream_response(client, body)))
     first = await while_connected(request, _first_event(events))
-    return EventSourceResponse(_encode_events(first, events, request.scope), headers=_STREAM_HEADERS)
+    return EventSourceResponse(_encode_events(first, events, request.scope), headers=STREAM_HEADERS)
 
 
 async def _first_event(events: AsyncGenerator[StreamEvent]) -> StreamEvent:

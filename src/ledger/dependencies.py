@@ -3,12 +3,15 @@
 import re
 from typing import Annotated
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Header, Path, Request
 
 from src.ledger.config import LedgerSettings
 from src.ledger.exceptions import TileNotFound
+from src.ledger.followers import Followers
+from src.ledger.schemas import MAX_SIZE
 from src.ledger.tiles import MAX_LEVEL, TilePath
 from src.web.state import shared
+from src.web.waiting import suspended, when_stopping, while_connected
 
 
 async def get_settings(request: Request) -> LedgerSettings:
@@ -16,6 +19,43 @@ async def get_settings(request: Request) -> LedgerSettings:
 
 
 SettingsDep = Annotated[LedgerSettings, Depends(get_settings)]
+
+
+async def get_followers(request: Request) -> Followers:
+    followers = shared(request, "followers", Followers)
+    when_stopping(request, followers.stop)
+    return followers
+
+
+FollowersDep = Annotated[Followers, Depends(get_followers)]
+
+
+class RequestFollower:
+    """Waits for one request, which takes no place meanwhile. Raises `ClientDisconnect` when its caller has gone."""
+
+    def __init__(self, request: Request, followers: Followers) -> None:
+        self._request, self._followers = request, followers
+        self.read = followers.read
+
+    async def wait_beyond(self, size: int, seconds: float) -> int:
+        with suspended(self._request):
+            return await while_connected(self._request, self._followers.wait_beyond(size, seconds))
+
+
+async def get_follower(request: Request, followers: FollowersDep) -> RequestFollower:
+    return RequestFollower(request, followers)
+
+
+FollowerDep = Annotated[RequestFollower, Depends(get_follower)]
+LastEventId = Annotated[
+    int | None,
+    Header(
+        alias="Last-Event-ID",
+        ge=-1,
+        le=MAX_SIZE,
+        description="The index behind which a stream goes on. Browsers send it by themselves; it comes before `after`.",
+    ),
+]
 
 
 async def parse_tile_path(

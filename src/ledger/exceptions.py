@@ -1,6 +1,13 @@
 """The errors of the ledger domain."""
 
+import asyncpg
+from sqlalchemy.exc import SQLAlchemyError
+
 from src.exceptions import Conflict, DatabaseUnavailable, NotFound, ValidationFailed
+
+# The driver raises InternalClientError where PostgreSQL ended a session between two of its statements.
+OUTAGES = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""What an outage raises, of the database or of the way to it."""
 
 
 class LedgerMissing(DatabaseUnavailable):

@@ -4,18 +4,27 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.sse import EventSourceResponse
 from starlette.responses import StreamingResponse
 
 from src.audits.constants import MEDIA_TYPES, ExportFormat
 from src.ledger import service
 from src.ledger.constants import PATH
-from src.ledger.dependencies import SettingsDep, TileLevelDep, TilePathDep
+from src.ledger.dependencies import (
+    FollowerDep,
+    FollowersDep,
+    LastEventId,
+    SettingsDep,
+    TileLevelDep,
+    TilePathDep,
+)
 from src.ledger.exceptions import LedgerUnsigned, NotSealed, RevisionNotFound, TileNotFound
 from src.ledger.schemas import (
     EXAMPLE_NOTE,
     ChangesExportQuery,
     ChangesPage,
     ChangesQuery,
+    ChangesStreamQuery,
     Consistency,
     ConsistencyQuery,
     LedgerStatus,
@@ -27,6 +36,7 @@ from src.web.dependencies import AutocommitDep, IfNoneMatch, SnapshotDep, cachea
 from src.web.negotiation import prefers
 from src.web.responses import ShapedJSON
 from src.web.routes import StrictJSONRoute
+from src.web.waiting import STREAM_HEADERS, leave_place
 
 _UNAVAILABLE = problems.documented(*problems.DATABASE_ERRORS)
 
@@ -57,6 +67,9 @@ _HASHES = _describe_cacheable(_TILE, "32 bytes for each hash", TileNotFound)
 _BUNDLE = _describe_cacheable(_TILE, "entries, each behind its length in two bytes", TileNotFound)
 _CHECKPOINT = _describe_cacheable(_TEXT, EXAMPLE_NOTE, LedgerUnsigned)
 _EXPORTED = _describe(MEDIA_TYPES[ExportFormat.NDJSON], '{"index":0,"operation":"create"}\n')
+_STREAMED = _describe(
+    EventSourceResponse.media_type, 'id: 0\nevent: change\ndata: {"index":0,"operation":"create"}\n\n'
+)
 _PROOF = openapi.describe(RevisionNotFound, NotSealed)
 _PROOF[200]["content"] = {_TEXT: {"schema": {"type": "string"}, "example": f"...\n\n{EXAMPLE_NOTE}"}}
 
@@ -77,13 +90,40 @@ async def read_checkpoint(
 
 
 @router.get("/changes", summary="Follow every change", response_model=ChangesPage, responses=openapi.describe())
-async def list_changes(query: Annotated[ChangesQuery, Query()], connection: AutocommitDep) -> Response:
+async def list_changes(
+    query: Annotated[ChangesQuery, Query()], connection: AutocommitDep, follower: FollowerDep
+) -> Response:
     """Every revision of every record, in the order of the ledger: creations, changes and removals.
 
     Ask again with `after` set to `next_after`, for ever. Who follows the ledger so sees each change exactly once,
-    within seconds of its commit, in whatever order others commit theirs.
+    within seconds of its commit, in whatever order others commit theirs. With `wait` an answer comes as soon as there
+    is something.
     """
-    return ShapedJSON(await service.get_changes(connection, query))
+    return ShapedJSON(await service.get_changes(connection, query, follower))
+
+
+@router.get(
+    "/changes/stream",
+    summary="Follow every change as a stream",
+    response_class=StreamingResponse,
+    responses=_STREAMED,
+    response_model=None,
+)
+async def stream_changes(
+    query: Annotated[ChangesStreamQuery, Query()],
+    connection: AutocommitDep,
+    followers: FollowersDep,
+    request: Request,
+    last_event_id: LastEventId = None,
+) -> EventSourceResponse:
+    """Server-sent events without an end: `event` is `change`, `id` the index, `data` an item of `GET /changes`.
+
+    A client that comes again with the last `id` misses nothing and gets nothing twice. An `id` without data says how
+    far a stream with filters has looked. A comment comes every 15 seconds at least.
+    """
+    events = await service.stream_changes(connection, followers, query, last_event_id)
+    leave_place(request)
+    return EventSourceResponse(events, headers=STREAM_HEADERS)
 
 
 @router.get(

@@ -1,18 +1,18 @@
 """The answers and queries of the ledger API. Hashes are in small hexadecimal digits."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, BeforeValidator, Field, SkipValidation, StringConstraints
+from pydantic import AwareDatetime, BeforeValidator, Field, SkipValidation, StringConstraints, model_validator
 
 from src.audits.constants import MAX_TEXT_LENGTH, Operation
 from src.audits.schemas import EXAMPLE_RECORD, Audit, Id, NameFilter, as_list
-from src.ledger.constants import LedgerState, WitnessState
+from src.ledger.constants import MAX_WAIT_SECONDS, LedgerState, WitnessState
 from src.pagination import DEFAULT_LIMIT, MAX_LIMIT, Order
 from src.schemas import TEXT_PATTERN, CustomModel, UTCDateTime, example
 
 # The largest number that JSON carries unchanged to every reader (RFC 8259, 6).
-_MAX_SIZE = 2**53 - 1
+MAX_SIZE = 2**53 - 1
 MAX_VERSION = 2**31 - 1
 _HASH = "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
 _AUDIT_ID = "019c1400-7c3d-7e4f-8a5b-6c7d8e9f0a1b"
@@ -85,8 +85,8 @@ class LedgerStatus(CustomModel):
 
 
 class ConsistencyQuery(CustomModel):
-    from_: int = Field(alias="from", ge=0, le=_MAX_SIZE, description="The size of the older ledger.")
-    to: int | None = Field(None, ge=0, le=_MAX_SIZE, description="The size of the newer one; what was published last.")
+    from_: int = Field(alias="from", ge=0, le=MAX_SIZE, description="The size of the older ledger.")
+    to: int | None = Field(None, ge=0, le=MAX_SIZE, description="The size of the newer one; what was published last.")
 
 
 class Consistency(CustomModel):
@@ -166,7 +166,7 @@ class ChangeFilter(CustomModel):
     """Selects the changes that match every filter; a filter with several values matches any of them."""
 
     after: int | None = Field(
-        None, ge=-1, le=_MAX_SIZE, description="The changes behind this index: `next_after` of the page before."
+        None, ge=-1, le=MAX_SIZE, description="The changes behind this index: `next_after` of the page before."
     )
     operation: Annotated[list[Operation], BeforeValidator(as_list)] = Field(default=[])
     action: Annotated[list[NameFilter], BeforeValidator(as_list)] = Field(
@@ -185,6 +185,22 @@ class ChangeFilter(CustomModel):
 class ChangesQuery(ChangeFilter):
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
     order: Order = Field(Order.ASC, description="`asc`: oldest first, to follow the ledger. `desc`: the latest first.")
+    wait: int = Field(
+        0,
+        ge=0,
+        le=MAX_WAIT_SECONDS,
+        description="Where there is nothing, wait so many seconds for a change that matches.",
+    )
+
+    @model_validator(mode="after")
+    def check_wait(self) -> Self:
+        if self.wait and self.order is Order.DESC:
+            raise ValueError("wait follows the ledger, which needs order=asc")
+        return self
+
+
+class ChangesStreamQuery(ChangeFilter):
+    """Selects what is streamed, without an end."""
 
 
 class ChangesExportQuery(ChangeFilter):

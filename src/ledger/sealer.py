@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from src.ledger import sealing
 from src.ledger.config import LedgerSettings
 from src.ledger.constants import SEALED_AT_ONCE
-from src.ledger.exceptions import LedgerCloned, OriginChanged
-from src.ledger.witnessing import OUTAGES, Transactions, Witnessing
+from src.ledger.exceptions import OUTAGES, LedgerCloned, OriginChanged
+from src.ledger.witnessing import Transactions, Witnessing
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +25,11 @@ _WAITS = "ledger: this database has taken over (timeline %d): nothing is signed 
 class Sealer:
     """Seals every `LEDGER_INTERVAL` until it is stopped. It outlives every outage."""
 
-    def __init__(self, transactions: Transactions, settings: LedgerSettings) -> None:
-        self._transactions, self._settings = transactions, settings
+    def __init__(
+        self, transactions: Transactions, settings: LedgerSettings, on_growth: Callable[[], None] | None = None
+    ) -> None:
+        """`on_growth` is called after entries were added."""
+        self._transactions, self._settings, self._on_growth = transactions, settings, on_growth
         self._keys = settings.signers
         self._witnessing = Witnessing(transactions, settings)
         # Why nothing is signed, as it was logged.
@@ -75,6 +79,8 @@ class Sealer:
             if not more or time.monotonic() - unsigned_since > _UNSIGNED_SECONDS:
                 await self._sign()
                 unsigned_since = time.monotonic()
+        if added and self._on_growth:
+            self._on_growth()
         return added
 
     async def _sign(self) -> None:

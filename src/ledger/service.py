@@ -15,16 +15,18 @@ from sqlalchemy import text
 from src.audits.constants import Operation
 from src.audits.revisions import canonicalize
 from src.database import AutocommitConnection
-from src.ledger import changes, heads, status, storage
+from src.ledger import changes, heads, status, storage, stream
 from src.ledger.checkpoints import format_proof
 from src.ledger.config import LedgerSettings
 from src.ledger.entries import encode_bundle, encode_entry
 from src.ledger.exceptions import LedgerUnsigned, NotSealed, RevisionNotFound, SizeUnknown, TileNotFound
+from src.ledger.followers import Followers
 from src.ledger.heads import get_head
 from src.ledger.merkle import HASH_BYTES, Range, consistency_proof, inclusion_proof
 from src.ledger.schemas import (
     ChangesExportQuery,
     ChangesQuery,
+    ChangesStreamQuery,
     Consistency,
     LedgerStatus,
     Proof,
@@ -75,9 +77,16 @@ async def get_checkpoint(connection: AutocommitConnection, settings: LedgerSetti
     return note
 
 
-async def get_changes(connection: AutocommitConnection, query: ChangesQuery) -> bytes:
+async def get_changes(connection: AutocommitConnection, query: ChangesQuery, follower: changes.Follower) -> bytes:
     """A page of the feed, as JSON. Raises `LedgerMissing`."""
-    return await changes.get_page(connection, query)
+    return await changes.get_page(connection, query, follower)
+
+
+async def stream_changes(
+    connection: AutocommitConnection, followers: Followers, query: ChangesStreamQuery, last_event_id: int | None
+) -> AsyncIterator[bytes]:
+    """The feed as server-sent events. Raises `LedgerMissing`."""
+    return await stream.open_stream(connection, followers, query, last_event_id)
 
 
 async def export_changes(

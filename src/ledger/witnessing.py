@@ -5,19 +5,14 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 
-import asyncpg
-from sqlalchemy.exc import SQLAlchemyError
-
 from src.driver_transaction import DriverTransaction
 from src.ledger import witnesses
 from src.ledger.config import LedgerSettings
 from src.ledger.constants import WitnessState
+from src.ledger.exceptions import OUTAGES
 from src.ledger.witnesses import Answer, Question, WitnessClient
 
 logger = logging.getLogger(__name__)
-
-OUTAGES = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
-"""What an outage raises, of the database or of the way to it."""
 
 Transactions = Callable[[], AbstractAsyncContextManager[DriverTransaction]]
 """Opens a transaction: returning commits, raising rolls back."""

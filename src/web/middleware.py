@@ -32,6 +32,7 @@ from src.web import problems, request_context, whole_answers
 from src.web.cors import CORS
 from src.web.deadlines import Deadlines, SeparateDeadlines
 from src.web.request_context import Fields
+from src.web.waiting import EXCHANGE
 from src.web.whole_answers import Sender
 
 # The extension of the ASGI scope with which src/web/connection.py lets the application close the connection.
@@ -219,6 +220,7 @@ class _Exchange(Sender):
                 if OVER_CONNECTION_LIMIT in scope.get("extensions", ()):
                     raise Overloaded("Too many connections are open. Try again shortly.")
                 self._admission = admission
+                scope[EXCHANGE] = self
                 break
         try:
             if self._admission and self._method not in _WITH_BODY:
@@ -247,9 +249,19 @@ class _Exchange(Sender):
         if not message.get("more_body", False):
             self._body_arrived = True
             deadlines.discard(self)
-            if self._admission and not self._has_place:
+            if self._admission and self._method in _WITH_BODY:
                 await self._take_place(self._admission)
         return message
+
+    def suspend(self) -> None:
+        """See src/web/waiting.py."""
+        self._middleware.answer_deadlines.discard(self)
+        if self._admission and self._has_place:
+            self._has_place = False
+            self._admission.release()
+
+    def resume(self) -> None:
+        self._middleware.answer_deadlines.add(self)
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":

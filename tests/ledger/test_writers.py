@@ -15,16 +15,19 @@ from pydantic import SecretStr
 
 from src.config import DatabaseSettings
 from src.ledger.config import LedgerSettings
-from tests.application import run_application
+from tests.application import run_application, run_server
 from tests.audits.factories import AUDITS, audit_body
 from tests.conftest import driver_url
 from tests.ledger.conftest import KEY, LEDGER, ORIGIN
+from tests.ledger.events import read_events
 from tests.ledger.revisions import check_ledger, entries, write
 
+Changes = list[dict[str, Any]]
 WRITERS, ROUNDS = 12, 12
 # Who only reads does not take this lock.
 KILL = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE relation = 'ledger'::regclass AND mode = 'RowShareLock'"
 IS_SIGNED = "SELECT EXISTS (SELECT FROM ledger_checkpoint JOIN ledger USING (size, root))"
+SEALS = {"LEDGER_INTERVAL": "0.05", "LEDGER_ORIGIN": ORIGIN, "LEDGER_KEY": KEY.secret}
 CHANGES = ({"status": "failure"}, {"details": {"a": 1}}, None)
 
 
@@ -77,16 +80,35 @@ async def kill_sealers(settings: DatabaseSettings) -> None:
     await connection.close()
 
 
-async def follow(client: httpx2.AsyncClient, changes: list[dict[str, Any]], after: int) -> None:
-    """Poll, until nobody writes any more."""
-    with suppress(asyncio.CancelledError):
+async def poll(client: httpx2.AsyncClient, seen: Changes, after: int = -1, wait: int = 0) -> None:
+    while True:
+        answer = await client.get(f"{LEDGER}/changes", params={"after": after, "limit": 50, "wait": wait})
+        assert answer.status_code == 200, answer.text
+        seen += answer.json()["items"]
+        after = answer.json()["next_after"]
+        if not answer.json()["items"]:
+            await asyncio.sleep(0.02)
+
+
+async def follow_stream(url: str, seen: Changes, chance: random.Random) -> None:
+    """Break off after some events, and come again with the last id."""
+    last = "-1"
+    async with httpx2.AsyncClient(base_url=url, timeout=30) as client:
         while True:
-            answer = await client.get(f"{LEDGER}/changes", params={"after": after, "limit": 50})
-            assert answer.status_code == 200, answer.text
-            changes += answer.json()["items"]
-            after = answer.json()["next_after"]
-            if not answer.json()["items"]:
-                await asyncio.sleep(0.02)
+            async with client.stream("GET", f"{LEDGER}/changes/stream", headers={"Last-Event-ID": last}) as answer:
+                lines = answer.aiter_lines()
+                for _ in range(chance.randint(1, 60)):
+                    (event,) = await read_events(lines, 1)
+                    seen.append(event["item"])
+                    last = str(event["id"])
+
+
+async def export_and_poll(client: httpx2.AsyncClient, seen: Changes) -> None:
+    """Take what is there at some time, and poll from there on."""
+    while not (lines := (await client.get(f"{LEDGER}/changes/export")).text.splitlines()):
+        pass
+    seen += map(json.loads, lines)
+    await poll(client, seen, after=seen[-1]["index"])
 
 
 async def test_entries_are_the_revisions_of_many_writers(
@@ -99,10 +121,19 @@ async def test_entries_are_the_revisions_of_many_writers(
     async with (
         run_application(database_settings, settings) as client,
         run_application(database_settings, settings) as other,
+        run_server(database_settings.database_url.get_secret_value(), **SEALS) as server,
     ):
         killing = asyncio.create_task(kill_sealers(database_settings))
-        changes: list[dict[str, Any]] = []
-        following = asyncio.create_task(follow(client, changes, -1))
+        seen: list[Changes] = [[], [], [], []]
+        following = [
+            asyncio.create_task(follow)
+            for follow in (
+                poll(client, seen[0]),
+                poll(other, seen[1], wait=5),
+                follow_stream(server.url, seen[2], random.Random(seed)),
+                export_and_poll(other, seen[3]),
+            )
+        ]
         writers = [
             write_by_http((client, other)[number % 2], urls, random.Random(seed + number)) for number in range(WRITERS)
         ]
@@ -112,10 +143,13 @@ async def test_entries_are_the_revisions_of_many_writers(
         async with asyncio.timeout(20):
             while await check_ledger(connection) or not await connection.fetchval(IS_SIGNED):
                 await connection.execute("SELECT pg_sleep(0.05)")
-            while len(changes) < await connection.fetchval("SELECT size FROM ledger"):
+            size = await connection.fetchval("SELECT size FROM ledger")
+            while not all(len(changes) >= size for changes in seen) and not any(task.done() for task in following):
                 await connection.execute("SELECT pg_sleep(0.05)")
-        following.cancel()
-        await following
-        exported = (await client.get(f"{LEDGER}/changes/export")).text
-    assert [(UUID(change["audit_id"]), change["version"]) for change in changes] == await entries(connection)
-    assert [json.loads(line) for line in exported.splitlines()] == changes
+        for task in following:
+            task.cancel()
+        ended = await asyncio.gather(*following, return_exceptions=True)
+        assert {type(each) for each in ended} == {asyncio.CancelledError}, ended
+    assert [(UUID(change["audit_id"]), change["version"]) for change in seen[0]] == await entries(connection)
+    for changes in seen[1:]:
+        assert changes == seen[0]
