@@ -27,6 +27,8 @@ _PARSE_ERRORS = (ValueError, ArithmeticError, RecursionError)
 WITHOUT_REVISION = select(audit.c.id).where(
     ~select(audit_revision.c.audit_id).where(audit_revision.c.audit_id == audit.c.id).exists()
 )
+# Not as members: a comparison of text with them takes longer.
+_OPERATIONS = frozenset(map(str, Operation))
 _EVENT_MEMBERS = ("source", "event_id")
 _first_source, _first_event_id = (audit_revision.c.record[name].astext for name in _EVENT_MEMBERS)
 _is_of_first = and_(audit_event.c.audit_id == audit_revision.c.audit_id, audit_revision.c.version == FIRST_VERSION)
@@ -199,15 +201,22 @@ def _describe_gap(before: int, after: int) -> str:
 
 def _recompute_hash(row: StoredRevision, record: Any) -> bytes | None:
     """The hash of the stored values; None if they cannot be parsed, so that no stored hash equals it."""
-    if record is None:
+    if record is None or row.operation not in _OPERATIONS:
         return None
     try:
-        values = row._asdict()
-        values["audit_id"] = str(row.audit_id)
-        values["operation"] = Operation(row.operation)
-        values["changed_at"] = datetime.fromisoformat(from_json(row.changed_at))
-        values["record"] = record
-        return compute_hash(values)
+        return compute_hash(
+            {
+                "salt": row.salt,
+                "previous_hash": row.previous_hash,
+                "audit_id": str(row.audit_id),
+                "version": row.version,
+                "operation": row.operation,
+                "changed_at": datetime.fromisoformat(from_json(row.changed_at)),
+                "changed_by": row.changed_by,
+                "reason": row.reason,
+                "record": record,
+            }
+        )
     except _PARSE_ERRORS:
         return None
 

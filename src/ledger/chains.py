@@ -5,15 +5,18 @@ incremental check does not want is passed over by its key alone.
 """
 
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, Row, String, Uuid, and_, select, text
+import asyncpg
+from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, String, Uuid, and_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from src.audits.models import audit, audit_revision
 from src.audits.verify import Predecessor, StoredRevision, check, columns
+from src.database import driver_connection
 from src.ledger.tiles import WIDTH
+from src.statement import Statement
 
 _ROWS_PER_FETCH = 1000
 _KEYS_PER_RANGE = 20_000
@@ -70,7 +73,7 @@ _SHOULD_BE_SEALED = text("""
     )) AS should_be_sealed
 """)
 _revision_columns = columns(_KEYS.c.is_last)
-_CHAINS = (
+_CHAINS = Statement(
     select(*_revision_columns, *(column.label(f"key_{column.name}") for column in _KEYS.c), _SHOULD_BE_SEALED)
     .select_from(
         _KEYS.outerjoin(
@@ -127,47 +130,75 @@ async def split(connection: AsyncConnection) -> AsyncIterator[KeyRange]:
 
 async def check_chains(connection: AsyncConnection, wanted: Wanted, keys: KeyRange) -> tuple[int, list[Finding]]:
     """How many revisions were read, and what was found."""
-    parameters = {**keys._asdict(), **wanted._asdict()}
-    result = await connection.stream(_CHAINS, parameters, execution_options={"yield_per": _ROWS_PER_FETCH})
-    checker, findings, read = _Checker(), list[Finding](), 0
-    async for rows in result.partitions():
+    driver = await driver_connection(connection)
+    # Without a name: a pooler may give the connection to others behind this transaction.
+    statement = await driver.prepare(_CHAINS.sql, name="")
+    cursor = await statement.cursor(*_CHAINS.arguments({**keys._asdict(), **wanted._asdict()}))
+    checker, read = _Checker(), 0
+    while rows := await cursor.fetch(_ROWS_PER_FETCH):
         for row in rows:
-            findings += [Finding(row.key_audit_id, finding) for finding in checker.check(row)]
-            read += row.key_is_there
-    return read, findings
+            read += checker.check(row)
+    return read, checker.findings
+
+
+class _Key(NamedTuple):
+    """A key with its entry, whose index is `place`, as `_CHAINS` selects it behind the revision."""
+
+    audit_id: UUID
+    version: int
+    place: int | None
+    operation: str | None
+    hash: bytes | None
+    is_there: bool
+    previous_version: int | None
+    previous_operation: str | None
+    previous_hash: bytes | None
+    previous_index: int | None
+    is_last: bool
+    should_be_sealed: bool | None
 
 
 class _Checker:
     """Checks row after row. Of the version before it knows what was stored, or else what the ledger says of it."""
 
     def __init__(self) -> None:
+        self.findings: list[Finding] = []
         self._last: StoredRevision | None = None
 
-    def check(self, row: Row[*tuple[Any, ...]]) -> Iterator[str]:
-        yield from _check_entry(row)
-        if not row.key_is_there:
-            return
+    def check(self, row: asyncpg.Record) -> bool:
+        """Whether there is a revision."""
         revision = StoredRevision._make(row[: len(_revision_columns)])
-        yield from check(revision, self._predecessor(row), is_last=row.key_is_last)
-        self._last = revision
+        key = _Key._make(row[len(_revision_columns) :])
+        found = [*_check_entry(key, revision)]
+        if key.is_there:
+            found += check(revision, self._predecessor(key), is_last=key.is_last)
+            self._last = revision
+        if found:
+            self.findings += [Finding(key.audit_id, finding) for finding in found]
+        return key.is_there
 
-    def _predecessor(self, row: Row[*tuple[Any, ...]]) -> Predecessor | None:
-        if row.key_previous_version is None:
+    def _predecessor(self, key: _Key) -> Predecessor | None:
+        if key.previous_version is None:
             return None
         last = self._last
-        if last and (last.audit_id, last.version) == (row.key_audit_id, row.key_previous_version):
+        if last and (last.audit_id, last.version) == (key.audit_id, key.previous_version):
             return Predecessor(last.version, last.operation, last.hash)
-        return Predecessor(row.key_previous_version, row.key_previous_operation, row.key_previous_hash)
+        # Only an entry can be there without its revision.
+        assert key.previous_operation is not None
+        assert key.previous_hash is not None
+        return Predecessor(key.previous_version, key.previous_operation, key.previous_hash)
 
 
-def _check_entry(row: Row[*tuple[Any, ...]]) -> Iterator[str]:
-    version, index = row.key_version, row.key_index
-    if not row.key_is_there:
-        yield f"version {version} is gone: entry {index} of the ledger is of it"
-    elif index is None:
-        if row.should_be_sealed:
-            yield f"version {version} has no entry in the ledger"
-    elif (row.key_operation, row.key_hash) != (row.operation, row.hash):
-        yield f"version {version} is not what was sealed: entry {index} of the ledger has another hash or operation"
-    if index is not None and row.key_previous_index is not None and row.key_previous_index > index:
-        yield f"version {version} is entry {index}, before the version before it, entry {row.key_previous_index}"
+def _check_entry(key: _Key, revision: StoredRevision) -> Iterator[str]:
+    if not key.is_there:
+        yield f"version {key.version} is gone: entry {key.place} of the ledger is of it"
+    elif key.place is None:
+        if key.should_be_sealed:
+            yield f"version {key.version} has no entry in the ledger"
+    elif key.hash != revision.hash or key.operation != revision.operation:
+        yield (
+            f"version {key.version} is not what was sealed: "
+            f"entry {key.place} of the ledger has another hash or operation"
+        )
+    if key.place is not None and key.previous_index is not None and key.previous_index > key.place:
+        yield (f"version {key.version} is entry {key.place}, before the version before it, entry {key.previous_index}")

@@ -6,26 +6,31 @@ the entries under a tile of level 0, the hash of that tile is taken from level 1
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
+from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from src.database import driver_connection
 from src.ledger.chains import Finding, Wanted
 from src.ledger.entries import encode_entry
 from src.ledger.merkle import HASH_BYTES, Node, Range, hash_leaf, hash_perfect, join, perfect_subtrees
 from src.ledger.storage import read_tiles
 from src.ledger.tiles import WIDTH, TileId, TilePath, grow, hashes_of, split
+from src.statement import Statement
 
 SUBTREE = WIDTH**2
 _NO_HASH = bytes(HASH_BYTES)
-_ENTRIES = text("""
-    SELECT index, audit_id::text, version, operation, encode(hash, 'hex') FROM ledger_entry
+_ENTRIES = Statement(
+    text("""
+    SELECT index, audit_id, version, operation, hash FROM ledger_entry
     WHERE index >= :first AND index < :end AND (
         CAST(:since AS bigint) IS NULL OR (index / 256 + 1) * 256 > CAST(:since AS bigint)
         OR index / 256 % CAST(:parts AS integer) = CAST(:part AS integer)
     )
     ORDER BY index
 """)
+)
 _TILES = text("""
     SELECT level, number, hashes FROM ledger_tile
     WHERE level = 0 AND number >= :first AND number < :end AND (
@@ -54,7 +59,7 @@ _GAPS = text("""
 class Entry(NamedTuple):
     """The record of an entry, and the hash of its leaf."""
 
-    audit_id: str
+    audit_id: UUID
     leaf: bytes
 
 
@@ -75,9 +80,12 @@ async def check_subtree(
     """Check the subtree that begins with entry `first` in a tree of `size`."""
     end = min(first + SUBTREE, size)
     parameters = {"first": first, "end": end, "since": wanted.since, "part": wanted.part, "parts": wanted.parts}
+    driver = await driver_connection(connection)
     entries = {
-        int(index): Entry(audit_id, hash_leaf(encode_entry(audit_id, version, operation, revision_hash)))
-        for index, audit_id, version, operation, revision_hash in await connection.execute(_ENTRIES, parameters)
+        index: Entry(audit_id, hash_leaf(encode_entry(audit_id, version, operation, revision_hash.hex())))
+        for index, audit_id, version, operation, revision_hash in await driver.fetch(
+            _ENTRIES.sql, *_ENTRIES.arguments(parameters)
+        )
     }
     tile_numbers = {"first": first // WIDTH, "end": -(-end // WIDTH)}
     stored = {row.number: row.hashes for row in await connection.execute(_TILES, parameters | tile_numbers)}
