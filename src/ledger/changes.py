@@ -99,10 +99,11 @@ async def _read(
 
 def _as_lines(changes: Sequence[str]) -> bytes:
     # JSON has no line break, so all changes are one text here.
-    text = with_exponents("".join([f"{change}\n" for change in changes]).encode())
+    text = "\n".join([*changes, ""])
+    # As text, which knows whether it is ASCII: to search bytes took a quarter of an export.
     for character, escaped in feed.LINE_BREAKS.items():
         text = text.replace(character, escaped)
-    return text
+    return with_exponents(text.encode())
 
 
 async def export(connection: SnapshotConnection, query: ChangesExportQuery, size: int) -> AsyncIterator[bytes]:

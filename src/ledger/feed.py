@@ -19,7 +19,7 @@ from src.statement import Statement
 LOOKED_AT = 2_000
 ROWS_PER_FETCH = 150
 # Where some readers of lines break a line in two: str.splitlines, iter_lines of httpx.
-LINE_BREAKS = {each.encode(): f"\\u{ord(each):04x}".encode() for each in "\u0085\u2028\u2029"}
+LINE_BREAKS = {each: f"\\u{ord(each):04x}" for each in "\u0085\u2028\u2029"}
 _MAX_CACHED_STATEMENTS = 512
 _IN_RECORD = ("entity_id", "actor_id")
 # A name, or a prefix of names.
