@@ -69,8 +69,8 @@ verify: setup ## recompute every hash and chain of the audit trail, and its ledg
 		$(if $(filter-out no,$(value ALL)),--all) $(if $(value KEY),--key "$$VERIFY_KEY")
 
 ledger-key: export LEDGER_KEY_ORIGIN := $(call as_given,origin)
-ledger-key: setup ## make a key that signs the ledger: make ledger-key origin=audit.example.org/trail
-	@$(BIN)/python -m src.ledger key "$$LEDGER_KEY_ORIGIN"
+ledger-key: setup ## make a key that signs the ledger: make ledger-key origin=audit.example.org/trail [mldsa=yes]
+	@$(BIN)/python -m src.ledger key "$$LEDGER_KEY_ORIGIN" $(if $(filter-out no,$(call as_given,mldsa)),mldsa)
 
 test: setup ## run the tests on a database of their own; T=tests/audits picks some
 	@$(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=worksteal $(T)

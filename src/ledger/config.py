@@ -1,6 +1,7 @@
 """Settings of the ledger domain."""
 
 import re
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Annotated, Self
 
@@ -8,7 +9,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from src.config import EnvironmentSettings
-from src.ledger.cosignatures import Witness
+from src.ledger.cosignatures import MlDsaSignerKey, Witness
 from src.ledger.notes import InvalidKey, SignerKey, VerifierKey
 
 # A host, perhaps a port, and segments of a path, as a URL without its scheme.
@@ -35,8 +36,11 @@ class LedgerSettings(EnvironmentSettings):
     ledger_key: SecretStr | None = None
     """An Ed25519 key in the format of Go's signer keys, `PRIVATE+KEY+...`, whose name is the origin."""
 
+    ledger_mldsa_key: SecretStr | None = None
+    """An ML-DSA-44 key in the same format, whose name is the origin: it signs beside `ledger_key`."""
+
     ledger_old_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
-    """Keys that sign too, while verifiers change to the new one."""
+    """Keys of either kind that sign too, while verifiers change to the new one."""
 
     ledger_witnesses: Annotated[tuple[str, ...], NoDecode] = ()
     """`URL VKEY` of each witness: where it takes checkpoints (https://c2sp.org/tlog-witness), and its verifier key."""
@@ -65,14 +69,22 @@ class LedgerSettings(EnvironmentSettings):
             raise ValueError("must be different witnesses")
         return value
 
-    @field_validator("ledger_key", "ledger_old_keys")
+    @field_validator("ledger_key")
     @classmethod
-    def validate_keys(cls, value: SecretStr | tuple[SecretStr, ...] | None) -> SecretStr | tuple[SecretStr, ...] | None:
-        for key in value if isinstance(value, tuple) else filter(None, [value]):
-            try:
-                SignerKey.parse(key.get_secret_value())
-            except InvalidKey as error:
-                raise ValueError(f"{error}: `make ledger-key` makes one") from None
+    def validate_key(cls, value: SecretStr | None) -> SecretStr | None:
+        _parse_keys([value], SignerKey)
+        return value
+
+    @field_validator("ledger_mldsa_key")
+    @classmethod
+    def validate_mldsa_key(cls, value: SecretStr | None) -> SecretStr | None:
+        _parse_keys([value], MlDsaSignerKey)
+        return value
+
+    @field_validator("ledger_old_keys")
+    @classmethod
+    def validate_old_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        _parse_keys(value, SignerKey, MlDsaSignerKey)
         return value
 
     @model_validator(mode="after")
@@ -80,9 +92,9 @@ class LedgerSettings(EnvironmentSettings):
         if not self.signers:
             return self
         if self.ledger_key is None:
-            raise ValueError("LEDGER_OLD_KEYS need LEDGER_KEY, the key that verifiers are to know")
+            raise ValueError("LEDGER_MLDSA_KEY and LEDGER_OLD_KEYS need LEDGER_KEY, the key that every verifier reads")
         if any(key.name != self.ledger_origin for key in self.signers):
-            raise ValueError("LEDGER_ORIGIN must be the name of LEDGER_KEY and of LEDGER_OLD_KEYS")
+            raise ValueError("LEDGER_ORIGIN must be the name of LEDGER_KEY, LEDGER_MLDSA_KEY and LEDGER_OLD_KEYS")
         return self
 
     @model_validator(mode="after")
@@ -102,11 +114,30 @@ class LedgerSettings(EnvironmentSettings):
         """How many witnesses are to sign."""
         return len(self.ledger_witnesses) if self.ledger_quorum is None else self.ledger_quorum
 
-    @property
+    @cached_property
     def signers(self) -> list[SignerKey]:
-        """The keys that sign, the new one first."""
-        return [SignerKey.parse(key.get_secret_value()) for key in [self.ledger_key, *self.ledger_old_keys] if key]
+        """The keys that sign: the new ones first, and that of Ed25519 before that of ML-DSA-44."""
+        return [
+            *_parse_keys([self.ledger_key], SignerKey),
+            *_parse_keys([self.ledger_mldsa_key], MlDsaSignerKey),
+            *_parse_keys(self.ledger_old_keys, SignerKey, MlDsaSignerKey),
+        ]
 
-    @property
+    @cached_property
     def verifiers(self) -> list[VerifierKey]:
         return [key.verifier for key in self.signers]
+
+
+def _parse_keys(values: Iterable[SecretStr | None], *kinds: type[SignerKey]) -> list[SignerKey]:
+    """The keys, each of one of these kinds. Raises `ValueError`."""
+    return [_parse_key(value.get_secret_value(), kinds) for value in values if value]
+
+
+def _parse_key(text: str, kinds: Sequence[type[SignerKey]]) -> SignerKey:
+    reasons = []
+    for kind in kinds:
+        try:
+            return kind.parse(text)
+        except InvalidKey as error:
+            reasons.append(str(error))
+    raise ValueError(f"{' or '.join(dict.fromkeys(reasons))}: `make ledger-key` makes one")

@@ -1,17 +1,108 @@
-"""What witnesses sign (https://c2sp.org/tlog-cosignature), and how they are asked (https://c2sp.org/tlog-witness)."""
+"""Signatures of checkpoints that bear a time (https://c2sp.org/tlog-cosignature): those of witnesses, and the log's own.
+
+How witnesses are asked: https://c2sp.org/tlog-witness.
+"""
 
 import re
 from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 from urllib.parse import urlsplit
 
-from src.ledger.notes import COSIGNATURE, InvalidNote, VerifierKey, split_note
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey, MLDSA44PublicKey
+
+from src import clock
+from src.ledger.checkpoints import Checkpoint
+from src.ledger.notes import (
+    COSIGNATURE,
+    ED25519,
+    ML_DSA_44,
+    InvalidKey,
+    InvalidNote,
+    SignerKey,
+    VerifierKey,
+    split_note,
+)
 
 _TIME_BYTES = 8
-_SIGNATURE_BYTES = 64
+_MAX_NAME_BYTES = 255
 _SIZE = re.compile(rb"(0|[1-9]\d{0,18})\n?")
+
+
+@dataclass(frozen=True)
+class CosignerKey(VerifierKey):
+    """A public key whose signatures bear a time: Ed25519 (type 4) or ML-DSA-44 (type 6)."""
+
+    kinds: ClassVar[tuple[int, ...]] = (COSIGNATURE, ML_DSA_44)
+
+    def __post_init__(self) -> None:
+        if len(self.name.encode()) > _MAX_NAME_BYTES:
+            raise InvalidKey(f"must have a name of at most {_MAX_NAME_BYTES} bytes")
+
+    def has_signed(self, text: str, signature: bytes) -> bool:
+        """Whether it has signed the text of a checkpoint, at any time."""
+        time, signed = int.from_bytes(signature[:_TIME_BYTES]), signature[_TIME_BYTES:]
+        if time >= 2**63:
+            return False
+        try:
+            if self.kind == COSIGNATURE:
+                message = f"cosignature/v1\ntime {time}\n{text}".encode()
+                Ed25519PublicKey.from_public_bytes(self.public).verify(signed, message)
+            else:
+                message = encode_checkpoint(self.name, time, Checkpoint.parse(text))
+                MLDSA44PublicKey.from_public_bytes(self.public).verify(signed, message)
+        except (InvalidSignature, InvalidNote):
+            return False
+        return True
+
+
+@dataclass(frozen=True)
+class LogKey(CosignerKey):
+    """A public key with which a log signs its own checkpoints: Ed25519 (type 1) or ML-DSA-44 (type 6)."""
+
+    kinds: ClassVar[tuple[int, ...]] = (ED25519, ML_DSA_44)
+
+    def has_signed(self, text: str, signature: bytes) -> bool:
+        verify = VerifierKey.has_signed if self.kind == ED25519 else CosignerKey.has_signed
+        return verify(self, text, signature)
+
+
+@dataclass(frozen=True)
+class MlDsaSignerKey(SignerKey):
+    """A private key of ML-DSA-44 with which the log signs its own checkpoints, as tlog-checkpoint recommends."""
+
+    kind: ClassVar[int] = ML_DSA_44
+
+    @property
+    def verifier(self) -> CosignerKey:
+        return CosignerKey(self.name, self._secret.public_key().public_bytes_raw(), ML_DSA_44)
+
+    @property
+    def _secret(self) -> MLDSA44PrivateKey:
+        return MLDSA44PrivateKey.from_seed_bytes(self.seed)
+
+    def signature_of(self, text: str) -> bytes:
+        """The time, and the signature of a checkpoint. Raises `InvalidNote` for other texts."""
+        time = int(clock.now().timestamp())
+        message = encode_checkpoint(self.name, time, Checkpoint.parse(text))
+        return time.to_bytes(_TIME_BYTES) + self._secret.sign(message)
+
+
+def encode_checkpoint(cosigner: str, time: int, checkpoint: Checkpoint) -> bytes:
+    """What a key of ML-DSA-44 signs of a checkpoint. Raises `InvalidNote` if its origin is too long."""
+    return encode_subtree(cosigner, time, checkpoint.origin, 0, checkpoint.size, checkpoint.root)
+
+
+def encode_subtree(cosigner: str, time: int, origin: str, start: int, end: int, root: bytes) -> bytes:
+    """The structure `cosigned_message`. Names have at most 255 bytes; a checkpoint is the subtree that starts at 0."""
+    names = cosigner.encode(), origin.encode()
+    if max(map(len, names)) > _MAX_NAME_BYTES:
+        raise InvalidNote(f"has a name of more than {_MAX_NAME_BYTES} bytes")
+    first, second = (len(name).to_bytes() + name for name in names)
+    return b"".join([b"subtree/v1\n\0", first, time.to_bytes(8), second, start.to_bytes(8), end.to_bytes(8), root])
 
 
 @dataclass(frozen=True)
@@ -19,7 +110,7 @@ class Witness:
     """Where a witness takes checkpoints, and its key."""
 
     url: str
-    key: VerifierKey
+    key: CosignerKey
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -32,7 +123,7 @@ class Witness:
             raise ValueError("must be the URL of a witness, a blank, and its verifier key")
         if parts.username is not None or parts.password is not None:
             raise ValueError("must not have a user or a password in the URL of a witness: GET /ledger shows it")
-        return cls(url.rstrip("/"), VerifierKey.parse(key.strip(), COSIGNATURE))
+        return cls(url.rstrip("/"), CosignerKey.parse(key.strip()))
 
 
 def encode_request(old: int, proof: Iterable[bytes], note: str) -> bytes:
@@ -47,7 +138,7 @@ def parse_size(body: bytes) -> int | None:
     return int(found[1]) if found else None
 
 
-def find_cosignature(answer: bytes, note: str, key: VerifierKey) -> str:
+def find_cosignature(answer: bytes, note: str, key: CosignerKey) -> str:
     """The line with which `key` has signed the checkpoint `note`. Raises `InvalidNote`.
 
     Lines of other keys are passed over.
@@ -59,13 +150,6 @@ def find_cosignature(answer: bytes, note: str, key: VerifierKey) -> str:
         raise InvalidNote("is no text") from None
     _, signatures = split_note(f"{text}\n{lines}")
     for line, (name, key_id, signature) in zip(lines.splitlines(keepends=True), signatures, strict=True):
-        if (name, key_id) == (key.name, key.id) and _is_cosigned(text, signature, key):
+        if (name, key_id) == (key.name, key.id) and key.has_signed(text, signature):
             return line
     raise InvalidNote("has no valid cosignature of the witness's key")
-
-
-def _is_cosigned(text: str, signature: bytes, key: VerifierKey) -> bool:
-    if len(signature) != _TIME_BYTES + _SIGNATURE_BYTES:
-        return False
-    time = int.from_bytes(signature[:_TIME_BYTES])
-    return time < 2**63 and key.has_signed(f"cosignature/v1\ntime {time}\n{text}", signature[_TIME_BYTES:])

@@ -1,19 +1,25 @@
-"""Signed notes (https://c2sp.org/signed-note), with Ed25519 keys in the formats of Go's golang.org/x/mod/sumdb/note."""
+"""Signed notes (https://c2sp.org/signed-note), with keys in the formats of Go's golang.org/x/mod/sumdb/note.
+
+The keys here are those of Ed25519 that sign the text of a note as it is. `src.ledger.cosignatures` has the others.
+"""
 
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Self
+from secrets import token_bytes
+from typing import ClassVar, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-ED25519, COSIGNATURE = 1, 4
-"""Types of keys: one that signs notes, and that of a witness (https://c2sp.org/tlog-cosignature), both of Ed25519."""
+ED25519, COSIGNATURE, ML_DSA_44 = 1, 4, 6
+"""Types of keys: Ed25519 that signs notes, and those of https://c2sp.org/tlog-cosignature: Ed25519 and ML-DSA-44."""
 
-_KEY_BYTES, _ID_BYTES = 32, 4
+_NAMES = {ED25519: "Ed25519", COSIGNATURE: "Ed25519", ML_DSA_44: "ML-DSA-44"}
+_PUBLIC_BYTES = {ED25519: 32, COSIGNATURE: 32, ML_DSA_44: 1312}
+_SEED_BYTES, _ID_BYTES = 32, 4
 _SECRET_PREFIX = "PRIVATE+KEY+"
 _MAX_NOTE_BYTES, _MAX_SIGNATURES = 1_000_000, 100
 # Blanks of Unicode and the plus sign separate a name from what follows it.
@@ -39,7 +45,7 @@ def decode_base64(text: str) -> bytes:
     return value
 
 
-def _key_id(name: str, public: bytes, kind: int = ED25519) -> bytes:
+def _key_id(name: str, public: bytes, kind: int) -> bytes:
     return sha256(name.encode() + b"\n" + bytes([kind]) + public).digest()[:_ID_BYTES]
 
 
@@ -50,8 +56,8 @@ def check_name(name: str) -> str:
     return name
 
 
-def _parse_key(text: str, kind: int = ED25519) -> tuple[str, str, bytes]:
-    """The name, the key's id and its bytes, of `NAME+ID+BASE64`."""
+def _parse_key(text: str, sizes: Mapping[int, int]) -> tuple[str, str, int, bytes]:
+    """The name, the key's id, its type and its bytes, of `NAME+ID+BASE64`. `sizes`: the bytes of each type."""
     found = _KEY.fullmatch(text)
     if not found:
         raise InvalidKey("must have the form NAME+ID+KEY of a signed note")
@@ -60,9 +66,9 @@ def _parse_key(text: str, kind: int = ED25519) -> tuple[str, str, bytes]:
         key = decode_base64(encoded)
     except ValueError:
         raise InvalidKey("must end with base64") from None
-    if key[:1] != bytes([kind]) or len(key) != 1 + _KEY_BYTES:
-        raise InvalidKey(f"must be an Ed25519 key of type {kind}")
-    return check_name(name), key_id, key[1:]
+    if not key or len(key) != 1 + sizes.get(key[0], -1):
+        raise InvalidKey(f"must be a key of {' or '.join(f'{_NAMES[kind]} (type {kind})' for kind in sizes)}")
+    return check_name(name), key_id, key[0], key[1:]
 
 
 @dataclass(frozen=True)
@@ -72,11 +78,12 @@ class VerifierKey:
     name: str
     public: bytes
     kind: int = ED25519
+    kinds: ClassVar[tuple[int, ...]] = (ED25519,)
 
     @classmethod
-    def parse(cls, text: str, kind: int = ED25519) -> Self:
+    def parse(cls, text: str) -> Self:
         """Raises `InvalidKey`."""
-        name, key_id, public = _parse_key(text, kind)
+        name, key_id, kind, public = _parse_key(text, {kind: _PUBLIC_BYTES[kind] for kind in cls.kinds})
         key = cls(name, public, kind)
         if key.id.hex() != key_id:
             raise InvalidKey("has an id that is not that of its name and key")
@@ -90,6 +97,7 @@ class VerifierKey:
         return f"{self.name}+{self.id.hex()}+{b64encode(bytes([self.kind]) + self.public).decode()}"
 
     def has_signed(self, text: str, signature: bytes) -> bool:
+        """Whether it has signed the text of a note."""
         try:
             Ed25519PublicKey.from_public_bytes(self.public).verify(signature, text.encode())
         except InvalidSignature:
@@ -103,17 +111,18 @@ class SignerKey:
 
     name: str
     seed: bytes = field(repr=False)
+    kind: ClassVar[int] = ED25519
 
     @classmethod
     def generate(cls, name: str) -> Self:
-        return cls(check_name(name), Ed25519PrivateKey.generate().private_bytes_raw())
+        return cls(check_name(name), token_bytes(_SEED_BYTES))
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Raises `InvalidKey`."""
         if not text.startswith(_SECRET_PREFIX):
             raise InvalidKey(f"must begin with {_SECRET_PREFIX}")
-        name, key_id, seed = _parse_key(text.removeprefix(_SECRET_PREFIX))
+        name, key_id, _, seed = _parse_key(text.removeprefix(_SECRET_PREFIX), {cls.kind: _SEED_BYTES})
         key = cls(name, seed)
         if key.verifier.id.hex() != key_id:
             raise InvalidKey("has an id that is not that of its name and key")
@@ -125,7 +134,7 @@ class SignerKey:
 
     @property
     def secret(self) -> str:
-        key = b64encode(bytes([ED25519]) + self.seed).decode()
+        key = b64encode(bytes([self.kind]) + self.seed).decode()
         return f"{_SECRET_PREFIX}{self.name}+{self.verifier.id.hex()}+{key}"
 
     @property
@@ -134,8 +143,12 @@ class SignerKey:
 
     def sign(self, text: str) -> str:
         """The signature line of a note with this text."""
-        signature = b64encode(self.verifier.id + self._key.sign(text.encode())).decode()
+        signature = b64encode(self.verifier.id + self.signature_of(text)).decode()
         return f"\u2014 {self.name} {signature}\n"
+
+    def signature_of(self, text: str) -> bytes:
+        """What follows the key's id in the signature line."""
+        return self._key.sign(text.encode())
 
 
 def sign_note(text: str, keys: Iterable[SignerKey]) -> str:

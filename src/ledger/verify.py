@@ -38,6 +38,7 @@ from src.ledger import chains, tree
 from src.ledger.chains import Finding, Wanted
 from src.ledger.checkpoints import Checkpoint
 from src.ledger.config import LedgerSettings
+from src.ledger.cosignatures import LogKey
 from src.ledger.notes import InvalidKey, InvalidNote, VerifierKey, open_note
 
 _PROGRESS_EVERY = 100_000
@@ -255,7 +256,7 @@ def _run_in_process(settings: DatabaseSettings, snapshot: str, task: Task[T], ar
 def _read_known(options: argparse.Namespace, settings: LedgerSettings) -> Known:
     """Raises `Unusable`."""
     try:
-        keys = (VerifierKey.parse(options.key),) if options.key else tuple(settings.verifiers)
+        keys = (LogKey.parse(options.key),) if options.key else tuple(settings.verifiers)
     except InvalidKey as error:
         raise Unusable(f"--key {error}") from None
     if options.all and not options.since:
