@@ -1,13 +1,15 @@
 """Check a ledger offline: `check_ledger.py FILE [FILE] --key VKEY [--checkpoint NOTE] [--since NOTE] [--policy FILE]`.
 
-This file needs nothing but Python 3.11 and `cryptography`: no database, no network, and nothing else of this project.
+This file needs nothing but Python 3.11 and `cryptography` (48 or newer for keys of ML-DSA-44): no database, no network,
+and nothing else of this project.
 
 FILE is a proof (`.tlog-proof`, or the JSON of `/ledger/proofs/...`), or the NDJSON of `/ledger/changes/export` from the
 start. An export needs `--checkpoint`, saved from `/ledger/checkpoint` before the export or while it ran. `--since` is
 an older checkpoint, kept elsewhere: an export shows that the ledger has only grown since then; a proof does with the
 JSON of `/ledger/consistency` as a second FILE. `--policy` names the witnesses that must have cosigned the checkpoint,
 and how many of them (c2sp.org/tlog-policy). The verifier key comes from whoever runs the ledger, and by another way
-than the files: a file that brings its own key proves nothing.
+than the files: a file that brings its own key proves nothing. Where `--key` is given twice, such as an Ed25519 key and an
+ML-DSA-44 key, both must have signed the checkpoint, and at least one of them that of `--since`.
 
 It prints what was proved and what was not, and exits with status 1 if anything does not hold.
 
@@ -32,7 +34,11 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-ED25519, COSIGNATURE = 1, 4
+# Types of keys: Ed25519 that signs notes, and Ed25519 and ML-DSA-44 that sign checkpoints with a time.
+ED25519, COSIGNATURE, ML_DSA_44 = 1, 4, 6
+PUBLIC_BYTES = {ED25519: 32, COSIGNATURE: 32, ML_DSA_44: 1312}
+OF_LOGS, OF_WITNESSES = (ED25519, ML_DSA_44), (COSIGNATURE, ML_DSA_44)
+MAX_NAME_BYTES = 255
 MAX_SAFE_INTEGER = 2**53 - 1
 ENTRY = '{{"audit_id":"{audit_id}","hash":"{hash}","operation":"{operation}","version":{version}}}'
 ENTRY_FORM = re.compile(
@@ -115,35 +121,75 @@ def decode_hash(values: Any, name: str) -> bytes:
 
 
 @dataclass(frozen=True)
-class Key:
-    name: str
-    id: bytes
-    public: bytes
-
-    @classmethod
-    def parse(cls, text: str, kind: int = ED25519) -> "Key":
-        found = re.fullmatch(r"([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)", text.strip())
-        require(found is not None, "a key has not the form NAME+ID+KEY")
-        assert found
-        name, raw = found[1], decode(found[3])
-        require(raw[:1] == bytes([kind]) and len(raw) == 1 + 32, f"the key of {name} is not one of Ed25519 for this")
-        key_id = sha256(name.encode() + b"\n" + raw).digest()[:4]
-        require(key_id.hex() == found[2], f"the key of {name} has an id that is not its own")
-        return cls(name, key_id, raw[1:])
-
-    def has_signed(self, message: bytes, signature: bytes) -> bool:
-        try:
-            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
-        except (InvalidSignature, ValueError):
-            return False
-        return True
-
-
-@dataclass(frozen=True)
 class Checkpoint:
     origin: str
     size: int
     root: bytes
+
+
+def read_checkpoint(text: str) -> Checkpoint:
+    origin, size, root, *_ = [*text.split("\n"), "", ""]
+    require(re.fullmatch(r"0|[1-9][0-9]{0,18}", size) is not None, "the checkpoint has no size")
+    require(len(decode(root)) == 32, "the checkpoint has no root")
+    return Checkpoint(origin, int(size), decode(root))
+
+
+def encode_subtree(cosigner: str, time: int, checkpoint: Checkpoint) -> bytes:
+    """What a key of ML-DSA-44 signs (c2sp.org/tlog-cosignature): the entries from the first to the size."""
+    names = cosigner.encode(), checkpoint.origin.encode()
+    require(max(map(len, names)) <= MAX_NAME_BYTES, f"a name has more than {MAX_NAME_BYTES} bytes")
+    first, second = (bytes([len(name)]) + name for name in names)
+    numbers = [number.to_bytes(8, "big") for number in (time, 0, checkpoint.size)]
+    return b"subtree/v1\n\0" + first + numbers[0] + second + numbers[1] + numbers[2] + checkpoint.root
+
+
+@dataclass(frozen=True)
+class Key:
+    name: str
+    id: bytes
+    kind: int
+    public: bytes
+
+    @classmethod
+    def parse(cls, text: str, kinds: tuple[int, ...] = OF_LOGS) -> "Key":
+        found = re.fullmatch(r"([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)", text.strip())
+        require(found is not None, "a key has not the form NAME+ID+KEY")
+        assert found
+        name, raw = found[1], decode(found[3])
+        of_kind = raw[:1] in [bytes([kind]) for kind in kinds] and len(raw) == 1 + PUBLIC_BYTES[raw[0]]
+        require(of_kind, f"the key of {name} is not one of Ed25519 or ML-DSA-44 for this")
+        key_id = sha256(name.encode() + b"\n" + raw).digest()[:4]
+        require(key_id.hex() == found[2], f"the key of {name} has an id that is not its own")
+        return cls(name, key_id, raw[0], raw[1:])
+
+    def find(self, signatures: list[tuple[str, bytes]]) -> list[bytes]:
+        """The signatures of a note that bear its name and id, without the id."""
+        return [raw[4:] for name, raw in signatures if (name, raw[:4]) == (self.name, self.id)]
+
+    def has_signed(self, text: str, signature: bytes) -> bool:
+        """Whether it has signed the text of a note; if it signs checkpoints only, of a checkpoint."""
+        if self.kind == ED25519:
+            return self._verifies(signature, text.encode())
+        time, signature = int.from_bytes(signature[:8]), signature[8:]
+        if self.kind == COSIGNATURE:
+            return self._verifies(signature, f"cosignature/v1\ntime {time}\n{text}".encode())
+        return self._verifies(signature, encode_subtree(self.name, time, read_checkpoint(text)))
+
+    def _verifies(self, signature: bytes, message: bytes) -> bool:
+        try:
+            self._public_key().verify(signature, message)
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+    def _public_key(self) -> Any:
+        if self.kind != ML_DSA_44:
+            return Ed25519PublicKey.from_public_bytes(self.public)
+        try:
+            from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
+        except ImportError:
+            raise DoesNotHold("keys of ML-DSA-44 need a newer `cryptography`: pip install -U cryptography") from None
+        return MLDSA44PublicKey.from_public_bytes(self.public)
 
 
 def split_note(note: str) -> tuple[str, list[tuple[str, bytes]]]:
@@ -156,16 +202,17 @@ def split_note(note: str) -> tuple[str, list[tuple[str, bytes]]]:
     return f"{text}\n", [(line[1], decode(line[2])) for line in found if line]
 
 
-def open_checkpoint(note: str, key: Key) -> Checkpoint:
+def open_checkpoint(note: str, keys: Sequence[Key], *, all_keys: bool = True) -> Checkpoint:
+    """The checkpoint that the keys have signed: each of them, or at least one."""
     text, signatures = split_note(note)
-    signed = [signature[4:] for name, signature in signatures if (name, signature[:4]) == (key.name, key.id)]
-    require(bool(signed), "the checkpoint is not signed with this key")
-    require(all(key.has_signed(text.encode(), each) for each in signed), "the signature of the checkpoint is wrong")
-    origin, size, root, *_ = [*text.split("\n"), "", ""]
-    require(origin == key.name, "the checkpoint is one of another ledger")
-    require(re.fullmatch(r"0|[1-9][0-9]{0,18}", size) is not None, "the checkpoint has no size")
-    require(len(decode(root)) == 32, "the checkpoint has no root")
-    return Checkpoint(origin, int(size), decode(root))
+    signed = [key.find(signatures) for key in keys]
+    require(any(signed), "the checkpoint is not signed with this key")
+    require(all(signed) or not all_keys, "the checkpoint is not signed with each --key")
+    for key, found in zip(keys, signed, strict=True):
+        require(all(key.has_signed(text, each) for each in found), "the signature of the checkpoint is wrong")
+    checkpoint = read_checkpoint(text)
+    require(all(key.name == checkpoint.origin for key in keys), "the checkpoint is one of another ledger")
+    return checkpoint
 
 
 # --- Witnesses ---
@@ -199,7 +246,7 @@ class Policy:
                 self.logs.append(self._distinct(Key.parse(key), self.logs))
             case "witness", [name, key] | [name, key, _]:
                 witnesses = [each for each in self.members.values() if isinstance(each, Key)]
-                self._name(name, self._distinct(Key.parse(key, COSIGNATURE), witnesses))
+                self._name(name, self._distinct(Key.parse(key, OF_WITNESSES), witnesses))
             case "group", [name, count, *members] if members:
                 self._name(name, Group(self._parse_count(count, len(members)), self._take(members)))
             case "quorum", [name]:
@@ -232,21 +279,18 @@ class Policy:
             self._in_group.add(name)
         return members
 
-    def check(self, note: str, key: Key) -> list[str]:
+    def check(self, note: str, keys: Sequence[Key]) -> list[str]:
         """What the cosignatures of a checkpoint show."""
-        known = not self.logs or any((log.name, log.public) == (key.name, key.public) for log in self.logs)
-        require(known, "the policy does not have the log of --key")
+        require(not self.logs or any(key in self.logs for key in keys), "the policy does not have the log of --key")
         text, signatures = split_note(note)
         cosigned = dict[str, int]()
         for name, witness in self.members.items():
             if isinstance(witness, Key):
-                times = [read_cosignature(witness, text, raw) for each, raw in signatures if each == witness.name]
-                cosigned.update((name, time) for time in times if time is not None)
+                cosigned.update((name, read_cosignature(witness, text, each)) for each in witness.find(signatures))
         require(self._holds(self.quorum or "none", cosigned), f"witnesses are missing: {len(cosigned)} have cosigned")
         if self.quorum == "none":
             return ["Not proved: that others see the same ledger. The policy asks for no witness."]
-        return [f"witness {name} saw this ledger at {datetime.fromtimestamp(time, UTC):%Y-%m-%dT%H:%M:%SZ}"
-            for name, time in cosigned.items()]  # fmt: skip
+        return [f"witness {name} saw this ledger{write_time(time)}" for name, time in cosigned.items()]
 
     def _holds(self, name: str, cosigned: dict[str, int]) -> bool:
         member = self.members.get(name)
@@ -255,14 +299,15 @@ class Policy:
         return name == "none" or name in cosigned
 
 
-def read_cosignature(witness: Key, text: str, raw: bytes) -> int | None:
-    """When the witness has cosigned (c2sp.org/tlog-cosignature); None if it is a signature of another key."""
-    if raw[:4] != witness.id:
-        return None
-    time = int.from_bytes(raw[4:12])
-    signed = witness.has_signed(f"cosignature/v1\ntime {time}\n{text}".encode(), raw[12:])
-    require(signed and time < 2**35, f"the cosignature of {witness.name} is wrong")
+def read_cosignature(witness: Key, text: str, signature: bytes) -> int:
+    """When the witness has cosigned (c2sp.org/tlog-cosignature); 0 if it does not say."""
+    time = int.from_bytes(signature[:8])
+    require(witness.has_signed(text, signature) and time < 2**35, f"the cosignature of {witness.name} is wrong")
     return time
+
+
+def write_time(time: int) -> str:
+    return f" at {datetime.fromtimestamp(time, UTC):%Y-%m-%dT%H:%M:%SZ}" if time else ", and does not say when"
 
 
 # --- RFC 9162 ---
@@ -448,8 +493,8 @@ def entry_of(document: dict[str, Any]) -> str:
 # --- What is checked ---
 
 
-def check_proof(proof: Proof, key: Key) -> tuple[Checkpoint, list[str]]:
-    checkpoint = open_checkpoint(proof.note, key)
+def check_proof(proof: Proof, keys: Sequence[Key]) -> tuple[Checkpoint, list[str]]:
+    checkpoint = open_checkpoint(proof.note, keys)
     entry = entry_of(proof.document) if proof.document is not None else proof.entry
     require(entry is not None, "the proof has no document: ask for the JSON of the proof, which has the entry")
     require(proof.entry in (None, entry), "the entry is not the one of the document")
@@ -535,10 +580,12 @@ def check_consistency(path: Path, old: Checkpoint, new: Checkpoint) -> None:
     require(is_consistent(old, new, take_hashes(values)), "the ledger is not the one of --since: it was rewritten")
 
 
-def check_one_proof(files: list[Path], text: str, key: Key, since: Checkpoint | None) -> tuple[str, list[str]]:
+def check_one_proof(
+    files: list[Path], text: str, keys: Sequence[Key], since: Checkpoint | None
+) -> tuple[str, list[str]]:
     """The checkpoint of a proof, and what was proved."""
     proof = read_json_proof(parse_json(text, canonical_numbers=True)) if text.startswith("{") else read_proof(text)
-    checkpoint, proved = check_proof(proof, key)
+    checkpoint, proved = check_proof(proof, keys)
     if since:
         url = f"/ledger/consistency?from={since.size}&to={checkpoint.size}"
         require(len(files) == 1, f"--since needs the JSON of {url} as a second file")
@@ -547,29 +594,34 @@ def check_one_proof(files: list[Path], text: str, key: Key, since: Checkpoint | 
 
 
 def check(options: argparse.Namespace) -> list[str]:
-    key = Key.parse(options.key)
+    keys = [Key.parse(key) for key in options.key]
     policy = Policy(options.policy.read_bytes().decode("utf-8", "surrogateescape")) if options.policy else None
-    since = open_checkpoint(options.since.read_bytes().decode(), key) if options.since else None
+    since = open_checkpoint(options.since.read_bytes().decode(), keys, all_keys=False) if options.since else None
     path, *more = options.files
     require(not more or (since is not None and not options.checkpoint), "a second file is for a proof with --since")
     if options.checkpoint:
         note = options.checkpoint.read_bytes().decode()
-        proved = check_export(path, open_checkpoint(note, key), since)
+        proved = check_export(path, open_checkpoint(note, keys), since)
     else:
-        note, proved = check_one_proof(more, path.read_bytes().decode(), key, since)
+        note, proved = check_one_proof(more, path.read_bytes().decode(), keys, since)
     if since:
         proved.append(f"the ledger has only grown since the {since.size} entries of --since")
     else:
         proved.append("Not proved: that the ledger was not rewritten. An older checkpoint (--since) shows that.")
     if policy:
-        return [*proved, *policy.check(note, key)]
+        return [*proved, *policy.check(note, keys)]
     return [*proved, "Not proved: that others see the same ledger. Witnesses (--policy) show that."]
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="check_ledger.py", description="Check a ledger offline.")
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    parser.add_argument("--key", required=True, help="the verifier key, which must not come from the files")
+    parser.add_argument(
+        "--key",
+        required=True,
+        action="append",
+        help="the verifier key, which must not come from the files; if given twice, both must have signed",
+    )
     parser.add_argument("--checkpoint", type=Path, help="the checkpoint of an export")
     parser.add_argument("--since", type=Path, help="an older checkpoint, kept elsewhere")
     parser.add_argument("--policy", type=Path, help="the witnesses that must have cosigned (c2sp.org/tlog-policy)")

@@ -1,4 +1,4 @@
-"""Signatures of checkpoints that bear a time (https://c2sp.org/tlog-cosignature): those of witnesses, and the log's own.
+"""Timestamped signatures of checkpoints (https://c2sp.org/tlog-cosignature): those of witnesses, and the log's own.
 
 How witnesses are asked: https://c2sp.org/tlog-witness.
 """

@@ -11,6 +11,7 @@ from src.config import DatabaseSettings
 from src.database import create_ledger_pool
 from src.driver_transaction import driver_transaction
 from src.ledger.config import LedgerSettings
+from src.ledger.cosignatures import MlDsaSignerKey
 from src.ledger.notes import SignerKey
 from src.ledger.sealer import Sealer
 from src.ledger.witnessing import Transactions
@@ -19,7 +20,9 @@ from tests.application import run_application
 LEDGER = "/api/v1/ledger"
 ORIGIN = "audit.example.org/trail"
 KEY = SignerKey(ORIGIN, bytes(range(32)))
+MLDSA_KEY = MlDsaSignerKey(ORIGIN, bytes(range(32, 64)))
 SIGNED = LedgerSettings(ledger_interval=3600, ledger_origin=ORIGIN, ledger_key=SecretStr(KEY.secret))
+SIGNED_TWICE = SIGNED.model_copy(update={"ledger_mldsa_key": SecretStr(MLDSA_KEY.secret)})
 
 
 @pytest.fixture

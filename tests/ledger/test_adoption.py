@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from src.config import PROJECT_ROOT, DatabaseSettings
 from src.ledger.config import LedgerSettings
+from src.ledger.cosignatures import MlDsaSignerKey
 from src.ledger.exceptions import LedgerCloned, OriginChanged
 from src.ledger.notes import SignerKey
 from src.ledger.sealer import Sealer
@@ -149,6 +150,11 @@ async def test_a_key_is_printed_with_its_settings_and_works() -> None:
     assert verifier.endswith(f" {key.verifier}")
     assert key != KEY
     assert (await run("key", "https://audit.example.org")).stderr.startswith("ledger-key: origin must be a URL")
+    mldsa = (await run("key", ORIGIN, "mldsa")).stdout.splitlines()
+    assert mldsa[0] == origin
+    second = MlDsaSignerKey.parse(mldsa[2].removeprefix("LEDGER_MLDSA_KEY="))
+    assert mldsa[4].endswith(f" {second.verifier}")
+    assert [line.partition("=")[0] for line in mldsa[:3]] == ["LEDGER_ORIGIN", "LEDGER_KEY", "LEDGER_MLDSA_KEY"]
     assert (await run("sell")).stderr.startswith("usage: ")
 
 

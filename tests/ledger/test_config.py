@@ -4,8 +4,9 @@ import pytest
 from pydantic import ValidationError
 
 from src.ledger.config import LedgerSettings
+from src.ledger.cosignatures import MlDsaSignerKey
 from src.ledger.notes import SignerKey
-from tests.ledger.conftest import KEY, ORIGIN
+from tests.ledger.conftest import KEY, MLDSA_KEY, ORIGIN
 
 OTHER = SignerKey("other.example.org", bytes(32))
 
@@ -28,6 +29,11 @@ def test_an_origin_is_a_url_without_its_scheme(origin: str) -> None:
         {"ledger_origin": ORIGIN, "ledger_old_keys": KEY.secret},
         {"ledger_key": KEY.secret[:-5], "ledger_origin": ORIGIN},
         {"ledger_key": str(KEY.verifier), "ledger_origin": ORIGIN},
+        {"ledger_key": MLDSA_KEY.secret, "ledger_origin": ORIGIN},
+        {"ledger_mldsa_key": MLDSA_KEY.secret, "ledger_origin": ORIGIN},
+        {"ledger_key": KEY.secret, "ledger_origin": ORIGIN, "ledger_mldsa_key": KEY.secret},
+        {"ledger_key": KEY.secret, "ledger_origin": ORIGIN, "ledger_mldsa_key": MLDSA_KEY.secret[:-5]},
+        {"ledger_key": KEY.secret, "ledger_origin": ORIGIN, "ledger_mldsa_key": MlDsaSignerKey("x", bytes(32)).secret},
         {"ledger_interval": 0},
     ],
 )
@@ -35,15 +41,17 @@ def test_what_cannot_work_is_refused_and_no_key_is_shown(values: dict[str, objec
     with pytest.raises(ValidationError) as raised:
         LedgerSettings.model_validate(values)
     assert KEY.secret[-20:-5] not in str(raised.value)
+    assert MLDSA_KEY.secret[-20:-5] not in str(raised.value)
 
 
-def test_old_keys_sign_too() -> None:
-    old = [SignerKey(ORIGIN, bytes([number]) * 32) for number in (1, 2)]
+def test_an_ml_dsa_key_and_old_keys_of_either_kind_sign_too() -> None:
+    old = [SignerKey(ORIGIN, bytes([1]) * 32), MlDsaSignerKey(ORIGIN, bytes([2]) * 32)]
     settings = LedgerSettings.model_validate(
         {
             "ledger_origin": ORIGIN,
             "ledger_key": KEY.secret,
+            "ledger_mldsa_key": MLDSA_KEY.secret,
             "ledger_old_keys": ",".join(key.secret for key in old),
         }
     )
-    assert settings.signers == [KEY, *old]
+    assert settings.signers == [KEY, MLDSA_KEY, *old]

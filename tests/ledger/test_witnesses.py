@@ -22,9 +22,9 @@ from tests.ledger.revisions import write
 from tests.ledger.witness import NAME, WitnessServer, run_witness
 
 
-@pytest.fixture
-async def witness() -> AsyncIterator[WitnessServer]:
-    async with run_witness(KEY.verifier) as started:
+@pytest.fixture(params=["ed25519"])
+async def witness(request: pytest.FixtureRequest) -> AsyncIterator[WitnessServer]:
+    async with run_witness(KEY.verifier, mldsa=request.param == "mldsa") as started:
         yield started
 
 
@@ -51,6 +51,7 @@ async def pair(transactions: Transactions, settings: LedgerSettings) -> AsyncIte
     await witnessing.stop()
 
 
+@pytest.mark.parametrize("witness", ["ed25519", "mldsa"], indirect=True)
 async def test_a_checkpoint_is_published_with_its_cosignatures(
     connection: asyncpg.Connection,
     pair: tuple[Sealer, Witnessing],

@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 from hashlib import sha256
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
+from src.ledger.cosignatures import CosignerKey
 from src.ledger.notes import VerifierKey
 
 NAME = "witness.example.org/w1"
@@ -45,9 +47,10 @@ def is_consistent(old: int, new: int, old_root: bytes, new_root: bytes, proof: l
 class WitnessServer:
     """What it has signed of one log. `answers` are given instead, one to each request, while there are any."""
 
-    def __init__(self, log: VerifierKey) -> None:
-        self._log, self._key = log, Ed25519PrivateKey.generate()
-        self.key = VerifierKey(NAME, self._key.public_key().public_bytes_raw(), 4)
+    def __init__(self, log: VerifierKey, *, mldsa: bool = False) -> None:
+        self._log = log
+        self._key = MLDSA44PrivateKey.generate() if mldsa else Ed25519PrivateKey.generate()
+        self.key = CosignerKey(NAME, self._key.public_key().public_bytes_raw(), 6 if mldsa else 4)
         self.size, self.root = 0, sha256().digest()
         self.statuses: list[int] = []
         self.answers: list[tuple[int, bytes]] = []
@@ -80,7 +83,13 @@ class WitnessServer:
 
     def sign(self, text: str) -> bytes:
         now = int(time.time())
-        signature = self._key.sign(f"cosignature/v1\ntime {now}\n{text}".encode())
+        message = f"cosignature/v1\ntime {now}\n{text}".encode()
+        if self.key.kind == 6:
+            origin, size, root = text.split("\n")[:3]
+            names = [bytes([len(name)]) + name.encode() for name in (NAME, origin)]
+            subtree = bytes(8) + int(size).to_bytes(8) + b64decode(root)
+            message = b"subtree/v1\n\0" + names[0] + now.to_bytes(8) + names[1] + subtree
+        signature = self._key.sign(message)
         encoded = b64encode(self.key.id + now.to_bytes(8) + signature).decode()
         return f"\u2014 {NAME} {encoded}\n".encode()
 
@@ -96,8 +105,8 @@ class WitnessServer:
 
 
 @asynccontextmanager
-async def run_witness(log: VerifierKey) -> AsyncIterator[WitnessServer]:
-    witness = WitnessServer(log)
+async def run_witness(log: VerifierKey, *, mldsa: bool = False) -> AsyncIterator[WitnessServer]:
+    witness = WitnessServer(log, mldsa=mldsa)
     server = await asyncio.start_server(witness.answer, "127.0.0.1", 0)
     witness.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     yield witness

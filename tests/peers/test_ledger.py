@@ -1,7 +1,8 @@
 """Verifiers, monitors and a witness that others wrote work with the ledger as it is.
 
 The trees have the sizes at which tiles and levels begin and end. Each verifier checks the saved notes and proofs, reads
-tiles and entries over HTTP, makes the same proofs of them itself, and refuses what does not hold.
+tiles and entries over HTTP, makes the same proofs of them itself, and refuses what does not hold. Each checkpoint has a
+line of ML-DSA-44, which those pass over that do not know it.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from src.database import create_ledger_pool
 from src.driver_transaction import driver_transaction
 from src.ledger.sealer import Sealer
 from tests.application import run_server
-from tests.ledger.conftest import KEY, LEDGER, ORIGIN, SIGNED
+from tests.ledger.conftest import KEY, LEDGER, MLDSA_KEY, ORIGIN, SIGNED_TWICE
 from tests.peers.conftest import FOLDER, run
 from tests.peers.witness import need_new_python, run_witness
 
@@ -59,8 +60,9 @@ async def ledger(
 ) -> AsyncIterator[Ledger]:
     folder = tmp_path_factory.mktemp("ledger")
     pool = create_ledger_pool(database_of_module)
-    sealer = Sealer(partial(driver_transaction, pool), SIGNED)
+    sealer = Sealer(partial(driver_transaction, pool), SIGNED_TWICE)
     signing = {"LEDGER_ORIGIN": ORIGIN, "LEDGER_KEY": KEY.secret, "LEDGER_INTERVAL": "3600"}
+    signing["LEDGER_MLDSA_KEY"] = MLDSA_KEY.secret
     url = database_of_module.database_url.get_secret_value()
     async with run_server(url, **signing) as server, httpx2.AsyncClient(base_url=server.url + LEDGER) as client:
         for before, size in zip((0, *SIZES), SIZES, strict=False):
@@ -95,6 +97,15 @@ async def test_a_verifier_accepts_every_note_tile_and_proof(ledger: Ledger, pyth
         need_new_python(python_programs)
     output = await run(python_programs / "python", TOURS / f"verify_with_{name}.py", *ledger.arguments, cwd=TOURS)
     assert output == ALL_CHECKED
+
+
+async def test_verifiers_accept_the_signature_of_ml_dsa_beside_that_of_ed25519(
+    ledger: Ledger, python_programs: Path
+) -> None:
+    program = TOURS / "verify_cosignature.py"
+    for size in SIZES:
+        arguments = (ledger.folder / str(size) / "checkpoint", str(KEY.verifier), str(MLDSA_KEY.verifier))
+        assert await run(python_programs / "python", program, *arguments, cwd=TOURS) == f"cosigned {size}\n"
 
 
 async def test_go_accepts_every_note_tile_and_proof(ledger: Ledger, tmp_path: Path) -> None:
@@ -136,7 +147,7 @@ async def test_a_witness_cosigns_each_checkpoint(ledger: Ledger, python_programs
             witnessed.write_text(note + answer.text)
             program = TOURS / "verify_cosignature.py"
             arguments = (witnessed, str(KEY.verifier), witness.key)
-            assert await run(python_programs / "python", program, *arguments, cwd=TOURS) == f"witnessed {size}\n"
+            assert await run(python_programs / "python", program, *arguments, cwd=TOURS) == f"cosigned {size}\n"
             old_size = size
         answer = await client.post(f"{witness.url}/add-checkpoint", content=_request(ledger, 257, SIZES[-1]))
         assert (answer.status_code, answer.text) == (409, f"{SIZES[-1]}\n")

@@ -2,7 +2,7 @@
 
 import json
 import random
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -13,21 +13,23 @@ import httpx2
 import pytest
 import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.check_ledger import canonicalize, main, parse_json
 from src.ledger.checkpoints import Checkpoint, format_proof
+from src.ledger.cosignatures import MlDsaSignerKey
 from src.ledger.entries import encode_entry
 from src.ledger.merkle import hash_leaf
 from src.ledger.notes import SignerKey, sign_note
 from src.ledger.sealer import Sealer
 from tests.audits.factories import AUDITS, audit_body, create_audit
-from tests.ledger.conftest import KEY, LEDGER, ORIGIN, sealer, signed, transactions
+from tests.ledger.conftest import KEY, LEDGER, MLDSA_KEY, ORIGIN, sealer, signed, transactions
 
 __all__ = ["sealer", "signed", "transactions"]
 
-VKEY = str(KEY.verifier)
+VKEY, MLDSA_VKEY = str(KEY.verifier), str(MLDSA_KEY.verifier)
 OTHER = str(SignerKey(ORIGIN, bytes(32)).verifier)
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -62,9 +64,9 @@ async def files(signed: httpx2.AsyncClient, sealer: Sealer, tmp_path: Path) -> P
     return tmp_path
 
 
-def check(folder: Path, *arguments: str, key: str = VKEY) -> int:
+def check(folder: Path, *arguments: str, key: str = VKEY, second: str | None = None) -> int:
     options = [argument if argument.startswith("--") else str(folder / argument) for argument in arguments]
-    return main([*options, "--key", key])
+    return main([*options, "--key", key, *(["--key", second] if second else [])])
 
 
 async def test_what_the_service_hands_out_holds(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -148,16 +150,28 @@ async def test_of_a_redacted_revision_the_entry_is_proved(files: Path, capsys: p
 
 
 class Witness:
+    """One with the number 2 has a key of ML-DSA-44, the others have keys of Ed25519."""
+
     def __init__(self, number: int) -> None:
-        self.key = Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32)
-        self.name, self.public = f"witness.example.org/{number}", b"\x04" + self.key.public_key().public_bytes_raw()
+        seed, self.kind = bytes([number]) * 32, 6 if number == 2 else 4
+        self.key: MLDSA44PrivateKey | Ed25519PrivateKey = (
+            MLDSA44PrivateKey.from_seed_bytes(seed) if number == 2 else Ed25519PrivateKey.from_private_bytes(seed)
+        )
+        self.name = f"witness.example.org/{number}"
+        self.public = bytes([self.kind]) + self.key.public_key().public_bytes_raw()
         self.id = sha256(f"{self.name}\n".encode() + self.public).digest()[:4]
         self.vkey = f"{self.name}+{self.id.hex()}+{b64encode(self.public).decode()}"
 
     def cosign(self, proof: str, time: int = 1_800_000_000) -> str:
         """The proof with a cosignature of its checkpoint (c2sp.org/tlog-cosignature)."""
         text = proof.partition("\n\n")[2].rpartition("\n\n")[0] + "\n"
-        signature = self.key.sign(f"cosignature/v1\ntime {time}\n{text}".encode())
+        message = f"cosignature/v1\ntime {time}\n{text}".encode()
+        if self.kind == 6:
+            origin, size, root = text.split("\n")[:3]
+            names = [bytes([len(name)]) + name.encode() for name in (self.name, origin)]
+            subtree = bytes(8) + int(size).to_bytes(8) + b64decode(root)
+            message = b"subtree/v1\n\0" + names[0] + time.to_bytes(8) + names[1] + subtree
+        signature = self.key.sign(message)
         return f"{proof}\u2014 {self.name} {b64encode(self.id + time.to_bytes(8) + signature).decode()}\n"
 
 
@@ -184,6 +198,8 @@ NAMED = "".join(f"witness w{number} {witness.vkey} https://w\n" for number, witn
         (f"{NAMED}witness v {WITNESSES[0].vkey}\nquorum v", [0], 1),
         (f"{NAMED}group none any w0\nquorum none", [0], 1),
         (f"witness w {VKEY}\nquorum w", [0], 1),
+        (f"log {MLDSA_VKEY}\nquorum none", [], 1),
+        (f"log {OTHER}\nlog {VKEY}\nlog {MLDSA_VKEY}\n{NAMED}quorum w2", [2], 0),
         ("quorum", [0], 1),
         ("", [0], 1),
     ],
@@ -206,6 +222,61 @@ def proof_of_one() -> str:
     entry = encode_entry(UUID(int=1), 1, "create", sha256(document).hexdigest())
     note = sign_note(str(Checkpoint(ORIGIN, 1, hash_leaf(entry))), [KEY])
     return format_proof(0, [], note, document)
+
+
+@pytest.fixture(scope="module")
+def signed_twice(proof_of_one: str) -> str:
+    text = proof_of_one.partition("\n\n")[2].rpartition("\n\n")[0] + "\n"
+    return proof_of_one + MLDSA_KEY.sign(text)
+
+
+@pytest.mark.parametrize(
+    ("key", "second", "of_one", "of_two"),
+    [
+        (VKEY, None, 0, 0),
+        (MLDSA_VKEY, None, 1, 0),
+        (VKEY, MLDSA_VKEY, 1, 0),
+        (MLDSA_VKEY, VKEY, 1, 0),
+        (OTHER, MLDSA_VKEY, 1, 1),
+        (str(MlDsaSignerKey(ORIGIN, bytes(32)).verifier), None, 1, 1),
+        (WITNESSES[0].vkey, None, 1, 1),
+        (WITNESSES[2].vkey, None, 1, 1),
+    ],
+)
+async def test_each_key_that_is_given_must_have_signed(
+    proof_of_one: str, signed_twice: str, tmp_path: Path, key: str, second: str | None, of_one: int, of_two: int
+) -> None:
+    for proof, status in ((proof_of_one, of_one), (signed_twice, of_two)):
+        (tmp_path / "proof").write_text(proof)
+        assert check(tmp_path, "proof", key=key, second=second) == status
+
+
+async def test_whatever_byte_of_two_signatures_is_changed_is_refused(signed_twice: str, tmp_path: Path) -> None:
+    raw = signed_twice.encode()
+    begin = raw.index(b"\n\n")
+    for position in [*range(begin, begin + 300), *range(begin + 300, len(raw), 41), len(raw) - 2]:
+        changed = bytearray(raw)
+        changed[position] ^= 1
+        (tmp_path / "proof").write_bytes(changed)
+        assert check(tmp_path, "proof", second=MLDSA_VKEY) == 1, position
+
+
+async def test_an_older_checkpoint_is_of_one_of_the_keys(files: Path, proof_of_one: str) -> None:
+    """It was kept before there was a second key."""
+    new = (files / "new").read_text()
+    (files / "new").write_text(new + MLDSA_KEY.sign(new.rpartition("\n\n")[0] + "\n"))
+    arguments = ("changes.ndjson", "--checkpoint", "new", "--since", "old")
+    assert check(files, *arguments, second=MLDSA_VKEY) == 0
+    assert check(files, *arguments, key=MLDSA_VKEY) == 1
+
+
+async def test_a_cosignature_without_a_time_is_one(
+    proof_of_one: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "proof").write_text(WITNESSES[2].cosign(proof_of_one, time=0))
+    (tmp_path / "policy").write_text(f"{NAMED}quorum w2")
+    assert check(tmp_path, "proof", "--policy", "policy") == 0
+    assert "Proved: witness w2 saw this ledger, and does not say when\n" in capsys.readouterr().out
 
 
 async def test_a_wrong_cosignature_is_refused_and_others_say_nothing(
