@@ -5,7 +5,6 @@ from functools import partial
 
 import httpx2
 import pytest
-from pydantic import SecretStr
 
 from src.config import DatabaseSettings
 from src.database import create_ledger_pool
@@ -21,8 +20,9 @@ LEDGER = "/api/v1/ledger"
 ORIGIN = "audit.example.org/trail"
 KEY = SignerKey(ORIGIN, bytes(range(32)))
 MLDSA_KEY = MlDsaSignerKey(ORIGIN, bytes(range(32, 64)))
-SIGNED = LedgerSettings(ledger_interval=3600, ledger_origin=ORIGIN, ledger_key=SecretStr(KEY.secret))
-SIGNED_TWICE = SIGNED.model_copy(update={"ledger_mldsa_key": SecretStr(MLDSA_KEY.secret)})
+_SETTINGS = {"ledger_interval": 3600, "ledger_origin": ORIGIN, "ledger_key": KEY.secret}
+SIGNED = LedgerSettings.model_validate(_SETTINGS)
+SIGNED_TWICE = LedgerSettings.model_validate(_SETTINGS | {"ledger_mldsa_key": MLDSA_KEY.secret})
 
 
 @pytest.fixture

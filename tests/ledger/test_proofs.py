@@ -15,12 +15,16 @@ import rfc8785
 from src.audits import statements
 from src.audits.constants import Operation
 from src.audits.revisions import Attribution, seal
+from src.config import LOG_MAX_LINE_BYTES, DatabaseSettings
 from src.ledger.checkpoints import Checkpoint
-from src.ledger.notes import open_note
+from src.ledger.notes import open_note, split_note
 from src.ledger.sealer import Sealer
+from src.ledger.witnessing import Transactions
+from src.log_lines import to_line
+from tests.application import run_application
 from tests.audits.factories import AUDITS, audit_body, create_audit
 from tests.ledger import rfc9162
-from tests.ledger.conftest import KEY, LEDGER, ORIGIN
+from tests.ledger.conftest import KEY, LEDGER, MLDSA_KEY, ORIGIN, SIGNED_TWICE
 from tests.ledger.revisions import write
 
 TEXT = {"Accept": "text/plain"}
@@ -131,6 +135,30 @@ async def test_status_says_how_far_the_ledger_is(
     assert (status["oldest_unsealed_seconds"], status["keys"]) == (None, [str(KEY.verifier)])
     await connection.execute("UPDATE ledger SET system_identifier = 1")
     assert (await signed.get(LEDGER)).json()["state"] == "cloned"
+
+
+async def test_with_an_ml_dsa_key_each_checkpoint_has_its_line_beside_that_of_ed25519(
+    database_settings: DatabaseSettings,
+    connection: asyncpg.Connection,
+    transactions: Transactions,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", logger="src.ledger")
+    sealer = Sealer(transactions, SIGNED_TWICE)
+    await write(connection)
+    for _ in range(2):
+        await sealer.seal_all()
+    async with run_application(database_settings, SIGNED_TWICE) as client:
+        assert (await client.get(LEDGER)).json()["keys"] == [str(KEY.verifier), str(MLDSA_KEY.verifier)]
+        note = (await client.get(f"{LEDGER}/checkpoint")).text
+    text, signatures = split_note(note)
+    assert [key_id for _, key_id, _ in signatures] == [KEY.verifier.id, MLDSA_KEY.verifier.id]
+    assert open_note(note, [MLDSA_KEY.verifier]) == open_note(note, [KEY.verifier]) == text
+    time = int.from_bytes(signatures[1][2][:8])
+    assert abs(datetime.now(UTC).timestamp() - time) < 60
+    logged = [record for record in caplog.records if hasattr(record, "checkpoint")]
+    assert [record.__dict__["checkpoint"] for record in logged] == [note]
+    assert json.loads(to_line({"checkpoint": note, "message": "x" * 100}, LOG_MAX_LINE_BYTES))["checkpoint"] == note
 
 
 async def test_revisions_that_wait_for_long_are_reported(

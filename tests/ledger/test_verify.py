@@ -26,7 +26,7 @@ from src.ledger.sealer import Sealer
 from src.ledger.tiles import grow
 from src.ledger.verify import Known, Unusable, main, read_checkpoint, verify
 from tests.audits.factories import AUDITS, audit_body, create_audit
-from tests.ledger.conftest import KEY, ORIGIN, SIGNED
+from tests.ledger.conftest import KEY, MLDSA_KEY, ORIGIN, SIGNED
 
 TABLES = ("audit_revision", "audit_event", "ledger", "ledger_entry", "ledger_tile", "ledger_checkpoint")
 Findings = set[tuple[str, str]]
@@ -332,6 +332,9 @@ def test_the_command_takes_a_checkpoint_and_the_key(trail: Trail, tmp_path: Path
     done = run(trail, "--since", str(tmp_path / "kept"), "--key", str(KEY.verifier).replace("trail+", "other+"))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "verify: --key has an id that is not that of its name and key\n"
+    done = run(trail, "--since", str(tmp_path / "kept"), "--key", str(MLDSA_KEY.verifier))
+    assert done.returncode == 1
+    assert done.stderr.endswith("is no checkpoint of this ledger: none of the known keys has signed it\n")
 
 
 OTHER_NOTE = sign_note(str(Checkpoint("other.example.org", 0, bytes(32))), [SignerKey("other.example.org", bytes(32))])
@@ -358,6 +361,15 @@ def test_what_is_no_checkpoint_of_this_ledger_is_said_in_one_line(
     assert str(refused.value).endswith(said)
     with pytest.raises(Unusable, match="needs the verifier key"):
         read_checkpoint(tmp_path / "kept", ())
+
+
+def test_a_key_of_ml_dsa_reads_what_it_has_signed(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(ORIGIN, 7, bytes(32))
+    (tmp_path / "kept").write_text(sign_note(str(checkpoint), [KEY, MLDSA_KEY]))
+    assert read_checkpoint(tmp_path / "kept", (MLDSA_KEY.verifier,)) == checkpoint
+    (tmp_path / "kept").write_text(sign_note(str(checkpoint), [KEY]))
+    with pytest.raises(Unusable, match="none of the known keys has signed it"):
+        read_checkpoint(tmp_path / "kept", (MLDSA_KEY.verifier,))
 
 
 async def test_a_checkpoint_of_another_origin_is_refused(trail: Trail) -> None:
