@@ -8,8 +8,8 @@ start. An export needs `--checkpoint`, saved from `/ledger/checkpoint` before th
 an older checkpoint, kept elsewhere: an export shows that the ledger has only grown since then; a proof does with the
 JSON of `/ledger/consistency` as a second FILE. `--policy` names the witnesses that must have cosigned the checkpoint,
 and how many of them (c2sp.org/tlog-policy). The verifier key comes from whoever runs the ledger, and by another way
-than the files: a file that brings its own key proves nothing. Where `--key` is given twice, such as an Ed25519 key and an
-ML-DSA-44 key, both must have signed the checkpoint, and at least one of them that of `--since`.
+than the files: a file that brings its own key proves nothing. Where `--key` is given twice, such as an Ed25519 key and
+an ML-DSA-44 key, both must have signed the checkpoint, and at least one of them that of `--since`.
 
 It prints what was proved and what was not, and exits with status 1 if anything does not hold.
 
@@ -31,7 +31,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 # Types of keys: Ed25519 that signs notes, and Ed25519 and ML-DSA-44 that sign checkpoints with a time.
@@ -187,9 +187,10 @@ class Key:
             return Ed25519PublicKey.from_public_bytes(self.public)
         try:
             from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
-        except ImportError:
+
+            return MLDSA44PublicKey.from_public_bytes(self.public)
+        except (ImportError, UnsupportedAlgorithm):
             raise DoesNotHold("keys of ML-DSA-44 need a newer `cryptography`: pip install -U cryptography") from None
-        return MLDSA44PublicKey.from_public_bytes(self.public)
 
 
 def split_note(note: str) -> tuple[str, list[tuple[str, bytes]]]:
