@@ -55,10 +55,14 @@ class Sealer:
             await asyncio.sleep(self._settings.ledger_interval)
             try:
                 await self.seal_all()
-            except (LedgerCloned, OriginChanged) as error:
+            except LedgerCloned as error:
                 self._report(logging.ERROR, f"sealing has stopped: {error}")
+            except OriginChanged as error:
+                self._report(logging.ERROR, f"nothing is signed: {error}")
             except OUTAGES as error:
-                self._report(logging.WARNING, f"sealing is not possible now: {type(error).__name__}")
+                # SQLAlchemy has one name for many errors of PostgreSQL.
+                cause = getattr(error, "driver_exception", error)
+                self._report(logging.WARNING, f"sealing is not possible now: {type(cause).__name__}")
             except Exception as error:
                 # A fault of ours must not end sealing for good.
                 self._report(logging.ERROR, f"sealing failed: {type(error).__name__}", error)
@@ -115,4 +119,4 @@ class Sealer:
         if trouble == self._trouble:
             return
         self._trouble = trouble
-        logger.log(level, "ledger: %s", trouble or "sealing is possible again", exc_info=error)
+        logger.log(level, "ledger: %s", trouble or "sealing and signing go on again", exc_info=error)
