@@ -94,6 +94,7 @@ async def test_history_and_keys_survive_a_rollback_and_verify_afterwards(
         ("audit_event_refuse_change_of_row", b"A"),
         ("audit_revision_refuse_change", b"A"),
         ("audit_revision_refuse_change_of_row", b"A"),
+        ("ledger_checkpoint_only_grow", b"A"),
         ("ledger_checkpoint_refuse_change", b"A"),
         ("ledger_checkpoint_refuse_change_of_row", b"A"),
         ("ledger_cosignature_refuse_change", b"A"),

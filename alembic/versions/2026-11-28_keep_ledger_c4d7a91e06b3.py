@@ -137,6 +137,18 @@ def create_functions() -> None:
             RETURN NEW;
         END $$
     """)
+    # Of a new key a checkpoint gets one more signature.
+    op.execute("""
+        CREATE OR REPLACE FUNCTION ledger_checkpoint_only_grow() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF (NEW.origin, NEW.size, NEW.root, NEW.created_at) <> (OLD.origin, OLD.size, OLD.root, OLD.created_at)
+                OR NOT starts_with(NEW.note, OLD.note)
+            THEN
+                RAISE 'ledger_checkpoint only grows: UPDATE is refused' USING ERRCODE = 'restrict_violation';
+            END IF;
+            RETURN NEW;
+        END $$
+    """)
     op.execute("""
         CREATE OR REPLACE FUNCTION ledger_tile_only_grow() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
@@ -152,7 +164,7 @@ def create_functions() -> None:
 
 def guard(table: str) -> None:
     """Triggers of rows, since logical replication fires no others, and of statements, for TRUNCATE; all fire always."""
-    grows = {"ledger": "ledger_only_grow", "ledger_tile": "ledger_tile_only_grow"}.get(table)
+    grows = f"{table}_only_grow" if table in ("ledger", "ledger_tile", "ledger_checkpoint") else None
     refused = "DELETE" if grows else "UPDATE OR DELETE"
     triggers = {
         f"{table}_refuse_change": f"{refused} OR TRUNCATE ON {table} FOR EACH STATEMENT",
@@ -177,4 +189,6 @@ def downgrade() -> None:
     # A checkpoint of no entries says nothing.
     for name in TABLES:
         op.drop_table(name)
-    op.execute("DROP FUNCTION ledger_refuse_change, ledger_only_grow, ledger_tile_only_grow")
+    op.execute(
+        "DROP FUNCTION ledger_refuse_change, ledger_only_grow, ledger_tile_only_grow, ledger_checkpoint_only_grow"
+    )

@@ -156,6 +156,13 @@ def sign_note(text: str, keys: Iterable[SignerKey]) -> str:
     return f"{text}\n{''.join(key.sign(text) for key in keys)}"
 
 
+def sign_too(note: str, keys: Iterable[SignerKey]) -> str:
+    """The lines with which those of the keys sign the note that have not signed it yet."""
+    text, signatures = split_note(note)
+    signed = {(name, key_id) for name, key_id, _ in signatures}
+    return "".join(key.sign(text) for key in keys if (key.name, key.verifier.id) not in signed)
+
+
 def open_note(note: str, keys: Iterable[VerifierKey]) -> str:
     """The text of a note that at least one of the keys has signed. Signatures of other keys are passed over.
 

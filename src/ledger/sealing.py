@@ -19,7 +19,7 @@ from src.ledger.checkpoints import Checkpoint
 from src.ledger.entries import encode_entry
 from src.ledger.exceptions import LedgerCloned, OriginChanged
 from src.ledger.merkle import hash_leaf
-from src.ledger.notes import SignerKey, sign_note
+from src.ledger.notes import SignerKey, sign_note, sign_too
 from src.ledger.tiles import Growth, grow, right_edge
 from src.statement import Statement
 
@@ -115,7 +115,10 @@ _IDENTIFY = Statement(
 )
 _NAME = Statement(text("UPDATE ledger SET origin = :origin"))
 _HAS_SIGNED = Statement(text("SELECT EXISTS (SELECT FROM ledger_checkpoint WHERE origin = :origin AND size > 0)"))
-_IS_SIGNED = Statement(text("SELECT EXISTS (SELECT FROM ledger_checkpoint WHERE origin = :origin AND size = :size)"))
+_NOTE = Statement(text("SELECT note FROM ledger_checkpoint WHERE origin = :origin AND size = :size"))
+_ADD_SIGNATURES = Statement(
+    text("UPDATE ledger_checkpoint SET note = note || CAST(:lines AS text) WHERE origin = :origin AND size = :size")
+)
 _KEEP_CHECKPOINT = Statement(
     text("""
     INSERT INTO ledger_checkpoint (origin, size, root, note) VALUES (:origin, :size, :root, :note)
@@ -251,11 +254,18 @@ async def sign(
         return Signed(new_timeline=new_timeline)
     if new_timeline:
         await _identify(connection, head)
-    if (await connection.fetch_row(_IS_SIGNED, origin=origin, size=head.size))[0]:
+    if kept := await connection.fetch(_NOTE, origin=origin, size=head.size):
+        await _add_signatures(connection, origin, head.size, sign_too(kept[0][0], keys))
         return Signed(None, head.logged_size < head.size, new_timeline)
     note = sign_note(str(Checkpoint(origin, head.size, head.root)), keys)
     await connection.fetch(_KEEP_CHECKPOINT, origin=origin, size=head.size, root=head.root, note=note)
     return Signed(note, unlogged=True, new_timeline=new_timeline)
+
+
+async def _add_signatures(connection: DriverTransaction, origin: str, size: int, lines: str) -> None:
+    """Those of keys that are new since the checkpoint was signed."""
+    if lines:
+        await connection.fetch(_ADD_SIGNATURES, origin=origin, size=size, lines=lines)
 
 
 async def take_unlogged(connection: DriverTransaction, origin: str) -> list[str]:

@@ -1,5 +1,7 @@
 """Every revision that is committed gets its place in the ledger, once, and after the version before."""
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 from uuid import UUID
 
@@ -13,12 +15,12 @@ from src.database import create_ledger_pool
 from src.driver_transaction import driver_transaction
 from src.ledger import sealing
 from src.ledger.exceptions import LedgerCloned, OriginChanged
-from src.ledger.notes import open_note
+from src.ledger.notes import SignerKey, open_note, split_note
 from src.ledger.sealer import Sealer
 from src.ledger.witnessing import Transactions
 from src.statement import Statement
 from tests.conftest import driver_url, migrate
-from tests.ledger.conftest import KEY, ORIGIN
+from tests.ledger.conftest import KEY, ORIGIN, SIGNED
 from tests.ledger.revisions import check_ledger, entries, write
 
 IDS = [UUID(int=number) for number in range(1, 100)]
@@ -174,6 +176,23 @@ async def test_what_is_committed_is_signed_and_no_size_twice(connection: asyncpg
         assert open_note(row["note"], [KEY.verifier]).startswith(f"{ORIGIN}\n{row['size']}\n")
 
 
+async def test_a_new_key_signs_what_an_old_one_has_signed(
+    connection: asyncpg.Connection, transactions: Transactions, sealer: Sealer
+) -> None:
+    """Else verifiers that know only the new key would have no checkpoint until something is recorded."""
+    await write(connection)
+    await sealer.seal_all()
+    new = SignerKey(ORIGIN, bytes(32))
+    before = await connection.fetchval("SELECT note FROM ledger_checkpoint")
+    for keys in ([new, KEY], [new], [KEY]):
+        async with transactions() as signing_connection:
+            await sealing.sign(signing_connection, ORIGIN, keys)
+    note = await connection.fetchval("SELECT note FROM ledger_checkpoint")
+    assert note.startswith(before)
+    assert [key_id for _, key_id, _ in split_note(note)[1]] == [KEY.verifier.id, new.verifier.id]
+    assert open_note(note, [new.verifier]) == open_note(before, [KEY.verifier])
+
+
 async def test_a_ledger_does_not_sign_with_another_origin(
     connection: asyncpg.Connection, transactions: Transactions, sealer: Sealer
 ) -> None:
@@ -225,6 +244,8 @@ REFUSED = [
     "DELETE FROM ledger_tile",
     "TRUNCATE ledger_tile",
     "UPDATE ledger_checkpoint SET note = ''",
+    "UPDATE ledger_checkpoint SET root = sha256(root)",
+    "UPDATE ledger_checkpoint SET size = size + 1, note = note || 'a'",
     "DELETE FROM ledger_checkpoint",
     "TRUNCATE ledger_checkpoint",
     "UPDATE ledger SET size = 0",
@@ -242,6 +263,27 @@ async def test_what_is_sealed_cannot_be_changed(connection: asyncpg.Connection, 
     for statement in REFUSED:
         with pytest.raises(asyncpg.RestrictViolationError):
             await connection.execute(statement)
+
+
+async def test_the_log_says_what_stops_sealing_and_what_stops_signing(
+    connection: asyncpg.Connection, transactions: Transactions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = asyncio.Queue[str]()
+    monkeypatch.setattr(
+        logging.getLogger("src.ledger.sealer"), "handle", lambda record: said.put_nowait(record.getMessage())
+    )
+    settings = SIGNED.model_copy(update={"ledger_interval": 0.05})
+    for change, back, expected in (
+        ("ALTER TABLE ledger RENAME TO hidden", "ALTER TABLE hidden RENAME TO ledger", "UndefinedTableError"),
+        ("UPDATE ledger SET origin = 'other'", "UPDATE ledger SET origin = NULL", "nothing is signed: LEDGER_ORIGIN"),
+    ):
+        await connection.execute(change)
+        sealer = Sealer(transactions, settings)
+        sealer.start()
+        async with asyncio.timeout(20):
+            assert expected in await said.get()
+        await connection.execute(back)
+        await sealer.stop()
 
 
 async def test_many_that_wait_among_many_others_are_sealed_along_the_key(
