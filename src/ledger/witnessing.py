@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, suppress
+from typing import Any, TypeVar
 
 from src.driver_transaction import DriverTransaction
 from src.ledger import witnesses
@@ -13,6 +14,8 @@ from src.ledger.exceptions import OUTAGES
 from src.ledger.witnesses import Answer, Question, WitnessClient
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 Transactions = Callable[[], AbstractAsyncContextManager[DriverTransaction]]
 """Opens a transaction: returning commits, raising rolls back."""
@@ -26,6 +29,7 @@ class Witnessing:
         self._origin = settings.ledger_origin or ""
         self._client: WitnessClient | None = None
         self._task: asyncio.Task[None] | None = None
+        self._asking = set[asyncio.Task[None]]()
         self._wanted = asyncio.Event()
         # The state of each witness that was logged last.
         self._states: dict[str, WitnessState] = {}
@@ -35,10 +39,10 @@ class Witnessing:
             self._task = asyncio.create_task(self._run(), name="ledger witnesses")
 
     async def stop(self) -> None:
-        if self._task:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        tasks = [*filter(None, [self._task]), *self._asking]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._client:
             await self._client.close()
 
@@ -52,21 +56,31 @@ class Witnessing:
                 async with asyncio.timeout(self._settings.ledger_interval):
                     await self._wanted.wait()
             self._wanted.clear()
-            try:
-                await self.ask_all()
-            except OUTAGES:
-                # The sealer, on the same database, says so.
-                continue
-            except Exception:
-                logger.exception("ledger: the witnesses were not asked")
-                await asyncio.sleep(self._settings.ledger_interval)
+            # Whoever hangs holds up no other witness.
+            for asking in await self._guarded(self._begin()) or ():
+                task = asyncio.create_task(self._guarded(asking), name="ledger witness")
+                self._asking.add(task)
+                task.add_done_callback(self._asking.discard)
+
+    async def _guarded(self, asking: Coroutine[Any, Any, T]) -> T | None:
+        try:
+            return await asking
+        except OUTAGES:
+            # The sealer, on the same database, says so.
+            return None
+        except Exception:
+            logger.exception("ledger: the witnesses were not asked")
+            return None
 
     async def ask_all(self) -> None:
         """Ask each witness that has not signed the latest checkpoint, and keep the answers."""
-        self._client = self._client or WitnessClient()
+        await asyncio.gather(*await self._begin())
+
+    async def _begin(self) -> list[Coroutine[Any, Any, None]]:
+        client = self._client = self._client or WitnessClient()
         async with self._transactions() as connection:
             questions = await witnesses.take(connection, self._origin, self._settings.witnesses)
-        await asyncio.gather(*(self._ask(self._client, question) for question in questions))
+        return [self._ask(client, question) for question in questions]
 
     async def _ask(self, client: WitnessClient, question: Question) -> None:
         answer = await client.ask(question, self._transactions, self._origin)

@@ -1,6 +1,8 @@
 """Witnesses sign what continues what they have seen, never hold anything up, and stop the ledger where it forks."""
 
+import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -105,6 +107,35 @@ async def test_a_witness_that_is_away_holds_up_nothing_and_is_asked_again(
         f"ledger: the witness {NAME} does not sign (unavailable): answers 503",
         f"ledger: the witness {NAME} signs again",
     ]
+
+
+async def test_a_witness_that_hangs_holds_up_no_other_witness(
+    connection: asyncpg.Connection,
+    transactions: Transactions,
+    sealer: Sealer,
+    witness: WitnessServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    signed, sign = asyncio.Queue[str](), witness.sign
+
+    def say_and_sign(text: str) -> bytes:
+        signed.put_nowait(text)
+        return sign(text)
+
+    monkeypatch.setattr(witness, "sign", say_and_sign)
+    hangs = WitnessServer(KEY.verifier)
+    server = socket.create_server(("127.0.0.1", 0))
+    hangs.url = f"http://127.0.0.1:{server.getsockname()[1]}"
+    witnessing = Witnessing(transactions, settings_with(witness.setting, hangs.setting, ledger_interval=0.05))
+    witnessing.start()
+    # It has 5 seconds to answer.
+    async with asyncio.timeout(4):
+        for size in (1, 2, 3):
+            await write(connection)
+            await sealer.seal_all()
+            assert f"\n{size}\n" in await signed.get()
+    await witnessing.stop()
+    server.close()
 
 
 async def test_a_witness_that_is_behind_is_asked_from_its_own_size(
