@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey, MLDSA44PublicKey
 
 from src.ledger.checkpoints import Checkpoint
 from src.ledger.cosignatures import CosignerKey, LogKey, MlDsaSignerKey, Witness, encode_checkpoint, encode_subtree
@@ -66,7 +66,10 @@ def test_what_is_no_checkpoint_and_what_is_no_time_is_not_signed() -> None:
     assert key.has_signed(str(CHECKPOINT), signature)
     assert not key.has_signed("no checkpoint\n", signature)
     assert not key.has_signed(str(replace(CHECKPOINT, origin="a" * 256)), signature)
-    assert not key.has_signed(str(CHECKPOINT), bytes([signature[0] | 0x80]) + signature[1:])
+    for time, accepted in ((0, True), (2**63 - 1, True), (2**63, False)):
+        message = encode_checkpoint(ORIGIN, time, CHECKPOINT)
+        signed = MLDSA44PrivateKey.from_seed_bytes(MLDSA_KEY.seed).sign(message)
+        assert key.has_signed(str(CHECKPOINT), time.to_bytes(8) + signed) is accepted
     assert not any(key.has_signed(str(CHECKPOINT), signature[:size]) for size in (0, 7, 8, len(signature) - 1))
     with pytest.raises(InvalidNote):
         MLDSA_KEY.sign("no checkpoint\n")
