@@ -22,7 +22,7 @@ async def test_returning_commits_and_raising_rolls_back(database_settings: Datab
     pool = create_ledger_pool(database_settings)
     async with driver_transaction(pool) as connection:
         (committed,) = await connection.fetch_row(_TAKE_ID)
-    failed = []
+    failed: list[str] = []
 
     async def fail() -> None:
         async with driver_transaction(pool) as connection:
