@@ -26,6 +26,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import asyncpg
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -216,7 +217,12 @@ async def _connect(settings: DatabaseSettings, snapshot: str | None = None) -> A
         await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         if snapshot:
             await connection.exec_driver_sql(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
-        yield connection
+        try:
+            yield connection
+        except asyncpg.PostgresError:
+            # SQLAlchemy does not know of an error of the driver, and would try to roll back on a lost connection.
+            await connection.invalidate()
+            raise
     await engine.dispose()
 
 

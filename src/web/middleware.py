@@ -227,8 +227,11 @@ class _Exchange(Sender):
                 await self._take_place(self._admission)
             await middleware.app(scope, self.receive, self.send)
         finally:
-            if self._admission and self._has_place:
-                self._admission.release()
+            if self._admission:
+                # The scope would else be a cycle, which the garbage collector has to find.
+                del scope[EXCHANGE]
+                if self._has_place:
+                    self._admission.release()
 
     async def _take_place(self, admission: Admission) -> None:
         """Raises `Overloaded`."""

@@ -102,6 +102,7 @@ async def test_a_stream_goes_on_where_it_broke_off_and_ends_with_the_server(serv
         async with client.stream("GET", STREAM) as answer:
             assert answer.headers["content-type"].partition(";")[0] == "text/event-stream"
             assert answer.headers["x-accel-buffering"] == "no"
+            assert answer.headers["cache-control"] == "no-store"
             events = await read_events(answer.aiter_lines(), 3)
         page = (await client.get(CHANGES)).json()
         assert [event["item"] for event in events] == page["items"]
