@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TypedDict
@@ -85,6 +85,8 @@ class State(TypedDict):
     database_probe: DatabaseProbe
     ai_client: AIClient
     followers: Followers
+    stop_waiting: Callable[[], None]
+    """Ends what only waits, when the server begins to stop (src/web/sending.py)."""
 
 
 @asynccontextmanager
@@ -106,14 +108,15 @@ async def lifespan(settings: Settings) -> AsyncIterator[State]:
         database_probe=DatabaseProbe(probe_engine, settings.database),
         ai_client=AIClient(settings.ai),
         followers=followers,
+        stop_waiting=followers.stop,
     )
     logger.info("starting", extra={"version": __version__, "environment": settings.app.environment})
     await _log_database_state(state["pool"], state["database_probe"])
     _tune_garbage_collection()
     sealer.start()
     yield state
-    followers.stop()
     await sealer.stop()
+    await followers.close()
     await state["ai_client"].close()
     await asyncio.gather(
         _dispose(state["pool"], state["stream_pool"], ledger_pool, probe_engine),

@@ -1,4 +1,4 @@
-"""Dependencies of the AI router."""
+"""Dependencies of the AI router: the client, and what ends with the request."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from fastapi import APIRouter, Request, Response
-from fastapi.sse import EventSourceResponse, format_sse_event
+from fastapi.sse import format_sse_event
 from starlette.responses import StreamingResponse
 from starlette.types import Scope
 
@@ -20,7 +20,7 @@ from src.web.dependencies import AutocommitDep
 from src.web.responses import ShapedJSON
 from src.web.routes import StrictJSONRoute
 from src.web.state import shared
-from src.web.waiting import STREAM_HEADERS, while_connected
+from src.web.waiting import EventStream, while_connected
 
 router = APIRouter(prefix=f"{API_PREFIX}/ai", tags=["ai"], route_class=StrictJSONRoute)
 
@@ -53,7 +53,7 @@ _EVENTS_SCHEMA = {
 _STREAM_RESPONSES = problems.documented(*problems.BODY_ERRORS, *_PROVIDER_ERRORS)
 _STREAM_RESPONSES[200] = {
     "description": "The answer as it is written.",
-    "content": {EventSourceResponse.media_type: {"schema": _EVENTS_SCHEMA, "example": EXAMPLE_STREAM}},
+    "content": {EventStream.media_type: {"schema": _EVENTS_SCHEMA, "example": EXAMPLE_STREAM}},
 }
 
 StreamEvent = StreamStart | StreamDelta | AIResponse
@@ -85,7 +85,7 @@ async def create_response(body: ResponseCreate, client: AIClientDep, request: Re
 )
 async def stream_response(
     body: ResponseCreate, client: AIClientDep, request: Request, stack: ExitStackDep
-) -> EventSourceResponse:
+) -> EventStream:
     """Server-sent events: `start`, `delta` for each piece of text, then exactly one `done` or `error`.
 
     `done` holds what `POST /responses` answers, `error` a problem document; only with `done` the answer is complete.
@@ -93,7 +93,7 @@ async def stream_response(
     """
     events = await stack.enter_async_context(aclosing(service.stream_response(client, body)))
     first = await while_connected(request, _first_event(events))
-    return EventSourceResponse(_encode_events(first, events, request.scope), headers=STREAM_HEADERS)
+    return EventStream(_encode_events(first, events, request.scope))
 
 
 async def _first_event(events: AsyncGenerator[StreamEvent]) -> StreamEvent:

@@ -1,9 +1,7 @@
 """Changes in the order of the ledger: pages and exports of what is sealed. No function here commits."""
 
-import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import asyncpg
 from pydantic import TypeAdapter
@@ -28,37 +26,14 @@ class Piece:
     last: int
 
 
-class Follower(Protocol):
-    """Waits for a request, as `src.ledger.followers.Followers` does."""
-
-    async def wait_beyond(self, size: int, seconds: float) -> int: ...
-
-    async def read(self, wanted: ChangeFilter, begin: int, size: int, limit: int) -> Piece: ...
-
-
-async def get_page(connection: AutocommitConnection, query: ChangesQuery, follower: Follower) -> bytes:
+async def get_page(connection: AutocommitConnection, query: ChangesQuery) -> bytes:
     """A page of the feed as JSON: what was sealed behind an index, whatever was changed or removed meanwhile.
 
-    Where nothing is, it waits for `query.wait` seconds. Raises `LedgerMissing`.
+    Raises `LedgerMissing`.
     """
     size, _ = await heads.get_sealed(connection)
-    if query.order is Order.DESC:
-        return await _latest(connection, query, size)
-    found = await read(connection, query, first_index(query), size, query.limit)
-    ends_at = time.monotonic() + query.wait
-    while not found.lines and (seconds := ends_at - time.monotonic()) > 0:
-        begin = found.last + 1
-        if begin >= size:
-            end = max(begin, size)
-            grown = await follower.wait_beyond(end, seconds)
-            if grown <= end:
-                break
-            size = grown
-        found = await follower.read(query, begin, size, query.limit)
-    return page(found, query.limit, size)
-
-
-async def _latest(connection: AutocommitConnection, query: ChangesQuery, size: int) -> bytes:
+    if query.order is Order.ASC:
+        return page(await read(connection, query, first_index(query), size, query.limit), query.limit, size)
     end = size if query.after in (None, -1) else min(query.after or 0, size)
     begin = max(0, end - feed.LOOKED_AT)
     found = await _read(connection, query, Order.DESC, begin, end, query.limit)

@@ -11,7 +11,6 @@ from src.ledger.followers import Followers
 from src.ledger.schemas import MAX_SIZE
 from src.ledger.tiles import MAX_LEVEL, TilePath
 from src.web.state import shared
-from src.web.waiting import suspended, when_stopping, while_connected
 
 
 async def get_settings(request: Request) -> LedgerSettings:
@@ -22,31 +21,10 @@ SettingsDep = Annotated[LedgerSettings, Depends(get_settings)]
 
 
 async def get_followers(request: Request) -> Followers:
-    followers = shared(request, "followers", Followers)
-    when_stopping(request, followers.stop)
-    return followers
+    return shared(request, "followers", Followers)
 
 
 FollowersDep = Annotated[Followers, Depends(get_followers)]
-
-
-class RequestFollower:
-    """Waits for one request, which takes no place meanwhile. Raises `ClientDisconnect` when its caller has gone."""
-
-    def __init__(self, request: Request, followers: Followers) -> None:
-        self._request, self._followers = request, followers
-        self.read = followers.read
-
-    async def wait_beyond(self, size: int, seconds: float) -> int:
-        with suspended(self._request):
-            return await while_connected(self._request, self._followers.wait_beyond(size, seconds))
-
-
-async def get_follower(request: Request, followers: FollowersDep) -> RequestFollower:
-    return RequestFollower(request, followers)
-
-
-FollowerDep = Annotated[RequestFollower, Depends(get_follower)]
 LastEventId = Annotated[
     int | None,
     Header(

@@ -1,17 +1,18 @@
 """The endpoints of the ledger domain. Each reads the request, calls the service once and writes the response."""
 
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from fastapi.sse import EventSourceResponse
+from fastapi.sse import format_sse_event
 from starlette.responses import StreamingResponse
 
 from src.audits.constants import MEDIA_TYPES, ExportFormat
 from src.ledger import service
+from src.ledger.changes import Piece
 from src.ledger.constants import PATH
 from src.ledger.dependencies import (
-    FollowerDep,
     FollowersDep,
     LastEventId,
     SettingsDep,
@@ -36,7 +37,7 @@ from src.web.dependencies import AutocommitDep, IfNoneMatch, SnapshotDep, cachea
 from src.web.negotiation import prefers
 from src.web.responses import ShapedJSON
 from src.web.routes import StrictJSONRoute
-from src.web.waiting import STREAM_HEADERS, leave_place
+from src.web.waiting import EventStream, leave_place, while_connected
 
 _UNAVAILABLE = problems.documented(*problems.DATABASE_ERRORS)
 
@@ -67,9 +68,7 @@ _HASHES = _describe_cacheable(_TILE, "32 bytes for each hash", TileNotFound)
 _BUNDLE = _describe_cacheable(_TILE, "entries, each behind its length in two bytes", TileNotFound)
 _CHECKPOINT = _describe_cacheable(_TEXT, EXAMPLE_NOTE, LedgerUnsigned)
 _EXPORTED = _describe(MEDIA_TYPES[ExportFormat.NDJSON], '{"index":0,"operation":"create"}\n')
-_STREAMED = _describe(
-    EventSourceResponse.media_type, 'id: 0\nevent: change\ndata: {"index":0,"operation":"create"}\n\n'
-)
+_STREAMED = _describe(EventStream.media_type, 'id: 0\nevent: change\ndata: {"index":0,"operation":"create"}\n\n')
 _PROOF = openapi.describe(RevisionNotFound, NotSealed)
 _PROOF[200]["content"] = {_TEXT: {"schema": {"type": "string"}, "example": f"...\n\n{EXAMPLE_NOTE}"}}
 
@@ -91,7 +90,7 @@ async def read_checkpoint(
 
 @router.get("/changes", summary="Follow every change", response_model=ChangesPage, responses=openapi.describe())
 async def list_changes(
-    query: Annotated[ChangesQuery, Query()], connection: AutocommitDep, follower: FollowerDep
+    query: Annotated[ChangesQuery, Query()], connection: AutocommitDep, followers: FollowersDep, request: Request
 ) -> Response:
     """Every revision of every record, in the order of the ledger: creations, changes and removals.
 
@@ -99,31 +98,52 @@ async def list_changes(
     within seconds of its commit, in whatever order others commit theirs. With `wait` an answer comes as soon as there
     is something.
     """
-    return ShapedJSON(await service.get_changes(connection, query, follower))
+    if not query.wait:
+        return ShapedJSON(await service.get_changes(connection, query))
+    leave_place(request)
+    return ShapedJSON(await while_connected(request, service.wait_for_changes(followers, query)))
 
 
 @router.get(
     "/changes/stream",
     summary="Follow every change as a stream",
+    # With EventSourceResponse, FastAPI expects a generator.
     response_class=StreamingResponse,
     responses=_STREAMED,
     response_model=None,
 )
 async def stream_changes(
     query: Annotated[ChangesStreamQuery, Query()],
-    connection: AutocommitDep,
     followers: FollowersDep,
     request: Request,
     last_event_id: LastEventId = None,
-) -> EventSourceResponse:
+) -> EventStream:
     """Server-sent events without an end: `event` is `change`, `id` the index, `data` an item of `GET /changes`.
 
     A client that comes again with the last `id` misses nothing and gets nothing twice. An `id` without data says how
     far a stream with filters has looked. A comment comes every 15 seconds at least.
     """
-    events = await service.stream_changes(connection, followers, query, last_event_id)
     leave_place(request)
-    return EventSourceResponse(events, headers=STREAM_HEADERS)
+    wanted = query if last_event_id is None else query.model_copy(update={"after": last_event_id})
+    pieces = await service.stream_changes(followers, wanted)
+    return EventStream(_encode_events(pieces, -1 if wanted.after is None else wanted.after))
+
+
+async def _encode_events(pieces: AsyncGenerator[Piece], sent: int) -> AsyncGenerator[bytes]:
+    # At once: some clients and proxies show an answer only when it has a body.
+    yield format_sse_event(comment="changes")
+    async for piece in pieces:
+        if piece.lines:
+            yield b"".join(map(_encode_event, piece.indexes, piece.lines))
+            sent = piece.indexes[-1]
+        else:
+            # An id without data moves a client on, and is no event to it.
+            yield format_sse_event(id=str(piece.last) if piece.last > sent else None, comment="heartbeat")
+            sent = piece.last
+
+
+def _encode_event(index: int, line: bytes) -> bytes:
+    return format_sse_event(id=str(index), event="change", data_str=line.decode())
 
 
 @router.get(

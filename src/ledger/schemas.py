@@ -185,11 +185,11 @@ class ChangeFilter(CustomModel):
 class ChangesQuery(ChangeFilter):
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT)
     order: Order = Field(Order.ASC, description="`asc`: oldest first, to follow the ledger. `desc`: the latest first.")
-    wait: int = Field(
+    wait: float = Field(
         0,
         ge=0,
         le=MAX_WAIT_SECONDS,
-        description="Where there is nothing, wait so many seconds for a change that matches.",
+        description="Where there is nothing, wait up to so many seconds for a change that matches.",
     )
 
     @model_validator(mode="after")

@@ -79,12 +79,12 @@ class Sealer:
             if sealed is None:
                 break
             added, more, many = added + sealed.added, sealed.more, sealed.many
+            if sealed.added and self._on_growth:
+                self._on_growth()
             # While many wait, not each chunk has a checkpoint.
             if not more or time.monotonic() - unsigned_since > _UNSIGNED_SECONDS:
                 await self._sign()
                 unsigned_since = time.monotonic()
-        if added and self._on_growth:
-            self._on_growth()
         return added
 
     async def _sign(self) -> None:

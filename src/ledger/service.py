@@ -4,7 +4,7 @@ Nothing but the feed goes beyond what was published: the latest checkpoint, or w
 feed shows what is sealed, a moment before it is signed.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -15,7 +15,7 @@ from sqlalchemy import text
 from src.audits.constants import Operation
 from src.audits.revisions import canonicalize
 from src.database import AutocommitConnection
-from src.ledger import changes, heads, status, storage, stream
+from src.ledger import changes, followers, heads, status, storage, stream
 from src.ledger.checkpoints import format_proof
 from src.ledger.config import LedgerSettings
 from src.ledger.entries import encode_bundle, encode_entry
@@ -77,16 +77,19 @@ async def get_checkpoint(connection: AutocommitConnection, settings: LedgerSetti
     return note
 
 
-async def get_changes(connection: AutocommitConnection, query: ChangesQuery, follower: changes.Follower) -> bytes:
+async def get_changes(connection: AutocommitConnection, query: ChangesQuery) -> bytes:
     """A page of the feed, as JSON. Raises `LedgerMissing`."""
-    return await changes.get_page(connection, query, follower)
+    return await changes.get_page(connection, query)
 
 
-async def stream_changes(
-    connection: AutocommitConnection, followers: Followers, query: ChangesStreamQuery, last_event_id: int | None
-) -> AsyncIterator[bytes]:
-    """The feed as server-sent events. Raises `LedgerMissing`."""
-    return await stream.open_stream(connection, followers, query, last_event_id)
+async def wait_for_changes(waiting: Followers, query: ChangesQuery) -> bytes:
+    """The same, when there is something for it, or when its time is over. Raises `LedgerMissing`."""
+    return await followers.get_page(waiting, query)
+
+
+async def stream_changes(waiting: Followers, query: ChangesStreamQuery) -> AsyncGenerator[changes.Piece]:
+    """The feed as a stream. Raises `LedgerMissing`."""
+    return await stream.open_stream(waiting, query)
 
 
 async def export_changes(

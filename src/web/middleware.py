@@ -32,7 +32,7 @@ from src.web import problems, request_context, whole_answers
 from src.web.cors import CORS
 from src.web.deadlines import Deadlines, SeparateDeadlines
 from src.web.request_context import Fields
-from src.web.waiting import EXCHANGE
+from src.web.waiting import LEAVE
 from src.web.whole_answers import Sender
 
 # The extension of the ASGI scope with which src/web/connection.py lets the application close the connection.
@@ -220,18 +220,17 @@ class _Exchange(Sender):
                 if OVER_CONNECTION_LIMIT in scope.get("extensions", ()):
                     raise Overloaded("Too many connections are open. Try again shortly.")
                 self._admission = admission
-                scope[EXCHANGE] = self
                 break
         try:
             if self._admission and self._method not in _WITH_BODY:
                 await self._take_place(self._admission)
+                scope[LEAVE] = self.leave
             await middleware.app(scope, self.receive, self.send)
         finally:
-            if self._admission:
-                # The scope would else be a cycle, which the garbage collector has to find.
-                del scope[EXCHANGE]
-                if self._has_place:
-                    self._admission.release()
+            # It refers back to the scope: only the garbage collector would free both.
+            scope.pop(LEAVE, None)
+            if self._has_place:
+                self._release_place()
 
     async def _take_place(self, admission: Admission) -> None:
         """Raises `Overloaded`."""
@@ -242,6 +241,17 @@ class _Exchange(Sender):
                 await asyncio.sleep(_REFUSAL_DELAY)
             raise Overloaded("Try again shortly.") from None
         self._has_place = True
+
+    def _release_place(self) -> None:
+        if self._admission:
+            self._admission.release()
+        self._has_place = False
+
+    def leave(self) -> None:
+        """See `src.web.waiting.leave_place`. Only requests without a body can."""
+        self._middleware.answer_deadlines.discard(self)
+        if self._has_place:
+            self._release_place()
 
     async def receive(self) -> Message:
         if self._body_arrived:
@@ -255,16 +265,6 @@ class _Exchange(Sender):
             if self._admission and self._method in _WITH_BODY:
                 await self._take_place(self._admission)
         return message
-
-    def suspend(self) -> None:
-        """See src/web/waiting.py."""
-        self._middleware.answer_deadlines.discard(self)
-        if self._admission and self._has_place:
-            self._has_place = False
-            self._admission.release()
-
-    def resume(self) -> None:
-        self._middleware.answer_deadlines.add(self)
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":

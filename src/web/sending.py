@@ -10,7 +10,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from src.config import AppSettings
 from src.web.transports import set_reset_on_close
-from src.web.waiting import tell_of_stop
 
 # Seconds that an idle connection stays open when the server stops, for a request that is already on its way.
 _IDLE_SECONDS_AT_STOP = 1
@@ -81,7 +80,8 @@ class WriteLimitedProtocol(HttpToolsProtocol):
         """Prepare for the stop of the server: finish the running request, and one more that is on its way."""
         if self.cycle:
             self.cycle.keep_alive = False
-            tell_of_stop(self.cycle.scope)
+        if stop_waiting := self.app_state.get("stop_waiting"):
+            stop_waiting()
         self._stop_timers = [
             self.loop.call_later(_IDLE_SECONDS_AT_STOP, self._close_if_idle),
             self.loop.call_later(self.settings.graceful_shutdown_seconds, self._abort),

@@ -1,34 +1,33 @@
-"""Requests that wait for others: for a provider, or for something to happen. Each ends when its caller disconnects.
-
-A request that only waits holds no place of src/admission.py and has no deadline (`suspended`, `leave_place`), and it
-hears of a stop of the server (`when_stopping`).
-"""
+"""Requests that wait for others: for a provider, or for something to happen. Each ends when its caller disconnects."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from collections.abc import AsyncGenerator, Coroutine
+from typing import Any, TypeVar
 
 from fastapi import Request
+from fastapi.sse import EventSourceResponse
 from starlette.requests import ClientDisconnect
-from starlette.types import Scope
 
 T = TypeVar("T")
 
-# Where the scope has what src/web/middleware.py knows of the request.
-EXCHANGE = "audit-trail.exchange"
-# The extension of the scope with what is called when the server begins to stop.
-_ON_STOP = "audit-trail.on-stop"
-# Keeps nginx from buffering events. FastAPI sets it for its own streams.
-STREAM_HEADERS = {"X-Accel-Buffering": "no"}
+# Where the scope has what gives up the limits of a request (src/web/middleware.py).
+LEAVE = "audit-trail.leave"
 
 
-class Exchange(Protocol):
-    def suspend(self) -> None:
-        """Give up the place, and stop the deadline of the answer."""
+class EventStream(EventSourceResponse):
+    """Server-sent events: https://html.spec.whatwg.org/multipage/server-sent-events.html."""
 
-    def resume(self) -> None:
-        """Start the deadline anew. What a request does after it has waited takes no place."""
+    def __init__(self, events: AsyncGenerator[bytes]) -> None:
+        # Keeps nginx from buffering events. FastAPI sets it for its own streams.
+        super().__init__(events, headers={"X-Accel-Buffering": "no"})
+
+
+def leave_place(request: Request) -> None:
+    """Give up the place (`MAX_IN_FLIGHT`) and the deadline (`REQUEST_TIMEOUT`) of a request that only waits.
+
+    It never gets them back, so it must limit by itself what it does after that.
+    """
+    request.scope[LEAVE]()
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
@@ -54,35 +53,3 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
 async def _wait_for_disconnect(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-def leave_place(request: Request) -> None:
-    """For a stream, which waits most of its time: it takes no place, and may take as long as it likes."""
-    _exchange(request.scope).suspend()
-
-
-@contextmanager
-def suspended(request: Request) -> Iterator[None]:
-    """The request takes no place and has no deadline meanwhile."""
-    exchange = _exchange(request.scope)
-    exchange.suspend()
-    try:
-        yield
-    finally:
-        exchange.resume()
-
-
-def when_stopping(request: Request, call: Callable[[], None]) -> None:
-    """Have `call` called when the server begins to stop: it waits for the answers that are on their way."""
-    request.scope.setdefault("extensions", {})[_ON_STOP] = {"call": call}
-
-
-def tell_of_stop(scope: Any) -> None:
-    """Call what the request of this scope has left, if it has: the server begins to stop."""
-    if extension := scope["extensions"].get(_ON_STOP):
-        extension["call"]()
-
-
-def _exchange(scope: Scope) -> Exchange:
-    exchange: Exchange = scope[EXCHANGE]
-    return exchange

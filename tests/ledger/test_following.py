@@ -1,122 +1,187 @@
-"""Long polls and streams: who waits gets each change as it is sealed, and takes nobody's place meanwhile."""
+"""Whoever waits for the ledger gets each change at once, and keeps nobody else from the service."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx2
 import pytest
 
-from src.config import AppSettings, DatabaseSettings
-from src.database import AutocommitConnection, create_pool
-from src.ledger import stream
-from src.ledger.config import LedgerSettings
-from src.ledger.followers import Followers
-from src.ledger.schemas import ChangesStreamQuery
-from src.ledger.sealer import Sealer
-from tests.application import Server, run_application, run_server
+from src.access_log import AccessLog
+from src.config import DatabaseSettings
+from src.ledger import changes, stream
 from tests.audits.factories import AUDITS, audit_body, create_audit
-from tests.ledger.conftest import LEDGER
-from tests.ledger.events import read_events
+from tests.ledger.following import CHANGES, LIMITS, STREAM, Served, client_of, events, read_changes, serve
 
-CHANGES, STREAM = f"{LEDGER}/changes", f"{LEDGER}/changes/stream"
-OFTEN = LedgerSettings(ledger_interval=0.05)
+
+@pytest.fixture(scope="module")
+async def served(database_of_module: DatabaseSettings) -> AsyncIterator[Served]:
+    async with serve(database_of_module, **LIMITS) as served:
+        yield served
 
 
 @pytest.fixture
-async def sealing(database_settings: DatabaseSettings) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of an application that seals all the time, and answers one request of each group at once."""
-    async with run_application(database_settings, OFTEN, AppSettings(max_in_flight=1, place_timeout=5)) as client:
+async def follower(served: Served) -> AsyncIterator[httpx2.AsyncClient]:
+    async with client_of(served) as client, asyncio.timeout(30):
         yield client
 
 
-async def test_a_follower_waits_for_the_next_change_that_matches(sealing: httpx2.AsyncClient) -> None:
-    query = {"wait": "20", "action": "user.*", "after": "-1"}
-    waiting = asyncio.create_task(sealing.get(CHANGES, params=query))
-    await create_audit(sealing, action="invoice.update")
-    await create_audit(sealing, action="user.login")
-    page = (await waiting).json()
-    assert [item["record"]["action"] for item in page["items"]] == ["user.login"]
-    assert page["next_after"] == page["size"] - 1 == 1
+async def read(client: httpx2.AsyncClient, **query: Any) -> dict[str, Any]:
+    answer = await client.get(CHANGES, params=query)
+    assert answer.status_code == 200, answer.text
+    page: dict[str, Any] = answer.json()
+    return page
 
 
-async def test_all_who_wait_are_answered(sealing: httpx2.AsyncClient) -> None:
-    waiting = [asyncio.create_task(sealing.get(CHANGES, params={"wait": 20})) for _ in range(50)]
-    record = await create_audit(sealing)
-    answers = [(await each).json()["items"] for each in waiting]
-    assert [[item["audit_id"] for item in items] for items in answers] == [[record["id"]]] * 50
+async def latest(client: httpx2.AsyncClient) -> int:
+    """The index of the last change, when all are sealed."""
+    record = await create_audit(client)
+    page: dict[str, Any] = {"next_after": -1}
+    while True:
+        page = await read(client, after=page["next_after"], wait=20)
+        if record["id"] in [item["audit_id"] for item in page["items"]]:
+            return int(page["next_after"])
 
 
-async def test_nothing_to_wait_for_is_an_empty_page_at_the_end(sealing: httpx2.AsyncClient) -> None:
-    async with asyncio.timeout(15):
-        answer = await sealing.get(CHANGES, params={"wait": 1, "after": 7})
-    assert answer.json() == {"items": [], "limit": 20, "next_after": 7, "size": 0}
+async def test_a_page_that_waits_comes_when_something_is_recorded(follower: httpx2.AsyncClient) -> None:
+    after = await latest(follower)
+    waiting = asyncio.create_task(read(follower, after=after, wait=20))
+    await asyncio.sleep(0)
+    record = await create_audit(follower)
+    page = await waiting
+    assert [item["audit_id"] for item in page["items"]] == [record["id"]]
+    assert (page["next_after"], page["size"]) == (after + 1, after + 2)
+    assert page == await read(follower, after=after) == await read(follower, after=after, wait=20)
 
 
-async def test_who_waits_takes_no_place_of_others(sealing: httpx2.AsyncClient) -> None:
-    waiting = asyncio.create_task(sealing.get(CHANGES, params={"wait": 20}))
-    for _ in range(3):
-        assert (await sealing.get(LEDGER)).status_code == 200
-    assert not waiting.done()
-    await create_audit(sealing)
-    assert len((await waiting).json()["items"]) == 1
+async def test_a_page_that_waits_in_vain_is_the_ordinary_one(follower: httpx2.AsyncClient) -> None:
+    after, started = await latest(follower), time.monotonic()
+    # Longer than REQUEST_TIMEOUT.
+    page = await read(follower, after=after, wait=1.1)
+    assert time.monotonic() - started >= 1.1
+    assert (
+        page == await read(follower, after=after) == {"items": [], "limit": 20, "next_after": after, "size": after + 1}
+    )
 
 
-@pytest.mark.parametrize("query", ["wait=21", "wait=-1", "wait=x", "wait=1&order=desc"])
-async def test_other_waits_are_refused(client: httpx2.AsyncClient, query: str) -> None:
-    assert (await client.get(f"{CHANGES}?{query}")).status_code == 422
+async def test_whoever_waits_takes_no_place_of_others(follower: httpx2.AsyncClient) -> None:
+    after = await latest(follower)
+    waiting = [asyncio.create_task(read(follower, after=after, wait=20)) for _ in range(3)]
+    async with follower.stream("GET", STREAM, params={"after": after}) as answer:
+        assert answer.status_code == 200
+        assert (await follower.get(CHANGES)).status_code == 200
+        await create_audit(follower)
+        assert [change["index"] for change in await read_changes(events(answer), 1)] == [after + 1]
+    assert [page["next_after"] for page in await asyncio.gather(*waiting)] == [after + 1] * 3
 
 
-@pytest.mark.parametrize("last", ["x", "-2", "9007199254740992", "1.5"])
-async def test_other_ids_of_events_are_refused(client: httpx2.AsyncClient, last: str) -> None:
-    refused = await client.get(STREAM, headers={"Last-Event-ID": last})
-    assert refused.status_code == 422
-    assert refused.json()["errors"][0]["loc"] == ["header", "Last-Event-ID"]
+async def test_more_can_wait_than_the_service_answers_at_once(follower: httpx2.AsyncClient) -> None:
+    after = await latest(follower)
+    number = LIMITS["max_in_flight"] + LIMITS["max_waiting"] + 60
+    waiting = [asyncio.create_task(read(follower, after=after, wait=20)) for _ in range(number)]
+    await create_audit(follower)
+    assert {page["next_after"] for page in await asyncio.gather(*waiting)} == {after + 1}
 
 
-async def test_a_stream_has_heartbeats_and_its_position_moves_on(
-    database_settings: DatabaseSettings, client: httpx2.AsyncClient, sealer: Sealer, monkeypatch: pytest.MonkeyPatch
+async def test_a_filter_that_nothing_matches_looks_at_each_change_once(
+    follower: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "HEARTBEAT_SECONDS", 0.01)
-    pool = create_pool(database_settings)
-    followers = Followers(pool, 0.01)
-    await client.post(f"{AUDITS}/batch", json={"items": [audit_body()] * 3})
-    await sealer.seal_all()
-    query = ChangesStreamQuery(action=["user.login"])
-    chunks = await stream.open_stream(AutocommitConnection(pool), followers, query, None)
-    assert [await anext(chunks) for _ in range(4)] == [b": \n\n", b"id: 2\n\n", b": \n\n", b": \n\n"]
-    followers.stop()
-    assert {chunk async for chunk in chunks} <= {b": \n\n"}
-    await pool.dispose()
+    after, begins = await latest(follower), list[int]()
+    original = changes.read
+
+    async def noting(connection: Any, wanted: Any, begin: int, size: int, limit: int) -> Any:
+        begins.append(begin)
+        return await original(connection, wanted, begin, size, limit)
+
+    monkeypatch.setattr(changes, "read", noting)
+    waiting = asyncio.create_task(read(follower, after=after, wait=20, entity_id="INV-2"))
+    for _ in range(3):
+        await latest(follower)
+    await create_audit(follower, entity_id="INV-2")
+    page = await waiting
+    assert [item["index"] for item in page["items"]] == [after + 4] == [page["next_after"]]
+    assert {*range(after + 1, after + 4)} <= {*begins}
 
 
-@pytest.fixture
-async def server(database_settings: DatabaseSettings) -> AsyncIterator[Server]:
-    url = database_settings.database_url.get_secret_value()
-    async with run_server(url, LEDGER_INTERVAL="0.05") as server:
-        yield server
+async def test_whoever_leaves_no_longer_waits(
+    follower: httpx2.AsyncClient, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after = await latest(follower)
+    lines: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    monkeypatch.setattr(AccessLog, "write", lambda _, line: lines.put_nowait(line))
+    for path in (f"{CHANGES}?after={after}&wait=20", f"{STREAM}?after={after}"):
+        _, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await writer.drain()
+        writer.close()
+        line = await lines.get()
+        assert line["route"] == path.partition("?")[0]
+        assert line["duration_ms"] < 10_000
 
 
-async def test_a_stream_goes_on_where_it_broke_off_and_ends_with_the_server(server: Server) -> None:
-    async with httpx2.AsyncClient(base_url=server.url, timeout=30) as client:
-        await client.post(f"{AUDITS}/batch", json={"items": [audit_body()] * 3})
-        async with client.stream("GET", STREAM) as answer:
-            assert answer.headers["content-type"].partition(";")[0] == "text/event-stream"
-            assert answer.headers["x-accel-buffering"] == "no"
-            assert answer.headers["cache-control"] == "no-store"
-            events = await read_events(answer.aiter_lines(), 3)
-        page = (await client.get(CHANGES)).json()
-        assert [event["item"] for event in events] == page["items"]
-        assert [(event["id"], event["event"]) for event in events] == [(n, "change") for n in range(3)]
-        async with client.stream("GET", f"{STREAM}?after=0", headers={"Last-Event-ID": "1"}) as answer:
-            lines = answer.aiter_lines()
-            assert [event["id"] for event in await read_events(lines, 1)] == [2]
-            await create_audit(client)
-            assert [event["id"] for event in await read_events(lines, 1)] == [3]
-            waiting = asyncio.create_task(client.get(CHANGES, params={"wait": 20, "after": 3}))
-            # The server has begun to wait once it has answered what came after it.
-            assert (await client.get(LEDGER)).status_code == 200
-            async with asyncio.timeout(8):
-                assert await server.stop() == 0
-                assert (await waiting).json()["items"] == []
-                assert [line async for line in lines if line and not line.startswith(":")] == []
-    assert server.tracebacks() == ""
+@pytest.mark.parametrize("query", ["wait=-1", "wait=21", "wait=nan", "wait=x", "wait=", "wait=1&order=desc"])
+async def test_other_times_are_refused(follower: httpx2.AsyncClient, query: str) -> None:
+    assert (await follower.get(f"{CHANGES}?{query}")).status_code == 422
+
+
+async def test_a_stream_goes_on_where_it_was_left(follower: httpx2.AsyncClient) -> None:
+    after = await latest(follower)
+    await follower.post(f"{AUDITS}/batch", json={"items": [audit_body(details={"a": "\u0085\u2028\r\n"})] * 60})
+    async with follower.stream("GET", STREAM, params={"after": after}) as answer:
+        assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+        assert (answer.headers["cache-control"], answer.headers["x-accel-buffering"]) == ("no-store", "no")
+        found = await read_changes(events(answer), 55)
+    headers = {"Last-Event-ID": str(found[-1]["index"]), "Origin": "https://app.example"}
+    async with follower.stream("GET", STREAM, params={"after": -1}, headers=headers) as answer:
+        assert answer.headers["access-control-allow-origin"] == "*"
+        blocks = events(answer)
+        found += await read_changes(blocks, 5)
+        url = f"{AUDITS}/{found[0]['audit_id']}"
+        assert (await follower.delete(url)).status_code == 200
+        found += await read_changes(blocks, 1)
+    assert [change["index"] for change in found] == [*range(after + 1, after + 62)]
+    exported = (await follower.get(f"{CHANGES}/export", params={"after": after})).text.splitlines()
+    assert found == [httpx2.Response(200, text=line).json() for line in exported]
+
+
+async def test_an_idle_stream_shows_that_it_lives_and_how_far_it_has_looked(
+    follower: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "HEARTBEAT_SECONDS", 0.1)
+    after = await latest(follower)
+    async with follower.stream("GET", STREAM, params={"after": after, "entity_id": "INV-3"}) as answer:
+        blocks = events(answer)
+        first, second = await anext(blocks), await anext(blocks)
+        assert (first.comment, second.comment) == ("changes", "heartbeat")
+        assert (second.id, second.name, second.data) == (None, None, None)
+        last = await latest(follower)
+        async for block in blocks:
+            assert (block.comment, block.data) == ("heartbeat", None)
+            if block.id is not None:
+                break
+        assert block.id == last
+        record = await create_audit(follower, entity_id="INV-3")
+        (change,) = await read_changes(blocks, 1)
+        assert (change["audit_id"], change["index"]) == (record["id"], last + 1)
+
+
+@pytest.mark.parametrize("value", ["x", "", "-2", "1.5", "9007199254740992"])
+async def test_other_ids_of_events_are_refused(follower: httpx2.AsyncClient, value: str) -> None:
+    answer = await follower.get(STREAM, headers={"Last-Event-ID": value})
+    assert (answer.status_code, answer.json()["errors"][0]["loc"]) == (422, ["header", "Last-Event-ID"])
+
+
+async def test_a_stop_of_the_server_ends_all_waiting(database_settings: DatabaseSettings) -> None:
+    async with asyncio.timeout(30), serve(database_settings) as served, client_of(served) as client:
+        after = await latest(client)
+        waiting = asyncio.create_task(read(client, after=after, wait=20))
+        async with client.stream("GET", STREAM, params={"after": after}) as answer:
+            blocks = events(answer)
+            assert (await anext(blocks)).comment == "changes"
+            started = time.monotonic()
+            served.server.should_exit = True
+            assert [block async for block in blocks] == []
+        assert (await waiting)["next_after"] == after
+        await served.serving
+        assert time.monotonic() - started < 5

@@ -15,11 +15,11 @@ from pydantic import SecretStr
 
 from src.config import DatabaseSettings
 from src.ledger.config import LedgerSettings
-from tests.application import run_application, run_server
+from tests.application import run_application
 from tests.audits.factories import AUDITS, audit_body
 from tests.conftest import driver_url
 from tests.ledger.conftest import KEY, LEDGER, ORIGIN
-from tests.ledger.events import read_events
+from tests.ledger.following import client_of, events, read_changes, serve
 from tests.ledger.revisions import check_ledger, entries, write
 
 Changes = list[dict[str, Any]]
@@ -27,7 +27,6 @@ WRITERS, ROUNDS = 12, 12
 # Who only reads does not take this lock.
 KILL = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE relation = 'ledger'::regclass AND mode = 'RowShareLock'"
 IS_SIGNED = "SELECT EXISTS (SELECT FROM ledger_checkpoint JOIN ledger USING (size, root))"
-SEALS = {"LEDGER_INTERVAL": "0.05", "LEDGER_ORIGIN": ORIGIN, "LEDGER_KEY": KEY.secret}
 CHANGES = ({"status": "failure"}, {"details": {"a": 1}}, None)
 
 
@@ -90,17 +89,15 @@ async def poll(client: httpx2.AsyncClient, seen: Changes, after: int = -1, wait:
             await asyncio.sleep(0.02)
 
 
-async def follow_stream(url: str, seen: Changes, chance: random.Random) -> None:
+async def follow_stream(client: httpx2.AsyncClient, seen: Changes, chance: random.Random) -> None:
     """Break off after some events, and come again with the last id."""
     last = "-1"
-    async with httpx2.AsyncClient(base_url=url, timeout=30) as client:
-        while True:
-            async with client.stream("GET", f"{LEDGER}/changes/stream", headers={"Last-Event-ID": last}) as answer:
-                lines = answer.aiter_lines()
-                for _ in range(chance.randint(1, 60)):
-                    (event,) = await read_events(lines, 1)
-                    seen.append(event["item"])
-                    last = str(event["id"])
+    while True:
+        async with client.stream("GET", f"{LEDGER}/changes/stream", headers={"Last-Event-ID": last}) as answer:
+            blocks = events(answer)
+            for _ in range(chance.randint(1, 60)):
+                seen += await read_changes(blocks, 1)
+                last = str(seen[-1]["index"])
 
 
 async def export_and_poll(client: httpx2.AsyncClient, seen: Changes) -> None:
@@ -121,7 +118,8 @@ async def test_entries_are_the_revisions_of_many_writers(
     async with (
         run_application(database_settings, settings) as client,
         run_application(database_settings, settings) as other,
-        run_server(database_settings.database_url.get_secret_value(), **SEALS) as server,
+        serve(database_settings, settings) as served,
+        client_of(served) as streaming,
     ):
         killing = asyncio.create_task(kill_sealers(database_settings))
         seen: list[Changes] = [[], [], [], []]
@@ -130,7 +128,7 @@ async def test_entries_are_the_revisions_of_many_writers(
             for follow in (
                 poll(client, seen[0]),
                 poll(other, seen[1], wait=5),
-                follow_stream(server.url, seen[2], random.Random(seed)),
+                follow_stream(streaming, seen[2], random.Random(seed)),
                 export_and_poll(other, seen[3]),
             )
         ]
