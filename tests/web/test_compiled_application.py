@@ -83,6 +83,8 @@ async def pair(
                 Settings.load(app_settings, database, ledger, AuditSettings(), ai_settings(openai_api_key=None))
             )
             state: Any = await stack.enter_async_context(app.router.lifespan_context(app))
+            # Streams end at once.
+            state["stop_waiting"]()
             made.append(Ours(app, state, numbered))
         yield made[0], made[1]
 
