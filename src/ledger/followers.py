@@ -20,6 +20,9 @@ from src.ledger.schemas import ChangeFilter, ChangesQuery
 _AT_ONCE = 2
 # How many pieces are kept for others, and for how many seconds: followers without filters all want the same one.
 _MAX_PIECES, _KEPT_SECONDS = 16, 1
+# Seconds between two followers who get what a third has read: 500 answers without a pause would be a burst each second,
+# in which a create waits for ten of them (`make bench`).
+_PAUSE_SECONDS = 0.002
 # Seconds for which the size is not asked for again because somebody else comes.
 _FRESH_SECONDS = 0.05
 
@@ -98,6 +101,8 @@ class Followers:
                 if len(self._pieces) >= _MAX_PIECES:
                     self._pieces.clear()
                 self._pieces[key] = now, piece
+            else:
+                await asyncio.sleep(_PAUSE_SECONDS)
             return piece
 
     def _watch(self) -> None:
