@@ -54,7 +54,10 @@ def page(piece: Piece, limit: int, size: int) -> bytes:
 
 
 async def read(connection: AutocommitConnection, wanted: ChangeFilter, begin: int, size: int, limit: int) -> Piece:
-    """The first changes from `begin` on that match, of a ledger of this size. It looks at `feed.LOOKED_AT` at most."""
+    """The first changes from `begin` on that match, of a ledger of this size. It looks at `feed.LOOKED_AT` at most.
+
+    A size of before a failover can be larger than the ledger is: what is not there was not looked at.
+    """
     end = min(begin + feed.LOOKED_AT, size)
     if begin >= end:
         return Piece([], [], begin - 1)
@@ -66,10 +69,12 @@ async def _read(
 ) -> Piece:
     parameters = feed.parameters(wanted)
     statement = feed.page_statement(tuple(parameters), order)
-    (found,) = await connection.fetch_row(statement, **parameters, begin=begin, end=end, limit=limit)
+    found, last = await connection.fetch_row(statement, **parameters, begin=begin, end=end, limit=limit)
     indexes = [change.index for change in _changes.validate_json(json_array(found))]
     lines = _as_lines(found).split(b"\n")[:-1]
-    return Piece(indexes, lines, indexes[-1] if len(indexes) == limit else end - 1)
+    if last is None or len(indexes) == limit:
+        last = indexes[-1] if indexes else begin - 1
+    return Piece(indexes, lines, last)
 
 
 def _as_lines(changes: Sequence[str]) -> bytes:

@@ -98,6 +98,11 @@ class Followers:
             read_at, piece = self._pieces.get(key, (-math.inf, _NOTHING))
             if read_at < now - _KEPT_SECONDS:
                 piece = await changes.read(self._connection, wanted, begin, size, limit)
+                if piece.last < begin < size:
+                    # The ledger is smaller by now: a standby that had not all of it has taken over.
+                    self._size = None
+                    self.look()
+                    return piece
                 if len(self._pieces) >= _MAX_PIECES:
                     self._pieces.clear()
                 self._pieces[key] = now, piece

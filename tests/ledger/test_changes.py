@@ -1,5 +1,6 @@
 """Whoever follows the ledger sees every change once, of removed records too."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -17,6 +18,12 @@ MANY = """
     INSERT INTO audit_revision (audit_id, version, operation, changed_at, record, salt, hash)
     SELECT gen_random_uuid(), 1, 'create', now(), '{"action": "a"}', '', sha256(n::text::bytea)
     FROM generate_series(1, $1) AS n
+"""
+
+# What a standby holds that takes over and had only the first three entries.
+LAG_BEHIND = """
+    ALTER TABLE ledger DISABLE TRIGGER USER; ALTER TABLE ledger_entry DISABLE TRIGGER USER;
+    DELETE FROM ledger_entry WHERE index >= 3; UPDATE ledger SET size = 3;
 """
 
 # As a release wrote them that did not record events.
@@ -188,3 +195,18 @@ async def test_a_ledger_without_its_row_is_an_outage(
         answer = await client.get(f"{LEDGER}{path}")
         assert (answer.status_code, answer.json()["code"]) == (503, "database-unavailable")
     assert (await client.get("/health/ready")).status_code == 200
+
+
+@pytest.mark.parametrize("query", [{}, {"action": "invoice.*"}])
+async def test_a_follower_misses_nothing_where_the_ledger_is_smaller_than_before(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection, sealer: Sealer, query: dict[str, Any]
+) -> None:
+    await client.post(f"{AUDITS}/batch", json={"items": [audit_body()] * 5})
+    await sealer.seal_all()
+    # The process knows that there were five.
+    assert (await read(client, after=3, wait=20))["next_after"] == 4
+    waiting = asyncio.create_task(client.get(CHANGES, params={"after": 4, "wait": 1}))
+    await asyncio.sleep(0.1)
+    await connection.execute(LAG_BEHIND)
+    assert await read(client, after=2, wait=1, **query) == {"items": [], "limit": 20, "next_after": 2, "size": 3}
+    assert (await waiting).json() == {"items": [], "limit": 20, "next_after": 4, "size": 3}
