@@ -72,9 +72,9 @@ async def _read(
     found, last = await connection.fetch_row(statement, **parameters, begin=begin, end=end, limit=limit)
     indexes = [change.index for change in _changes.validate_json(json_array(found))]
     lines = _as_lines(found).split(b"\n")[:-1]
-    if last is None or len(indexes) == limit:
-        last = indexes[-1] if indexes else begin - 1
-    return Piece(indexes, lines, last)
+    if len(indexes) == limit:
+        last = indexes[-1]
+    return Piece(indexes, lines, begin - 1 if last is None else last)
 
 
 def _as_lines(changes: Sequence[str]) -> bytes:

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, func, null, or_, select
+from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, func, or_, select
 
 from src.audits.constants import PREFIX_MARK
 from src.audits.models import audit_revision
@@ -102,11 +102,11 @@ def _changes(names: Collection[str], order: Order, *columns: ColumnElement[Any])
 def page_statement(names: tuple[str, ...], order: Order) -> Statement:
     """Selects one array of changes, each as JSON, and the last index that is there, whether it matches or not.
 
-    `names` are those of the filters' parameters. Without filters the index is null: it is that of the last change.
+    `names` are those of the filters' parameters. An index is there without its revision, where that was redacted.
     """
     limited = _changes(names, order, _CHANGE.label("item")).limit(bindparam("limit", type_=Integer)).subquery()
     looked_at = select(func.max(_INDEX)).where(bindparam("begin") <= _INDEX, bindparam("end") > _INDEX)
-    return Statement(select(text_array(limited), looked_at.scalar_subquery() if names else null()))
+    return Statement(select(text_array(limited), looked_at.scalar_subquery()))
 
 
 @lru_cache(_MAX_CACHED_STATEMENTS)

@@ -210,3 +210,13 @@ async def test_a_follower_misses_nothing_where_the_ledger_is_smaller_than_before
     await connection.execute(LAG_BEHIND)
     assert await read(client, after=2, wait=1, **query) == {"items": [], "limit": 20, "next_after": 2, "size": 3}
     assert (await waiting).json() == {"items": [], "limit": 20, "next_after": 4, "size": 3}
+
+
+async def test_a_change_whose_revision_was_redacted_is_passed_over(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection, sealer: Sealer
+) -> None:
+    await client.post(f"{AUDITS}/batch", json={"items": [audit_body()] * 2})
+    await sealer.seal_all()
+    await connection.execute("ALTER TABLE audit_revision DISABLE TRIGGER ALL; DELETE FROM audit_revision")
+    assert await read(client) == {"items": [], "limit": 20, "next_after": 1, "size": 2}
+    assert (await read(client, wait=0.2, after=0))["next_after"] == 1
