@@ -64,7 +64,7 @@ domain: setup ## write a new domain: make domain name=invoices [singular=invoice
 
 verify: export VERIFY_SINCE := $(value SINCE)
 verify: export VERIFY_KEY := $(value KEY)
-verify: setup ## recompute every hash and chain of the audit trail, and its ledger; SINCE=FILE [ALL=yes] adds a checkpoint kept outside
+verify: setup ## recompute every hash and chain of the audit trail, and its ledger; SINCE=FILE [ALL=yes] [KEY=...] adds a checkpoint kept outside
 	@$(WITH_POSTGRES) $(BIN)/python -m src.ledger.verify $(if $(value SINCE),--since "$$VERIFY_SINCE") \
 		$(if $(filter-out no,$(value ALL)),--all) $(if $(value KEY),--key "$$VERIFY_KEY")
 

@@ -275,7 +275,7 @@ def _read_known(options: argparse.Namespace, settings: LedgerSettings) -> Known:
 def read_checkpoint(path: Path, keys: tuple[VerifierKey, ...]) -> Checkpoint:
     """A checkpoint that one of the keys has signed. Raises `Unusable`."""
     if not keys:
-        raise Unusable("--since needs the verifier key: set LEDGER_KEY, or give --key")
+        raise Unusable("--since needs the verifier key: set LEDGER_KEY, or give --key (with make: KEY=...)")
     try:
         return Checkpoint.parse(open_note(path.read_bytes().decode(), keys))
     except OSError as error:
