@@ -7,9 +7,8 @@ it, and keeps the answer. So no process asks what another one is asking, and a w
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx2
 from sqlalchemy import Row, text
 
 from src.database import AutocommitConnection
@@ -21,6 +20,10 @@ from src.ledger.merkle import consistency_proof
 from src.ledger.notes import InvalidNote
 from src.ledger.tiles import hashes_of, needed
 from src.statement import Statement
+
+if TYPE_CHECKING:
+    # Imported where a witness is asked: it takes a tenth of the start.
+    import httpx2
 
 PUBLISHED_AFTER_SECONDS = 10
 """A checkpoint that has not its quorum by then is published all the same."""
@@ -162,8 +165,10 @@ async def read_all(connection: AutocommitConnection, witnesses: Sequence[Witness
     return {row.witness: row for row in rows}
 
 
-async def send(client: httpx2.AsyncClient, question: Question, old: int, proof: Sequence[bytes]) -> tuple[int, bytes]:
+async def send(client: "httpx2.AsyncClient", question: Question, old: int, proof: Sequence[bytes]) -> tuple[int, bytes]:
     """Ask once. Returns the status and the body. Raises `httpx2.HTTPError`, `TimeoutError`."""
+    import httpx2
+
     body = encode_request(old, proof, question.note)
     url = f"{question.witness.url}/add-checkpoint"
     async with asyncio.timeout(_DEADLINE_SECONDS), client.stream("POST", url, content=body) as response:
@@ -208,12 +213,16 @@ class WitnessClient:
     """Asks a witness until it has an answer."""
 
     def __init__(self) -> None:
+        import httpx2
+
         self._client = httpx2.AsyncClient(timeout=_DEADLINE_SECONDS, follow_redirects=False)
 
     async def close(self) -> None:
         await self._client.aclose()
 
     async def ask(self, question: Question, transactions: Any, origin: str) -> Answer:
+        import httpx2
+
         old = question.old
         for _ in range(_MAX_QUESTIONS):
             async with transactions() as connection:
