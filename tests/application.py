@@ -10,9 +10,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
+from socket import socket
 from typing import Any
 
 import httpx2
+import uvicorn
 from fastapi import APIRouter, FastAPI
 from pydantic import SecretStr
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -75,6 +77,18 @@ def _usual_application() -> FastAPI:
     FastAPI takes 20 ms to work out the routes of an application, and tests start hundreds.
     """
     return create_app(Settings.load(NO_DATABASE, *_usual_settings()))
+
+
+class ServerInProcess(uvicorn.Server):
+    """uvicorn in this process. Its clients can leave, as those of `ASGITransport` cannot."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.has_started = asyncio.Event()
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.has_started.set()
 
 
 class Server:

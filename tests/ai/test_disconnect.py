@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from socket import socket
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from src.main import create_app
 from src.settings import Settings
 from tests.ai.application import RESPONSES, ai_settings
 from tests.ai.fake_provider import BEGINS, FakeProvider, Reply, Stream, answers, piece
-from tests.application import NO_DATABASE
+from tests.application import NO_DATABASE, ServerInProcess
 
 STREAM = f"{RESPONSES}/stream"
 BODY = b'{"input": "Say something."}'
@@ -23,21 +22,13 @@ HEAD = "POST {} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent
 ENDLESS = Stream([BEGINS, piece("A")], ends="never")
 
 
-class Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.has_started = asyncio.Event()
-
-    async def startup(self, sockets: list[socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.has_started.set()
-
-
 @asynccontextmanager
 async def run_uvicorn(provider: FakeProvider, **settings: Any) -> AsyncIterator[int]:
     """Run a real server in this process, since the ASGI client of the other tests never disconnects; yield its port."""
     app = create_app(Settings.load(AppSettings(), NO_DATABASE, ai_settings(provider, **settings)))
-    server = Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False, ws="none"))
+    server = ServerInProcess(
+        uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False, ws="none")
+    )
     serving = asyncio.create_task(server.serve())
     await server.has_started.wait()
     yield server.servers[0].sockets[0].getsockname()[1]

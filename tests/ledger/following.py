@@ -5,11 +5,9 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from socket import socket
 from typing import Any
 
 import httpx2
-import uvicorn
 
 from src.config import AppSettings, DatabaseSettings
 from src.ledger.config import LedgerSettings
@@ -17,6 +15,7 @@ from src.main import create_app
 from src.settings import Settings
 from src.web.connection import BoundedProtocol
 from src.web.sending import ServerConfig
+from tests.application import ServerInProcess
 from tests.ledger.conftest import LEDGER
 
 CHANGES = f"{LEDGER}/changes"
@@ -32,21 +31,11 @@ LIMITS: dict[str, Any] = {
 }
 
 
-class Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.has_started = asyncio.Event()
-
-    async def startup(self, sockets: list[socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.has_started.set()
-
-
 @dataclass
 class Served:
     port: int
     url: str
-    server: Server
+    server: ServerInProcess
     serving: asyncio.Task[None]
 
 
@@ -58,7 +47,7 @@ async def serve(database: DatabaseSettings, ledger: LedgerSettings = SEALING, **
         create_app(settings), http=BoundedProtocol, port=0, log_config=None, access_log=False, ws="none"
     )
     config.settings = settings.app
-    server = Server(config)
+    server = ServerInProcess(config)
     serving = asyncio.create_task(server.serve())
     await server.has_started.wait()
     port = server.servers[0].sockets[0].getsockname()[1]
