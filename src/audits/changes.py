@@ -19,10 +19,11 @@ from src.audits.revisions import Revision
 from src.audits.schemas import Audit
 from src.database import AutocommitConnection
 from src.etags import IfMatch
-from src.exceptions import Overloaded
+from src.exceptions import DatabaseTimeout, Overloaded
 from src.statement import Statement
 
-_ADVICE = "Many others are changing this record. Try again shortly."
+_OTHERS = "Many others are changing this record. Try again shortly."
+_LATE = "Another change of this record did not end in time. Try again shortly."
 
 _turns: WeakValueDictionary[UUID, Admission] = WeakValueDictionary()
 
@@ -38,7 +39,7 @@ async def change_record(
 
     `statement` writes nothing if somebody else has changed the record since it was read; then this starts again.
 
-    Raises `AuditNotFound`, `VersionMismatch`, `DetailsTooLarge`, `Overloaded`.
+    Raises `AuditNotFound`, `VersionMismatch`, `DetailsTooLarge`, `DatabaseTimeout`, `Overloaded`.
     """
     async with _turn(audit_id, connection.lock_timeout):
         for _ in range(MAX_ATTEMPTS):
@@ -54,20 +55,21 @@ async def change_record(
                 written = await connection.fetch_column(statement, **statements.parameters([revision]))
             if written:
                 return revision, written[0]
-    raise Overloaded(_ADVICE)
+    raise Overloaded(_OTHERS)
 
 
 @asynccontextmanager
 async def _turn(audit_id: UUID, seconds: float) -> AsyncIterator[None]:
     """Let one change of a record at a time run in this process: of several at once, all but one would start again.
 
-    Others wait that many `seconds`, as PostgreSQL would let them wait for the row. Raises `Overloaded`.
+    Others wait that many `seconds`, and get the error that PostgreSQL would give to those who wait for the row: the
+    change before them waits for the database. Raises `DatabaseTimeout`.
     """
     turn = _turns.setdefault(audit_id, Admission(1, seconds))
     try:
         await turn.admit()
     except NotAdmitted:
-        raise Overloaded(_ADVICE) from None
+        raise DatabaseTimeout(_LATE) from None
     try:
         yield
     finally:

@@ -17,6 +17,13 @@ class LedgerMissing(DatabaseUnavailable):
         super().__init__("The row of the table ledger is missing. The operator has to restore it.")
 
 
+class TileLost(DatabaseUnavailable):
+    """A tile that was written is not there, or has lost hashes: somebody has changed the table."""
+
+    def __init__(self, level: int, number: int) -> None:
+        super().__init__(f"Tile {level}/{number} of the ledger has lost hashes. The operator has to restore it.")
+
+
 class LedgerUnsigned(NotFound):
     code, title = "ledger-unsigned", "The ledger has no checkpoint"
 

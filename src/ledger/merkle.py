@@ -4,7 +4,7 @@ A tree of any size consists of perfect subtrees, which later leaves do not chang
 2^level leaves, the one that begins with leaf number * 2^level.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -107,6 +107,29 @@ def consistency_proof(old: int, new: int) -> list[Range]:
     if start:
         ranges.append(Range(start, end))
     return ranges[::-1]
+
+
+def is_consistent(old: int, new: int, proof: Sequence[bytes], old_root: bytes, new_root: bytes) -> bool:
+    """Whether the hashes show that the tree of `new` leaves continues that of `old` (RFC 9162, 2.1.4.2)."""
+    if old == 0:
+        return not proof
+    if old == new:
+        return old_root == new_root and not proof
+    # The proof begins with a subtree in which the old tree ends; that is the whole old tree if it is perfect.
+    first, *rest = proof if old & (old - 1) else [old_root, *proof]
+    node, last = old - 1, new - 1
+    while node & 1:
+        node, last = node >> 1, last >> 1
+    old_hash = new_hash = first
+    for each in rest:
+        if node & 1 or node == last:
+            old_hash, new_hash = hash_children(each, old_hash), hash_children(each, new_hash)
+            while node and not node & 1:
+                node, last = node >> 1, last >> 1
+        else:
+            new_hash = hash_children(new_hash, each)
+        node, last = node >> 1, last >> 1
+    return last == 0 and (old_hash, new_hash) == (old_root, new_root)
 
 
 def _middle(start: int, end: int) -> int:

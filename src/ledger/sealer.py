@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from src.ledger import sealing
+from src.ledger import sealing, signing
+from src.ledger.checkpoints import Checkpoint
 from src.ledger.config import LedgerSettings
 from src.ledger.constants import SEALED_AT_ONCE
-from src.ledger.exceptions import OUTAGES, LedgerCloned, OriginChanged
+from src.ledger.exceptions import OUTAGES, LedgerCloned, OriginChanged, TileLost
 from src.ledger.witnessing import Transactions, Witnessing
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,8 @@ class Sealer:
         self._transactions, self._settings, self._on_growth = transactions, settings, on_growth
         self._keys = settings.signers
         self._witnessing = Witnessing(transactions, settings)
+        # The newest checkpoint that this process knows to be signed.
+        self._last: Checkpoint | None = None
         # Why nothing is signed, as it was logged.
         self._unsigned: str | int | None = None
         self._task: asyncio.Task[None] | None = None
@@ -55,7 +58,7 @@ class Sealer:
             await asyncio.sleep(self._settings.ledger_interval)
             try:
                 await self.seal_all()
-            except LedgerCloned as error:
+            except (LedgerCloned, TileLost) as error:
                 self._report(logging.ERROR, f"sealing has stopped: {error}")
             except OriginChanged as error:
                 self._report(logging.ERROR, f"nothing is signed: {error}")
@@ -94,17 +97,18 @@ class Sealer:
         origin = self._keys[0].name
         async with self._transactions() as connection:
             asks_first = bool(self._settings.witnesses)
-            signed = await sealing.sign(connection, origin, self._keys, asks_first=asks_first)
+            signed = await signing.sign(connection, origin, self._keys, self._last, asks_first=asks_first)
         if signed is None:
             return
+        self._last = signed.checkpoint or self._last
         self._report_unsigned(signed, asks_first)
         if signed.unlogged:
             async with self._transactions() as connection:
-                for note in await sealing.take_unlogged(connection, origin):
+                for note in await signing.take_unlogged(connection, origin):
                     logger.info("ledger checkpoint", extra={"checkpoint": note})
             self._witnessing.wake()
 
-    def _report_unsigned(self, signed: sealing.Signed, asks_first: bool) -> None:
+    def _report_unsigned(self, signed: signing.Signed, asks_first: bool) -> None:
         """Log once why nothing is signed, or what was not asked before it was."""
         reason = signed.forked or signed.new_timeline
         if reason and reason != self._unsigned:

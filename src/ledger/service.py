@@ -32,7 +32,7 @@ from src.ledger.schemas import (
     Proof,
     ProofDocument,
 )
-from src.ledger.tiles import WIDTH, TileId, TilePath, hashes_of, needed, width_at
+from src.ledger.tiles import WIDTH, TileId, TilePath, width_at
 from src.shaped import Shaped
 from src.snapshot import SnapshotConnection
 from src.statement import Statement
@@ -129,7 +129,7 @@ async def get_consistency(
 ) -> Consistency:
     """Show that the ledger of `old` entries is the beginning of that of `new`, or of what was published.
 
-    Raises `SizeUnknown`.
+    Raises `SizeUnknown`, `TileLost`.
     """
     head = await get_head(connection, settings)
     new = head.size if new is None else new
@@ -138,7 +138,7 @@ async def get_consistency(
     if old > new:
         raise SizeUnknown("from", new)
     roots = [Range(0, old), Range(0, new)]
-    old_root, new_root, *hashes = await _read_hashes(connection, [*roots, *consistency_proof(old, new)])
+    old_root, new_root, *hashes = await storage.fetch_hashes(connection, [*roots, *consistency_proof(old, new)])
     return Consistency.model_validate(
         {
             "from": old,
@@ -148,10 +148,6 @@ async def get_consistency(
             "hashes": [each.hex() for each in hashes],
         }
     )
-
-
-async def _read_hashes(connection: AutocommitConnection, ranges: list[Range]) -> list[bytes]:
-    return hashes_of(ranges, await storage.fetch_tiles(connection, needed(ranges)))
 
 
 class ProvedRevision(NamedTuple):
@@ -184,7 +180,7 @@ async def get_proof(
     head = await get_head(connection, settings)
     if row.entry_index is None or row.entry_index >= head.size:
         raise NotSealed("Every revision is sealed within seconds. Ask again shortly.")
-    hashes = await _read_hashes(connection, inclusion_proof(row.entry_index, head.size))
+    hashes = await storage.fetch_hashes(connection, inclusion_proof(row.entry_index, head.size))
     document = _document(row)
     entry = encode_entry(row.audit_id, row.version, row.operation, row.hash)
     canonical = None if document is None else canonicalize(document.model_dump(mode="json"))

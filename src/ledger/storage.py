@@ -1,6 +1,6 @@
 """Tiles as they are stored."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from sqlalchemy import text
@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from src.database import AutocommitConnection
 from src.driver_transaction import DriverTransaction
-from src.ledger.tiles import TileId, Tiles
+from src.ledger.merkle import Range
+from src.ledger.tiles import TileId, Tiles, hashes_of, needed
 from src.statement import Statement
 
 _READ = text("""
@@ -31,6 +32,12 @@ async def fetch_tiles(connection: AutocommitConnection | DriverTransaction, want
         return {}
     rows = await connection.fetch(_FETCH, **_columns(wanted))
     return {TileId(level, number): hashes for level, number, hashes in rows}
+
+
+async def fetch_hashes(connection: AutocommitConnection | DriverTransaction, ranges: Iterable[Range]) -> list[bytes]:
+    """The hash of each subtree. Raises `TileLost`."""
+    wanted = [*ranges]
+    return hashes_of(wanted, await fetch_tiles(connection, needed(wanted)))
 
 
 async def read_tiles(connection: AsyncConnection, wanted: Collection[TileId]) -> Tiles:

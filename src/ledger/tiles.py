@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
+from src.ledger.exceptions import TileLost
 from src.ledger.merkle import HASH_BYTES, Node, Range, hash_perfect, hash_range, perfect_subtrees
 
 HEIGHT = 8
@@ -79,13 +80,16 @@ def needed(ranges: Iterable[Range]) -> set[TileId]:
 
 
 def hashes_of(ranges: Iterable[Range], tiles: Tiles) -> list[bytes]:
-    """The hash of each subtree. `tiles` has those that are `needed`."""
+    """The hash of each subtree. `tiles` has those that are `needed`. Raises `TileLost`."""
     return [hash_range(leaves, lambda node: _hash_of(node, tiles)) for leaves in ranges]
 
 
 def _hash_of(node: Node, tiles: Tiles) -> bytes:
     tile, first, count = _locate(node)
-    return hash_perfect([tiles[tile][first * HASH_BYTES : (first + count) * HASH_BYTES]])
+    hashes = tiles.get(tile, b"")[first * HASH_BYTES : (first + count) * HASH_BYTES]
+    if len(hashes) < count * HASH_BYTES:
+        raise TileLost(*tile)
+    return hash_perfect([hashes])
 
 
 def _locate(node: Node) -> tuple[TileId, int, int]:
@@ -112,13 +116,15 @@ class Growth:
 
 
 def grow(size: int, edge: Tiles, leaves: Iterable[bytes]) -> Growth:
-    """Add the hashes of leaves to a tree of `size`. `edge` has the tiles of its `right_edge`."""
+    """Add the hashes of leaves to a tree of `size`. `edge` has the tiles of its `right_edge`. Raises `TileLost`."""
     grown: dict[TileId, bytes] = {}
     added, level, before = [*leaves], 0, size
     new_size = size + len(added)
     while added:
         number, kept = divmod(before, WIDTH)
-        row = [*split(edge[TileId(level, number)])][:kept] if kept else []
+        row = [*split(edge.get(TileId(level, number), b""))][:kept]
+        if len(row) < kept:
+            raise TileLost(level, number)
         row += added
         added = []
         for start in range(0, len(row), WIDTH):

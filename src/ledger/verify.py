@@ -210,8 +210,8 @@ def _report(progress: str) -> None:
 
 
 @asynccontextmanager
-async def _connect(settings: DatabaseSettings, snapshot: str | None = None) -> AsyncIterator[AsyncConnection]:
-    """A connection with a snapshot: its own, or one that another connection has exported."""
+async def connect(settings: DatabaseSettings, snapshot: str | None = None) -> AsyncIterator[AsyncConnection]:
+    """A connection with a snapshot: its own, or one that another connection has exported. `verify` needs one."""
     engine = create_job_engine(settings)
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -252,7 +252,7 @@ class _Processes:
 
 def _run_in_process(settings: DatabaseSettings, snapshot: str, task: Task[T], arguments: tuple[Any, ...]) -> T:
     async def run() -> T:
-        async with _connect(settings, snapshot) as connection:
+        async with connect(settings, snapshot) as connection:
             return await task(connection, *arguments)
 
     with exit_with_one_line("verify", _ADVICE_BY_SQLSTATE):
@@ -290,7 +290,7 @@ async def main(known: Known) -> int:
     """Print what was found. Returns the status to exit with. Raises `Unusable`."""
     settings, found = DatabaseSettings.load(), 0
     processes: _Processes | None = None
-    async with _connect(settings) as connection:
+    async with connect(settings) as connection:
         try:
             if await connection.scalar(_HAS_MANY, {"many": _WORTH_PROCESSES}):
                 snapshot = await connection.exec_driver_sql("SELECT pg_export_snapshot()")

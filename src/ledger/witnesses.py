@@ -13,12 +13,11 @@ from sqlalchemy import Row, text
 
 from src.database import AutocommitConnection
 from src.driver_transaction import DriverTransaction
-from src.ledger import storage
+from src.ledger import ledger_row, storage
 from src.ledger.constants import WitnessState
 from src.ledger.cosignatures import Witness, encode_request, find_cosignature, parse_size
 from src.ledger.merkle import consistency_proof
 from src.ledger.notes import InvalidNote
-from src.ledger.tiles import hashes_of, needed
 from src.statement import Statement
 
 if TYPE_CHECKING:
@@ -95,8 +94,6 @@ _KEEP_ANSWER = Statement(
     WHERE witness = :witness
 """)
 )
-# A witness may answer late, when the ledger already has another name.
-_FORK = Statement(text("UPDATE ledger SET forked = :detail WHERE forked IS NULL AND origin = :origin"))
 _ENTER_TIMELINE = Statement(
     text("""
     UPDATE ledger SET timeline_id = :timeline_id
@@ -118,11 +115,6 @@ async def take(connection: DriverTransaction, origin: str, witnesses: Sequence[W
         Question(keys[witness], min(old, size), size, note, timeline_id)
         for witness, old, size, note, timeline_id in rows
     ]
-
-
-async def read_proof(connection: DriverTransaction, old: int, new: int) -> list[bytes]:
-    ranges = consistency_proof(old, new)
-    return hashes_of(ranges, await storage.fetch_tiles(connection, needed(ranges)))
 
 
 async def signed_size(connection: DriverTransaction, origin: str) -> int:
@@ -152,7 +144,7 @@ async def keep(
     )
     if answer.state is WitnessState.FORKED:
         detail = f"{question.witness.key.name}: {answer.detail}"
-        await connection.fetch(_FORK, detail=detail, origin=origin)
+        await ledger_row.mark_forked(connection, origin, detail)
     keys = [str(witness.key) for witness in witnesses]
     await connection.fetch(_ENTER_TIMELINE, timeline_id=question.timeline_id, quorum=quorum, keys=keys)
 
@@ -226,7 +218,7 @@ class WitnessClient:
         old = question.old
         for _ in range(_MAX_QUESTIONS):
             async with transactions() as connection:
-                proof = await read_proof(connection, old, question.size)
+                proof = await storage.fetch_hashes(connection, consistency_proof(old, question.size))
             try:
                 status, body = await send(self._client, question, old, proof)
             except (httpx2.HTTPError, TimeoutError) as error:

@@ -18,7 +18,7 @@ from src.audits.constants import Operation
 from src.audits.revisions import Attribution, canonicalize, seal
 from src.config import PROJECT_ROOT, DatabaseSettings
 from src.database import create_job_engine
-from src.ledger.verify import verify
+from src.ledger.verify import connect, verify
 from tests.audits.factories import AUDITS, create_audit
 
 PERMIT = "ALTER TABLE audit_revision DISABLE TRIGGER USER"
@@ -26,11 +26,8 @@ PERMIT_EVENTS = "ALTER TABLE audit_event DISABLE TRIGGER USER"
 
 
 async def collect_findings(settings: DatabaseSettings) -> list[tuple[str, str]]:
-    engine = create_job_engine(settings)
-    async with engine.connect() as connection:
-        found = [(str(audit_id), finding) async for audit_id, finding in verify(connection)]
-    await engine.dispose()
-    return found
+    async with connect(settings) as connection:
+        return [(str(audit_id), finding) async for audit_id, finding in verify(connection)]
 
 
 @pytest.fixture

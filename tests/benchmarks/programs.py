@@ -21,11 +21,15 @@ _FASTIFY = PROJECT_ROOT / "tests" / "benchmarks" / "fastify"
 
 
 def earlier(folder: Path) -> Program | None:
-    """The service of an earlier commit, checked out in `folder`; `EARLIER=commit` names another.
+    """The service before routes were compiled, checked out in `folder`; `EARLIER=commit` names another commit."""
+    return of_commit(os.environ.get("EARLIER") or _EARLIER, "src", folder)
+
+
+def of_commit(commit: str, module: str, folder: Path) -> Program | None:
+    """A module of another commit, which is checked out in `folder`.
 
     None where the commit is not there, as in a shallow clone.
     """
-    commit = os.environ.get("EARLIER") or _EARLIER
     if _git("rev-parse", "--quiet", "--verify", f"{commit}^{{commit}}").returncode:
         logger.warning("commit %s is not in this clone: nothing is measured beside it", commit)
         return None
@@ -33,7 +37,7 @@ def earlier(folder: Path) -> Program | None:
     if not folder.exists():
         _git("worktree", "add", "--detach", str(folder), commit, check=True)
     subprocess.run(["git", "checkout", "--quiet", "--detach", commit], cwd=folder, check=True)
-    return Program.of_module("src", folder)
+    return Program.of_module(module, folder)
 
 
 def _git(*arguments: str, check: bool = False) -> subprocess.CompletedProcess[bytes]:

@@ -4,7 +4,7 @@ from functools import cache
 
 import pytest
 
-from src.ledger.merkle import EMPTY_ROOT, consistency_proof, hash_leaf, inclusion_proof
+from src.ledger.merkle import EMPTY_ROOT, consistency_proof, hash_leaf, inclusion_proof, is_consistent
 from src.ledger.tiles import WIDTH, TileId, Tiles, grow, hashes_of, needed, right_edge, root, width_at
 from tests.ledger import rfc9162
 from tests.ledger.rfc9162 import SIZES
@@ -66,6 +66,20 @@ def test_consistency_proofs_from_tiles_are_accepted(tiles: Tiles, new: int) -> N
         path = hashes_of(ranges, only_needed(tiles, needed(ranges), new))
         assert rfc9162.is_consistent(old, new, path, tree_hash(old), tree_hash(new))
         assert not rfc9162.is_consistent(old, new, path, tree_hash(old - 1), tree_hash(new))
+        assert is_consistent(old, new, path, tree_hash(old), tree_hash(new))
+
+
+def test_no_tree_is_consistent_with_another_one() -> None:
+    for new in range(1, 41):
+        tiles = grow(0, {}, LEAVES[:new]).tiles
+        for old in range(1, new):
+            path = hashes_of(consistency_proof(old, new), tiles)
+            roots = tree_hash(old), tree_hash(new)
+            assert is_consistent(old, new, path, *roots)
+            wrong = [path[:-1], [*path, path[0]], *([*path[:i], bytes(32), *path[i + 1 :]] for i in range(len(path)))]
+            assert not any(is_consistent(old, new, each, *roots) for each in wrong)
+            assert not is_consistent(old, new, path, bytes(32), roots[1])
+            assert not is_consistent(old, new, path, roots[0], bytes(32))
 
 
 def test_every_small_proof_is_accepted() -> None:
@@ -82,6 +96,9 @@ def test_every_small_proof_is_accepted() -> None:
 @pytest.mark.parametrize("size", [1, 2, 300])
 def test_nothing_is_needed_to_show_that_a_tree_is_consistent_with_itself_or_with_the_empty_one(size: int) -> None:
     assert consistency_proof(size, size) == consistency_proof(0, size) == []
+    assert is_consistent(size, size, [], tree_hash(size), tree_hash(size))
+    assert not is_consistent(size, size, [], bytes(32), tree_hash(size))
+    assert is_consistent(0, size, [], EMPTY_ROOT, tree_hash(size))
 
 
 @pytest.mark.parametrize("steps", [(1,), (255, 1, 1), (256, 256), (100, 156, 257, 1), (257, 600)])

@@ -173,6 +173,16 @@ async def test_revisions_that_wait_for_long_are_reported(
     assert (status["state"], 60 <= status["oldest_unsealed_seconds"] < 90) == ("behind", True)
 
 
+async def test_a_lost_tile_is_503(signed: httpx2.AsyncClient, connection: asyncpg.Connection, sealer: Sealer) -> None:
+    ids = [await write(connection) for _ in range(3)]
+    await sealer.seal_all()
+    await connection.execute("ALTER TABLE ledger_tile DISABLE TRIGGER USER; DELETE FROM ledger_tile")
+    for path in ("consistency?from=1", f"proofs/{ids[0]}"):
+        answer = await signed.get(f"{LEDGER}/{path}")
+        assert (answer.status_code, answer.json()["code"]) == (503, "database-unavailable")
+        assert answer.json()["detail"] == "Tile 0/0 of the ledger has lost hashes. The operator has to restore it."
+
+
 @pytest.mark.parametrize("sizes", [(1, 2, 255, 256, 257, 600)])
 async def test_tiles_and_consistency_are_those_of_each_checkpoint(
     signed: httpx2.AsyncClient, sealer: Sealer, connection: asyncpg.Connection, sizes: tuple[int, ...]

@@ -13,8 +13,8 @@ from sqlalchemy import text
 from src.config import DatabaseSettings
 from src.database import create_ledger_pool
 from src.driver_transaction import driver_transaction
-from src.ledger import sealing
-from src.ledger.exceptions import LedgerCloned, OriginChanged
+from src.ledger import sealing, signing
+from src.ledger.exceptions import LedgerCloned, OriginChanged, TileLost
 from src.ledger.notes import SignerKey, open_note, split_note
 from src.ledger.sealer import Sealer
 from src.ledger.witnessing import Transactions
@@ -186,7 +186,7 @@ async def test_a_new_key_signs_what_an_old_one_has_signed(
     before = await connection.fetchval("SELECT note FROM ledger_checkpoint")
     for keys in ([new, KEY], [new], [KEY]):
         async with transactions() as signing_connection:
-            await sealing.sign(signing_connection, ORIGIN, keys)
+            await signing.sign(signing_connection, ORIGIN, keys)
     note = await connection.fetchval("SELECT note FROM ledger_checkpoint")
     assert note.startswith(before)
     assert [key_id for _, key_id, _ in split_note(note)[1]] == [KEY.verifier.id, new.verifier.id]
@@ -202,7 +202,7 @@ async def test_a_ledger_does_not_sign_with_another_origin(
         await sealing.seal(sealing_connection, 10)
     with pytest.raises(OriginChanged):
         async with transactions() as sealing_connection:
-            await sealing.sign(sealing_connection, "other.example.org", [KEY])
+            await signing.sign(sealing_connection, "other.example.org", [KEY])
     assert await connection.fetchval("SELECT count(*) FROM ledger_checkpoint") == 1
 
 
@@ -217,6 +217,74 @@ async def test_a_copy_of_the_database_neither_seals_nor_signs(connection: asyncp
     assert await check_ledger(connection) == 1
     await connection.execute("UPDATE ledger SET timeline_id = timeline_id - 1")
     assert await sealer.seal_all() == 1
+
+
+async def forge(connection: asyncpg.Connection, kept: int) -> None:
+    """What an owner of the tables can do: begin the ledger anew, without the oldest revision.
+
+    `kept`: up to which size checkpoints stay.
+    """
+    for table in ("audit_revision", "ledger", "ledger_entry", "ledger_tile", "ledger_checkpoint"):
+        await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+    await connection.execute("DELETE FROM audit_revision WHERE audit_id = $1", (await entries(connection))[0][0])
+    await connection.execute("DELETE FROM ledger_entry; DELETE FROM ledger_tile")
+    await connection.execute("UPDATE ledger SET size = 0, root = sha256(''), seen = NULL, target = NULL")
+    await connection.execute("DELETE FROM ledger_checkpoint WHERE size > $1", kept)
+
+
+@pytest.mark.parametrize("more", [0, 1, 300])
+async def test_a_ledger_that_was_rewritten_is_forked_although_its_checkpoints_are_gone(
+    connection: asyncpg.Connection, sealer: Sealer, more: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(3):
+        await write(connection, IDS[number])
+    await sealer.seal_all()
+    await forge(connection, -1)
+    for _ in range(more):
+        await write(connection)
+    await sealer.seal_all()
+    forked = "the service has signed 3 entries, which this ledger does not continue"
+    assert await connection.fetchval("SELECT forked FROM ledger") == forked
+    assert await connection.fetchval("SELECT count(*) FROM ledger_checkpoint") == 0
+    assert caplog.messages[-1] == f"ledger: forked, so nothing is signed: {forked}"
+
+
+async def test_what_another_process_has_signed_is_remembered(
+    connection: asyncpg.Connection, sealer: Sealer, transactions: Transactions
+) -> None:
+    await write(connection, IDS[0])
+    other = Sealer(transactions, SIGNED)
+    await other.seal_all()
+    await sealer.seal_all()
+    await forge(connection, -1)
+    await write(connection)
+    await sealer.seal_all()
+    assert await connection.fetchval("SELECT count(*) FROM ledger_checkpoint") == 0
+
+
+async def test_a_new_process_signs_nothing_that_does_not_continue_the_newest_checkpoint(
+    connection: asyncpg.Connection, sealer: Sealer, transactions: Transactions
+) -> None:
+    for number in range(3):
+        await write(connection, IDS[number])
+        await sealer.seal_all()
+    await forge(connection, 2)
+    await write(connection)
+    await Sealer(transactions, SIGNED).seal_all()
+    assert await connection.fetchval("SELECT forked FROM ledger") is not None
+    assert await connection.fetchval("SELECT max(size) FROM ledger_checkpoint") == 2
+
+
+async def test_a_ledger_that_lost_a_tile_neither_seals_nor_signs(
+    connection: asyncpg.Connection, sealer: Sealer
+) -> None:
+    await write(connection)
+    await sealer.seal_all()
+    await connection.execute("ALTER TABLE ledger_tile DISABLE TRIGGER USER; DELETE FROM ledger_tile")
+    await write(connection)
+    with pytest.raises(TileLost, match="Tile 0/0 of the ledger has lost hashes"):
+        await sealer.seal_all()
+    assert await connection.fetchval("SELECT max(size) FROM ledger_checkpoint") == 1
 
 
 async def test_a_rollback_of_the_migrations_keeps_the_ledger_and_it_goes_on(
@@ -320,7 +388,7 @@ async def test_a_checkpoint_is_durable_whatever_the_database_says_and_is_logged_
     async with transactions() as sealing_connection:
         await sealing.seal(sealing_connection, 10)
     async with transactions() as sealing_connection:
-        assert await sealing.sign(sealing_connection, ORIGIN, [KEY])
+        assert await signing.sign(sealing_connection, ORIGIN, [KEY])
         statement = Statement(text("SELECT current_setting('synchronous_commit')"))
         (setting,) = await sealing_connection.fetch_row(statement)
     assert (await connection.fetchval("SHOW synchronous_commit"), setting) == ("off", "on")

@@ -1,0 +1,82 @@
+"""The row of `ledger`: whoever has it locked seals and signs. No function here commits."""
+
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import text
+
+from src.driver_transaction import DriverTransaction
+from src.ledger.exceptions import LedgerCloned
+from src.statement import Statement
+
+# Whoever has the row seals; others leave it to them. A commit that is lost in a crash must not have been published: no
+# `synchronous_commit` of the role or the database holds here that waits for less than the disk, and the standby's.
+# The timeline is that of the WAL: after a promotion, pg_control_checkpoint() names the old one for minutes.
+_LOCK = Statement(
+    text("""
+    SELECT origin, size, root, seen::text AS seen, target::text AS target, after_audit_id, after_version,
+        system_identifier, database_oid, timeline_id, forked, logged_size,
+        (SELECT system_identifier FROM pg_control_system()) AS this_system_identifier,
+        (SELECT oid::bigint FROM pg_database WHERE datname = current_database()) AS this_database_oid,
+        CAST(CAST('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8) AS bit(32)) AS integer) AS this_timeline_id,
+        CASE WHEN current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')
+            THEN set_config('synchronous_commit', 'on', true) END
+    FROM ledger FOR UPDATE SKIP LOCKED
+""")
+)
+_IDENTIFY = Statement(
+    text("""
+    UPDATE ledger SET system_identifier = :system_identifier, database_oid = :database_oid, timeline_id = :timeline_id
+""")
+)
+# A witness may answer late, when the ledger already has another name.
+_FORK = Statement(text("UPDATE ledger SET forked = :detail WHERE forked IS NULL AND origin = :origin"))
+
+
+class Head(NamedTuple):
+    """The row of `ledger`, as `_LOCK` reads it, and which database this is."""
+
+    origin: str | None
+    size: int
+    root: bytes
+    seen: str | None
+    target: str | None
+    after_audit_id: UUID
+    after_version: int
+    system_identifier: int | None
+    database_oid: int | None
+    timeline_id: int | None
+    forked: str | None
+    logged_size: int
+    this_system_identifier: int
+    this_database_oid: int
+    this_timeline_id: int
+    synchronous_commit: str | None
+
+
+async def lock(connection: DriverTransaction) -> Head | None:
+    """The row of `ledger`, locked; None if somebody else has it. Raises `LedgerCloned`."""
+    rows = await connection.fetch(_LOCK)
+    if not rows:
+        return None
+    head = Head(*rows[0])
+    known = (head.system_identifier, head.database_oid)
+    if known == (None, None):
+        await identify(connection, head)
+    elif known != (head.this_system_identifier, head.this_database_oid):
+        raise LedgerCloned
+    return head
+
+
+async def identify(connection: DriverTransaction, head: Head) -> None:
+    await connection.fetch(
+        _IDENTIFY,
+        system_identifier=head.this_system_identifier,
+        database_oid=head.this_database_oid,
+        timeline_id=head.this_timeline_id,
+    )
+
+
+async def mark_forked(connection: DriverTransaction, origin: str, detail: str) -> None:
+    """From here on nothing is signed. `detail` says who knows of another tree, and which."""
+    await connection.fetch(_FORK, origin=origin, detail=detail)
