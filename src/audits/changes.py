@@ -19,10 +19,12 @@ from src.audits.revisions import Revision
 from src.audits.schemas import Audit
 from src.database import AutocommitConnection
 from src.etags import IfMatch
-from src.exceptions import DatabaseTimeout, Overloaded
+from src.exceptions import Conflict, DatabaseTimeout, Overloaded
 from src.statement import Statement
 
 _OTHERS = "Many others are changing this record. Try again shortly."
+# Only SQL can have written it.
+_NO_DOUBLE = "The details hold a number that is too large for a double. Change them too, or replace the record."
 _LATE = "Another change of this record did not end in time. Try again shortly."
 
 _turns: WeakValueDictionary[UUID, Admission] = WeakValueDictionary()
@@ -39,7 +41,7 @@ async def change_record(
 
     `statement` writes nothing if somebody else has changed the record since it was read; then this starts again.
 
-    Raises `AuditNotFound`, `VersionMismatch`, `DetailsTooLarge`, `DatabaseTimeout`, `Overloaded`.
+    Raises `AuditNotFound`, `VersionMismatch`, `DetailsTooLarge`, `Conflict`, `DatabaseTimeout`, `Overloaded`.
     """
     async with _turn(audit_id, connection.lock_timeout):
         for _ in range(MAX_ATTEMPTS):
@@ -50,7 +52,10 @@ async def change_record(
             audit = Audit.model_validate_json(record)
             if if_match:
                 if_match.check(audit.version)
-            revision = change(audit, None if last_hash is None else bytes.fromhex(last_hash))
+            try:
+                revision = change(audit, None if last_hash is None else bytes.fromhex(last_hash))
+            except OverflowError:
+                raise Conflict(_NO_DOUBLE) from None
             with statements.translate_size_check():
                 written = await connection.fetch_column(statement, **statements.parameters([revision]))
             if written:

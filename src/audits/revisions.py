@@ -98,7 +98,7 @@ def canonicalize(value: Any) -> bytes:
     """The value as canonical JSON (RFC 8785), in which every number is a double.
 
     orjson writes the same bytes for nearly every value, many times as fast (tests/benchmarks/README.md); `rfc8785`
-    writes the others.
+    writes the others. Raises `OverflowError` for an integer that no double holds.
     """
     try:
         return orjson.dumps(value if _is_canonical(value) else _for_orjson(value), option=orjson.OPT_SORT_KEYS)

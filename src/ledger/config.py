@@ -123,6 +123,11 @@ class LedgerSettings(EnvironmentSettings):
             *_parse_keys(self.ledger_old_keys, SignerKey, MlDsaSignerKey),
         ]
 
+    @property
+    def signed_origin(self) -> str | None:
+        """As what the ledger is signed; None without a key."""
+        return self.ledger_origin if self.ledger_key else None
+
     @cached_property
     def verifiers(self) -> list[VerifierKey]:
         return [key.verifier for key in self.signers]

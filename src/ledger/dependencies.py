@@ -4,6 +4,7 @@ import re
 from typing import Annotated
 
 from fastapi import Depends, Header, Path, Request
+from pydantic import BeforeValidator, Field
 
 from src.ledger.config import LedgerSettings
 from src.ledger.exceptions import TileNotFound
@@ -25,12 +26,12 @@ async def get_followers(request: Request) -> Followers:
 
 
 FollowersDep = Annotated[Followers, Depends(get_followers)]
+# Some clients send an empty one before their first event.
 LastEventId = Annotated[
-    int | None,
+    Annotated[int, Field(ge=-1, le=MAX_SIZE)] | None,
+    BeforeValidator(lambda value: value or None),
     Header(
         alias="Last-Event-ID",
-        ge=-1,
-        le=MAX_SIZE,
         description="The index behind which a stream goes on. Browsers send it by themselves; it comes before `after`.",
     ),
 ]

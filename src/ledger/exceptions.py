@@ -27,6 +27,10 @@ class TileLost(DatabaseUnavailable):
 class LedgerUnsigned(NotFound):
     code, title = "ledger-unsigned", "The ledger has no checkpoint"
 
+    def __init__(self, origin: str | None) -> None:
+        reason = f"Nothing has been signed as {origin} yet: GET /health says why" if origin else "LEDGER_KEY is not set"
+        super().__init__(f"{reason}. Status, tiles and proofs as JSON are there all the same.")
+
 
 class TileNotFound(NotFound):
     code, title = "tile-not-found", "There is no such tile yet"

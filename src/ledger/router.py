@@ -192,7 +192,7 @@ async def read_proof(
         return ShapedJSON(found.json.encode(), headers=_VARY)
     proof = found.value
     if proof.tlog_proof is None:
-        raise LedgerUnsigned("Without LEDGER_KEY there is no checkpoint, and so no proof as a file.")
+        raise LedgerUnsigned(settings.signed_origin)
     name = f"{audit_id}.{proof.version}.tlog-proof"
     headers = _VARY | {"content-disposition": f'attachment; filename="{name}"'}
     return Response(proof.tlog_proof, media_type=_TEXT, headers=headers)

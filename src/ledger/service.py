@@ -18,6 +18,7 @@ from src.database import AutocommitConnection
 from src.ledger import changes, followers, heads, status, storage, stream
 from src.ledger.checkpoints import format_proof
 from src.ledger.config import LedgerSettings
+from src.ledger.constants import LedgerState
 from src.ledger.entries import encode_bundle, encode_entry
 from src.ledger.exceptions import LedgerUnsigned, NotSealed, RevisionNotFound, SizeUnknown, TileNotFound
 from src.ledger.followers import Followers
@@ -63,6 +64,13 @@ _REVISION = Statement(
 """)
 )
 
+_WHY_NOT_SEALED = {
+    LedgerState.OK: "Every revision is sealed within seconds. Ask again shortly.",
+    LedgerState.BEHIND: "Sealing is behind. GET /api/v1/ledger says by how many seconds.",
+    LedgerState.CLONED: "The database is a copy, and nothing is sealed until the operator has said what it is.",
+    LedgerState.FORKED: "The ledger is forked, and nothing is signed until the operator has looked at it.",
+}
+
 
 async def get_status(connection: AutocommitConnection, settings: LedgerSettings) -> LedgerStatus:
     """How far the ledger is. Raises `LedgerMissing`."""
@@ -73,7 +81,7 @@ async def get_checkpoint(connection: AutocommitConnection, settings: LedgerSetti
     """The latest checkpoint. Raises `LedgerUnsigned`."""
     note = (await get_head(connection, settings)).note
     if note is None:
-        raise LedgerUnsigned("Without LEDGER_KEY nothing is signed. Proofs, tiles and status are there all the same.")
+        raise LedgerUnsigned(settings.signed_origin)
     return note
 
 
@@ -179,7 +187,7 @@ async def get_proof(
     row = ProvedRevision(*found[0])
     head = await get_head(connection, settings)
     if row.entry_index is None or row.entry_index >= head.size:
-        raise NotSealed("Every revision is sealed within seconds. Ask again shortly.")
+        raise NotSealed(_WHY_NOT_SEALED[await status.get_state(connection)])
     hashes = await storage.fetch_hashes(connection, inclusion_proof(row.entry_index, head.size))
     document = _document(row)
     entry = encode_entry(row.audit_id, row.version, row.operation, row.hash)

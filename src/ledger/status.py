@@ -63,7 +63,7 @@ _OLDEST_OF_NEXT = text(f"""
 Reader = AutocommitConnection | AsyncConnection
 
 
-async def get_state(connection: AsyncConnection) -> LedgerState:
+async def get_state(connection: Reader) -> LedgerState:
     """Whether the ledger is sealed as it should be. Raises `LedgerMissing`."""
     row = await _read_status(connection)
     return _state(row, None if row.is_cloned else await _find_oldest_unsealed(connection, row))

@@ -88,6 +88,18 @@ async def test_a_change_that_waits_too_long_for_another_one_is_refused(
     assert all("Retry-After" in answer.headers for answer in answers)
 
 
+async def test_a_change_of_a_number_that_no_double_holds_says_what_to_do(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    """Only SQL can write such a number."""
+    url = f"{AUDITS}/{(await create_audit(client))['id']}"
+    await connection.execute("""UPDATE audit SET details = '{"a": 1e400}'""")
+    answer = await client.patch(url, json={"status": "failure"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+    assert "Change them too" in answer.json()["detail"]
+    assert (await client.patch(url, json={"status": "failure", "details": {}})).status_code == 200
+
+
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
 async def test_a_change_that_a_trigger_of_the_operator_prevents_is_refused(
     client: httpx2.AsyncClient, connection: asyncpg.Connection, method: str

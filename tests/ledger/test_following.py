@@ -130,7 +130,7 @@ async def test_other_times_are_refused(follower: httpx2.AsyncClient, query: str)
 async def test_a_stream_goes_on_where_it_was_left(follower: httpx2.AsyncClient) -> None:
     after = await latest(follower)
     await follower.post(f"{AUDITS}/batch", json={"items": [audit_body(details={"a": "\u0085\u2028\r\n"})] * 60})
-    async with follower.stream("GET", STREAM, params={"after": after}) as answer:
+    async with follower.stream("GET", STREAM, params={"after": after}, headers={"Last-Event-ID": ""}) as answer:
         assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
         assert (answer.headers["cache-control"], answer.headers["x-accel-buffering"]) == ("no-store", "no")
         found = await read_changes(events(answer), 55)
@@ -169,7 +169,7 @@ async def test_an_idle_stream_shows_that_it_lives_and_how_far_it_has_looked(
         assert (change["audit_id"], change["index"]) == (record["id"], last + 1)
 
 
-@pytest.mark.parametrize("value", ["x", "", "-2", "1.5", "9007199254740992"])
+@pytest.mark.parametrize("value", ["x", "-2", "1.5", "9007199254740992"])
 async def test_other_ids_of_events_are_refused(follower: httpx2.AsyncClient, value: str) -> None:
     answer = await follower.get(STREAM, headers={"Last-Event-ID": value})
     assert (answer.status_code, answer.json()["errors"][0]["loc"]) == (422, ["header", "Last-Event-ID"])

@@ -103,6 +103,25 @@ async def test_what_is_not_sealed_or_not_there_has_no_proof(signed: httpx2.Async
         assert (await signed.get(url, params={"version": version})).status_code == 422
 
 
+async def test_what_keeps_a_revision_from_the_ledger_is_said(
+    signed: httpx2.AsyncClient, sealer: Sealer, connection: asyncpg.Connection
+) -> None:
+    await sealer.seal_all()
+    url = f"{LEDGER}/proofs/{(await create_audit(signed))['id']}"
+    assert "within seconds" in (await signed.get(url)).json()["detail"]
+    await connection.execute("UPDATE ledger SET forked = 'x'")
+    assert "is forked" in (await signed.get(url)).json()["detail"]
+    await connection.execute("UPDATE ledger SET database_oid = database_oid - 1")
+    assert "is a copy" in (await signed.get(url)).json()["detail"]
+
+
+async def test_a_checkpoint_that_is_not_there_yet_is_not_for_want_of_a_key(
+    client: httpx2.AsyncClient, signed: httpx2.AsyncClient
+) -> None:
+    for each, reason in ((client, "LEDGER_KEY is not set"), (signed, f"Nothing has been signed as {ORIGIN} yet")):
+        assert (await each.get(f"{LEDGER}/checkpoint")).json()["detail"].startswith(reason)
+
+
 async def test_without_a_key_there_is_all_but_signatures(
     client: httpx2.AsyncClient, sealer: Sealer, connection: asyncpg.Connection
 ) -> None:
