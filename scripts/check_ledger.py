@@ -11,7 +11,7 @@ and how many of them (c2sp.org/tlog-policy). The verifier key comes from whoever
 than the files: a file that brings its own key proves nothing. Where `--key` is given twice, such as an Ed25519 key and
 an ML-DSA-44 key, both must have signed the checkpoint, and at least one of them that of `--since`.
 
-It prints what was proved and what was not, and exits with status 1 if anything does not hold.
+It prints what was proved and what was not, and exits with status 1 if anything does not hold, or cannot be read.
 
 Formats: c2sp.org/tlog-proof, c2sp.org/tlog-checkpoint, c2sp.org/signed-note, c2sp.org/tlog-policy,
 c2sp.org/tlog-cosignature, RFC 9162, RFC 8785.
@@ -585,6 +585,7 @@ def check_one_proof(
     files: list[Path], text: str, keys: Sequence[Key], since: Checkpoint | None
 ) -> tuple[str, list[str]]:
     """The checkpoint of a proof, and what was proved."""
+    require(not text.startswith('{"index":'), "this is an export, which needs --checkpoint")
     proof = read_json_proof(parse_json(text, canonical_numbers=True)) if text.startswith("{") else read_proof(text)
     checkpoint, proved = check_proof(proof, keys)
     if since:
@@ -633,7 +634,9 @@ def main(arguments: list[str]) -> int:
         print("DOES NOT HOLD: a file is not UTF-8")
     except RecursionError:
         print("DOES NOT HOLD: a file is nested too deeply")
-    except (DoesNotHold, OSError) as error:
+    except OSError as error:
+        print(f"NOT CHECKED: {error.filename}: {error.strerror}")
+    except DoesNotHold as error:
         print(f"DOES NOT HOLD: {error}")
     else:
         report(proved)

@@ -81,13 +81,18 @@ async def test_what_the_service_hands_out_holds(files: Path, capsys: pytest.Capt
     assert check(files, "changes.ndjson", "--checkpoint", "old", "--since", "old") == 0
 
 
-async def test_another_key_another_checkpoint_and_missing_files_do_not_hold(files: Path) -> None:
+async def test_another_key_another_checkpoint_and_missing_files_do_not_hold(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert check(files, "proof.tlog-proof", key=OTHER) == 1
     assert check(files, "changes.ndjson", "--checkpoint", "new", key=OTHER) == 1
     assert check(files, "changes.ndjson", "--checkpoint", "old", "--since", "new") == 1
     assert check(files, "proof.tlog-proof", "--since", "old") == 1
+    capsys.readouterr()
     assert check(files, "nothing") == 1
+    assert capsys.readouterr().out == f"NOT CHECKED: {files / 'nothing'}: No such file or directory\n"
     assert check(files, "changes.ndjson") == 1
+    assert capsys.readouterr().out == "DOES NOT HOLD: this is an export, which needs --checkpoint\n"
 
 
 async def test_whatever_byte_is_changed_is_refused(files: Path) -> None:
