@@ -19,7 +19,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 from pydantic import AwareDatetime, BaseModel, TypeAdapter
-from sqlalchemy import ColumnElement, DateTime, Subquery, Text, func, literal_column, select
+from sqlalchemy import ColumnElement, DateTime, Integer, Subquery, Text, func, literal_column, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.elements import KeyedColumnElement
 
@@ -87,6 +87,8 @@ def json_object(columns: Iterable[KeyedColumnElement[Any]], *, times_sort_as_tex
 
 
 def _json_value(column: ColumnElement[Any], times_sort_as_text: bool) -> ColumnElement[Any]:
+    if isinstance(column.type, Integer) and not getattr(column, "nullable", True):
+        return column
     if not isinstance(column.type, DateTime):
         return func.coalesce(func.to_json(column), literal_column("'null'::json"))
     # PostgreSQL's own JSON would leave out the last zeros.

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Integer, Select, bindparam, func, literal_column, or_, select, true
 
 from src.audits.constants import PREFIX_MARK
 from src.audits.models import audit_revision
@@ -26,22 +26,26 @@ _IN_RECORD = ("entity_id", "actor_id")
 _NAMES = ("action", "entity_type")
 
 _INDEX = ledger_entry.c.index
+# OFFSET 0: each revision is looked up by its key, in the order of the entries. PostgreSQL would join whole tables and
+# sort them on disk before the first line of an export.
+_REVISION = (
+    select(audit_revision)
+    .where(audit_revision.c.audit_id == ledger_entry.c.audit_id, audit_revision.c.version == ledger_entry.c.version)
+    .offset(literal_column("0"))
+    .lateral("revision")
+)
 _CHANGE = json_object(
     [
         _INDEX,
-        audit_revision.c.audit_id,
-        audit_revision.c.version,
-        audit_revision.c.operation,
-        audit_revision.c.changed_at,
-        audit_revision.c.changed_by,
-        audit_revision.c.reason,
-        audit_revision.c.record,
+        _REVISION.c.audit_id,
+        _REVISION.c.version,
+        _REVISION.c.operation,
+        _REVISION.c.changed_at,
+        _REVISION.c.changed_by,
+        _REVISION.c.reason,
+        _REVISION.c.record,
         func.encode(ledger_entry.c.hash, "hex").label("hash"),
     ]
-)
-_ENTRIES = ledger_entry.join(
-    audit_revision,
-    and_(audit_revision.c.audit_id == ledger_entry.c.audit_id, audit_revision.c.version == ledger_entry.c.version),
 )
 
 
@@ -60,7 +64,7 @@ def parameters(wanted: ChangeFilter) -> dict[str, Any]:
 
 def _predicates(names: Collection[str]) -> list[ColumnElement[bool]]:
     """The predicates of the filters whose parameters have these names."""
-    revision = audit_revision.c
+    revision = _REVISION.c
     found: list[ColumnElement[bool]] = [_in_record(name) == bindparam(name) for name in _IN_RECORD if name in names]
     if "changed_by" in names:
         found.append(revision.changed_by == bindparam("changed_by"))
@@ -78,7 +82,7 @@ def _predicates(names: Collection[str]) -> list[ColumnElement[bool]]:
 
 
 def _in_record(name: str) -> ColumnElement[str]:
-    value: ColumnElement[str] = audit_revision.c.record[name].astext
+    value: ColumnElement[str] = _REVISION.c.record[name].astext
     return value
 
 
@@ -92,7 +96,7 @@ def _changes(names: Collection[str], order: Order, *columns: ColumnElement[Any])
     """The revisions whose index is at least `begin` and less than `end`."""
     return (
         select(*columns)
-        .select_from(_ENTRIES)
+        .select_from(ledger_entry.join(_REVISION, true()))
         .where(bindparam("begin") <= _INDEX, bindparam("end") > _INDEX, *_predicates(names))
         .order_by(_INDEX.desc() if order is Order.DESC else _INDEX)
     )
