@@ -144,7 +144,7 @@ class Followers:
         self._grown = asyncio.Event()
 
 
-async def get_page(followers: Followers, query: ChangesQuery) -> bytes:
+async def wait_for_page(followers: Followers, query: ChangesQuery) -> bytes:
     """A page of the feed as JSON, when there is something for it, or when `query.wait` seconds are over."""
     until = time.monotonic() + query.wait
     begin = changes.first_index(query)

@@ -92,7 +92,7 @@ async def get_changes(connection: AutocommitConnection, query: ChangesQuery) -> 
 
 async def wait_for_changes(waiting: Followers, query: ChangesQuery) -> bytes:
     """The same, when there is something for it, or when its time is over. Raises `LedgerMissing`."""
-    return await followers.get_page(waiting, query)
+    return await followers.wait_for_page(waiting, query)
 
 
 async def stream_changes(waiting: Followers, query: ChangesStreamQuery) -> AsyncGenerator[changes.Piece]:

@@ -4,14 +4,17 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, suppress
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from src.driver_transaction import DriverTransaction
 from src.ledger import witnesses
 from src.ledger.config import LedgerSettings
 from src.ledger.constants import WitnessState
 from src.ledger.exceptions import OUTAGES
-from src.ledger.witnesses import Answer, Question, WitnessClient
+from src.ledger.witnesses import Answer, Question
+
+if TYPE_CHECKING:
+    from src.ledger.witness_client import WitnessClient
 
 logger = logging.getLogger(__name__)
 
@@ -77,12 +80,14 @@ class Witnessing:
         await asyncio.gather(*await self._begin())
 
     async def _begin(self) -> list[Coroutine[Any, Any, None]]:
+        from src.ledger.witness_client import WitnessClient
+
         client = self._client = self._client or WitnessClient()
         async with self._transactions() as connection:
             questions = await witnesses.take(connection, self._origin, self._settings.witnesses)
         return [self._ask(client, question) for question in questions]
 
-    async def _ask(self, client: WitnessClient, question: Question) -> None:
+    async def _ask(self, client: "WitnessClient", question: Question) -> None:
         answer = await client.ask(question, self._transactions, self._origin)
         async with self._transactions() as connection:
             known, quorum = self._settings.witnesses, self._settings.quorum

@@ -4,6 +4,8 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from typing import NamedTuple
 
 import asyncpg
 import pytest
@@ -88,10 +90,19 @@ async def test_a_new_ledger_has_the_entries_and_another_name(
     assert await check_ledger(connection) == 0
 
 
-async def test_a_copy_that_lacks_what_was_signed_is_forked_before_it_signs(
+class Witnessed(NamedTuple):
+    """A copy of a ledger of one entry, which the witness has signed."""
+
+    witness: WitnessServer
+    environment: dict[str, str]
+    sealer: Sealer
+    witnessing: Witnessing
+
+
+@pytest.fixture
+async def witnessed(
     database_settings: DatabaseSettings, connection: asyncpg.Connection, transactions: Transactions
-) -> None:
-    """A dump is older than what the other database has signed since."""
+) -> AsyncIterator[Witnessed]:
     async with run_witness(KEY.verifier) as witness:
         environment = {"LEDGER_ORIGIN": ORIGIN, "LEDGER_KEY": KEY.secret, "LEDGER_WITNESSES": witness.setting}
         settings = LedgerSettings.model_validate({name.lower(): value for name, value in environment.items()})
@@ -100,36 +111,34 @@ async def test_a_copy_that_lacks_what_was_signed_is_forked_before_it_signs(
         await sealer.seal_all()
         await witnessing.ask_all()
         await clone(connection)
-        witness.size = 3
-        assert (await run("adopt", DATABASE_URL=url(database_settings), **environment)).returncode == 0
-        await write(connection)
-        assert await sealer.seal_all() == 1
-        assert await connection.fetchval("SELECT max(size) FROM ledger_checkpoint") == 1
-        await witnessing.ask_all()
-        forked = await connection.fetchval("SELECT forked FROM ledger")
-        assert forked == f"{NAME}: knows 3 entries, and 1 were signed here"
+        yield Witnessed(witness, environment | {"DATABASE_URL": url(database_settings)}, sealer, witnessing)
         await witnessing.stop()
+
+
+async def test_a_copy_that_lacks_what_was_signed_is_forked_before_it_signs(
+    witnessed: Witnessed, connection: asyncpg.Connection
+) -> None:
+    """A dump is older than what the other database has signed since."""
+    witnessed.witness.size = 3
+    assert (await run("adopt", **witnessed.environment)).returncode == 0
+    await write(connection)
+    assert await witnessed.sealer.seal_all() == 1
+    assert await connection.fetchval("SELECT max(size) FROM ledger_checkpoint") == 1
+    await witnessed.witnessing.ask_all()
+    forked = await connection.fetchval("SELECT forked FROM ledger")
+    assert forked == f"{NAME}: knows 3 entries, and 1 were signed here"
 
 
 async def test_an_adopted_copy_signs_when_its_witnesses_have_been_asked(
-    database_settings: DatabaseSettings, connection: asyncpg.Connection, transactions: Transactions
+    witnessed: Witnessed, connection: asyncpg.Connection
 ) -> None:
-    async with run_witness(KEY.verifier) as witness:
-        environment = {"LEDGER_ORIGIN": ORIGIN, "LEDGER_KEY": KEY.secret, "LEDGER_WITNESSES": witness.setting}
-        settings = LedgerSettings.model_validate({name.lower(): value for name, value in environment.items()})
-        sealer, witnessing = Sealer(transactions, settings), Witnessing(transactions, settings)
-        await write(connection)
-        await sealer.seal_all()
-        await witnessing.ask_all()
-        await clone(connection)
-        assert (await run("adopt", DATABASE_URL=url(database_settings), **environment)).returncode == 0
-        await write(connection)
-        await sealer.seal_all()
-        await witnessing.ask_all()
-        await sealer.seal_all()
-        await witnessing.ask_all()
-        assert witness.size == 2
-        await witnessing.stop()
+    assert (await run("adopt", **witnessed.environment)).returncode == 0
+    await write(connection)
+    await witnessed.sealer.seal_all()
+    await witnessed.witnessing.ask_all()
+    await witnessed.sealer.seal_all()
+    await witnessed.witnessing.ask_all()
+    assert witnessed.witness.size == 2
 
 
 async def test_a_new_ledger_needs_a_name(database_settings: DatabaseSettings, connection: asyncpg.Connection) -> None:
