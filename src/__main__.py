@@ -1,11 +1,16 @@
 """`python -m src` serves on `HOST` and `PORT` with `WORKERS` processes."""
 
+import gc
 import signal
 import sys
 from types import FrameType
 
-from src.settings import Settings
-from src.web import server
+# What imports make is no garbage, and to look for some takes a tenth of the start (tests/benchmarks/README.md). The
+# application switches it on when it has started.
+gc.disable()
+
+from src.settings import Settings  # noqa: E402
+from src.web import server  # noqa: E402
 
 
 def main() -> None:

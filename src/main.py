@@ -185,7 +185,11 @@ async def _log_database_state(pool: ConnectionPool, probe: DatabaseProbe) -> Non
 
 
 def _tune_garbage_collection() -> None:
-    """Exclude all objects made so far from garbage collection, and collect less often. Does so once in a process."""
+    """Exclude all objects made so far from garbage collection, and collect less often. Does so once in a process.
+
+    Before that `python -m src` collects nothing (src/__main__.py).
+    """
+    gc.enable()
     if gc.get_threshold()[0] != _GARBAGE_THRESHOLD:
         gc.collect()
         gc.freeze()

@@ -1,5 +1,6 @@
 """The server: one uvicorn process or several, which stop and are replaced without losing a request."""
 
+import gc
 import logging
 import os
 import resource
@@ -43,6 +44,7 @@ def serve(settings: AppSettings) -> None:
     config.settings = _fit_connections(settings)
     sockets = _listen(settings)
     if settings.workers > 1:
+        gc.enable()
         _Supervisor(config, sockets).run()
         return
     server = Server(config)

@@ -1,6 +1,7 @@
 """The server as it is deployed: log, signals, start and stop."""
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ import httpx2
 import pytest
 
 from src.config import LOG_MAX_LINE_BYTES, PROJECT_ROOT, DatabaseSettings
-from tests.application import Log, run_server, start_server_process
+from tests.application import Log, run_application, run_server, start_server_process
 from tests.audits.factories import AUDITS, audit_body
 from tests.audits.test_list import INSERT_MANY
 from tests.wire import Connection, connect, head
@@ -177,6 +178,16 @@ async def test_a_stop_aborts_unfinished_answers_after_the_timeout(
         assert await server.stop() == 0
         assert time.monotonic() - started < 5
         assert {line["level"] for line in server.log()} <= {"INFO", "WARNING"}
+
+
+async def test_garbage_is_collected_when_the_application_has_started(database_settings: DatabaseSettings) -> None:
+    """`python -m src` starts without it."""
+    gc.disable()
+    try:
+        async with run_application(database_settings):
+            assert gc.isenabled()
+    finally:
+        gc.enable()
 
 
 async def test_a_port_in_use_fails_the_start() -> None:
