@@ -78,7 +78,9 @@ async def answer_question(
         instructions=_INSTRUCTIONS,
         output_format=_FORMAT,
     )
-    value, completion = await structured_output.complete_json(client, prompt)
+    value, completion = await structured_output.complete_json(
+        client, prompt, client.ends_in(client.settings.ai_query_deadline)
+    )
     query, unsupported = _parse_query(value, question.limit)
     url = _list_url(list_path, query, client.settings.max_url_bytes)
     page = None

@@ -57,7 +57,9 @@ async def summarize(connection: AutocommitConnection, client: AIClient, request:
     """Holds no connection while it waits for the provider. Raises `AIError`."""
     sample = await audits_service.sample(connection, request.filter, request.max_records)
     value, completion = await structured_output.complete_json(
-        client, _build_prompt(client, sample.audits, request.focus)
+        client,
+        _build_prompt(client, sample.audits, request.focus),
+        client.ends_in(client.settings.ai_summary_deadline),
     )
     answer = _parse_summary(value)
     findings = _drop_ungrounded(answer.findings, sample.audits)

@@ -3,72 +3,95 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import TypeVar
 
 from src.admission import Admission, NotAdmitted
 from src.ai.circuit_breaker import CircuitBreaker, Clock
 from src.ai.config import AISettings
 from src.ai.constants import RETRY_DELAY
-from src.ai.exceptions import AISaturated, AITimeout, TransientFailure
+from src.ai.exceptions import AIAnswerTooSlow, AISaturated, AITimeout, TransientFailure
 
 T = TypeVar("T")
 
 
 class CallLimiter:
-    """Decides which calls this process makes: a number at once, and none while the circuit breaker is open."""
+    """Decides which calls this process makes: a number at once, and none while the circuit breaker is open.
+
+    Streams have places of their own, so that no number of slow plain calls keeps them waiting.
+    """
 
     def __init__(self, settings: AISettings, clock: Clock = time.monotonic) -> None:
         """`clock` is the circuit breaker's."""
         self._settings = settings
-        self._admission = Admission(settings.ai_max_in_flight, settings.ai_place_timeout)
+        self._plain_calls = Admission(settings.ai_max_in_flight, settings.ai_place_timeout)
+        self._streams = Admission(settings.ai_max_streams, settings.ai_place_timeout)
         self._breaker = CircuitBreaker(settings, clock)
 
-    @asynccontextmanager
-    async def admit(self) -> AsyncIterator["CallBudget"]:
-        """Enter this around a whole call, a stream to its last event. It yields what the call may take.
+    def admit(self, ends: float) -> AbstractAsyncContextManager["CallBudget"]:
+        """Enter this around a whole plain call, which ends at `ends`, by the event loop's clock in seconds.
 
-        The wait for a place counts towards the call's deadline. Raises `AICircuitOpen`, `AISaturated`.
+        It yields what the call may take; the wait for a place counts. Raises `AICircuitOpen`, `AISaturated`, and for a
+        `TimeoutError` or a `TransientFailure` of the call an `AIError`.
         """
-        started = asyncio.get_running_loop().time()
-        with self._breaker.guard() as is_probe:
-            async with self._place():
-                yield CallBudget(self._settings, started, 1 if is_probe else self._settings.ai_max_attempts)
+        return self._admit(self._plain_calls, ends)
+
+    def admit_stream(self, ends: float) -> AbstractAsyncContextManager["CallBudget"]:
+        """The same for a stream, to its last event."""
+        return self._admit(self._streams, ends)
 
     @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
-        try:
-            await self._admission.admit()
-        except NotAdmitted:
-            raise AISaturated("Try again shortly.") from None
-        try:
-            yield
-        finally:
-            self._admission.release()
+    async def _admit(self, admission: Admission, ends: float) -> AsyncIterator["CallBudget"]:
+        with self._breaker.guard() as is_probe:
+            async with _place(admission):
+                budget = CallBudget(self._settings, ends, 1 if is_probe else self._settings.ai_max_attempts)
+                with budget.translate_errors():
+                    yield budget
+
+
+@asynccontextmanager
+async def _place(admission: Admission) -> AsyncIterator[None]:
+    try:
+        await admission.admit()
+    except NotAdmitted:
+        raise AISaturated("Try again shortly.") from None
+    try:
+        yield
+    finally:
+        admission.release()
 
 
 class CallBudget:
-    """The attempts and the time that one call may take."""
+    """The attempts and the time that one call may take, and whether the provider makes progress."""
 
-    def __init__(self, settings: AISettings, started: float, attempts: int) -> None:
-        """`started`: when the call began, by the event loop's clock, in seconds."""
-        self._settings, self._started, self._attempts_left = settings, started, attempts
+    def __init__(self, settings: AISettings, ends: float, attempts: int) -> None:
+        self._settings, self._ends, self._attempts_left = settings, ends, attempts
+        self._clock = asyncio.get_running_loop().time
+        self._began = self._clock()
+        self._begin_attempt()
+
+    def _begin_attempt(self) -> None:
+        self._last_progress, self._has_progressed = self._clock(), False
+
+    def note_progress(self) -> None:
+        self._last_progress, self._has_progressed = self._clock(), True
+
+    def limit_wait(self) -> asyncio.Timeout:
+        """Enter this around each wait for the provider. It raises `TimeoutError` when the time is over.
+
+        That is `ai_read_timeout` after the last progress, or at the call's end.
+        """
+        return asyncio.timeout_at(min(self._last_progress + self._settings.ai_read_timeout, self._ends))
 
     async def run(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Call `attempt`, again after a `TransientFailure`, until it returns a result; return that result.
 
-        Raises `AITimeout` at the deadline or if an attempt raises `TimeoutError`; else what the last attempt raises,
-        and for a `TransientFailure` its `error`.
+        Raises what the last attempt raises.
         """
-        # The SDK's timeouts restart with each byte: a body that trickles in would never time out.
-        with _as_ai_errors():
-            async with asyncio.timeout_at(self._started + self._settings.ai_deadline):
-                return await self._run_attempts(attempt)
-
-    async def _run_attempts(self, attempt: Callable[[], Awaitable[T]]) -> T:
         while True:
             self._attempts_left -= 1
+            self._begin_attempt()
             try:
                 return await attempt()
             except TransientFailure as failure:
@@ -78,33 +101,30 @@ class CallBudget:
             await asyncio.sleep(delay)
 
     def _can_retry(self, delay: float) -> bool:
-        """Return whether an attempt is left and fits before the deadline: the provider charges for one that is cut."""
-        needed = delay + self._settings.ai_connect_timeout + self._settings.ai_read_timeout
-        left = self._started + self._settings.ai_deadline - asyncio.get_running_loop().time()
-        return self._attempts_left > 0 and needed <= left
+        """Return whether an attempt is left, and half of the time for it: the provider charges for one that is cut."""
+        half = (self._began + self._ends) / 2
+        return self._attempts_left > 0 and self._clock() + delay <= half
 
-    async def limit_stream(self, events: AsyncIterator[T]) -> AsyncGenerator[T]:
-        """Yield the events, each within `ai_stream_event_timeout` and all within `ai_stream_deadline`.
+    @contextmanager
+    def translate_errors(self) -> Iterator[None]:
+        """Raise an `AITimeout` instead of `TimeoutError`, and the `error` of a `TransientFailure` instead of that."""
+        try:
+            yield
+        except TransientFailure as failure:
+            raise failure.error from None
+        except TimeoutError:
+            raise self._timeout_error() from None
 
-        Raises `AITimeout` for an event that is late, and for a `TransientFailure` its `error`: there is no other
-        attempt, since the caller already has a part of this one.
+    def _timeout_error(self) -> AITimeout:
+        """A provider that was silent for long is away, and one that was still answering at the deadline is slow.
+
+        Silence is long after `ai_read_timeout`; before the first progress half of what an ordinary call waits will do,
+        since a call may have spent time on waiting for a place.
         """
-        end = self._started + self._settings.ai_stream_deadline
-        while True:
-            with _as_ai_errors():
-                async with asyncio.timeout(self._settings.ai_stream_event_timeout), asyncio.timeout_at(end):
-                    event = await anext(events, None)
-            if event is None:
-                return
-            yield event
-
-
-@contextmanager
-def _as_ai_errors() -> Iterator[None]:
-    """Raise `AITimeout` instead of `TimeoutError`, and the `error` of a `TransientFailure` instead of that failure."""
-    try:
-        yield
-    except TransientFailure as failure:
-        raise failure.error from None
-    except TimeoutError:
-        raise AITimeout("The AI provider did not answer in time. Ask for less, or try again.") from None
+        silence = self._clock() - self._last_progress
+        patience = self._settings.ai_read_timeout
+        if not self._has_progressed:
+            patience = min(patience, self._settings.ai_deadline) / 2
+        if silence < patience:
+            return AIAnswerTooSlow("The answer takes too long. Ask for less, or have AI_DEADLINE raised.")
+        return AITimeout("The AI provider does not answer. Try again later.")

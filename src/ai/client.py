@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from src.ai.call_limits import CallLimiter
 from src.ai.config import AISettings
 from src.ai.exceptions import AIError, AINotConfigured
 from src.ai.prompt import Prompt
-from src.ai.provider_schemas import Answer, Delta
+from src.ai.provider_schemas import Answer
 from src.ai.telemetry import Call, record_call
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ class AIClient:
         self.settings = settings
         self._limiter = CallLimiter(settings)
         self._provider: Provider | None = None
+        self.leave: Callable[[], None] = lambda: None
         with suppress(AIError):
             self._provider = _create_provider(settings)
 
@@ -52,30 +55,48 @@ class AIClient:
         if self._provider:
             await self._provider.close()
 
-    async def complete(self, prompt: Prompt) -> Completion:
-        """Return the whole answer. Raises `AIError`."""
+    def for_request(self, leave: Callable[[], None]) -> Self:
+        """Return this client for one request, which calls `leave` before it first waits for the provider."""
+        client = copy(self)
+        client.leave = leave
+        return client
+
+    async def complete(self, prompt: Prompt, ends: float | None = None) -> Completion:
+        """Return the whole answer. Raises `AIError`.
+
+        The call ends at `ends`, by the event loop's clock in seconds; calls that share a deadline share it. Without
+        `ends` the call has `ai_deadline`.
+        """
         with record_call(prompt, self.settings.openai_base_url) as call:
             provider = self._get_provider()
-            async with self._limiter.admit() as budget:
-                call.answer = await budget.run(partial(provider.complete, call))
+            self.leave()
+            async with self._limiter.admit(self.ends_in(self.settings.ai_deadline) if ends is None else ends) as budget:
+                call.answer = await budget.run(partial(provider.complete, call, budget))
         return _completion(call, call.answer)
 
-    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | Completion]:
-        """Yield an empty `Delta` when the provider has begun, the text in pieces, and at the end the whole answer.
+    @staticmethod
+    def ends_in(seconds: float) -> float:
+        """Return when a call ends that begins now and may take so long, for `complete`."""
+        return asyncio.get_running_loop().time() + seconds
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[str | Completion]:
+        """Yield an empty text when the provider has begun, the text in pieces, and at the end the whole answer.
 
         Raises `AIError`, also after some of the text; then no `Completion` comes.
         """
         with record_call(prompt, self.settings.openai_base_url) as call:
             provider = self._get_provider()
-            async with self._limiter.admit() as budget:
-                stream = await budget.run(partial(provider.stream, call))
-                yield Delta()
-                async with aclosing(stream), aclosing(budget.limit_stream(stream)) as events:
-                    async for event in events:
-                        if isinstance(event, Answer):
-                            call.answer = event
-                        elif event.text:
-                            yield event
+            self.leave()
+            async with (
+                self._limiter.admit_stream(self.ends_in(self.settings.ai_stream_deadline)) as budget,
+                aclosing(await budget.run(partial(provider.stream, call, budget))) as events,
+            ):
+                yield ""
+                async for event in events:
+                    if isinstance(event, Answer):
+                        call.answer = event
+                    elif event:
+                        yield event
         assert call.answer
         yield _completion(call, call.answer)
 

@@ -1,6 +1,7 @@
 """Settings of the AI domain."""
 
 import json
+from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -14,20 +15,36 @@ from pydantic import (
 )
 from pydantic_settings import NoDecode
 
-from src.config import EnvironmentSettings, add_seconds
+from src.config import EnvironmentSettings
 
 ModelName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128)]
+
+
+class AIProfile(StrEnum):
+    """Whose models are called, which sets the times that are not set themselves."""
+
+    HOSTED = "hosted"
+    # Models on one's own machine: 10 tokens a second, and up to two minutes until the first one.
+    LOCAL = "local"
+
+
+def _seconds(hosted: float, local: float) -> Any:
+    return Field(
+        default_factory=lambda data: {AIProfile.HOSTED: hosted, AIProfile.LOCAL: local}[data["ai_profile"]], gt=0
+    )
 
 
 class AISettings(EnvironmentSettings):
     """How the service calls the provider. Times are in seconds.
 
-    A call ends after `ai_deadline` at the latest. An attempt has `ai_connect_timeout` to connect and `ai_read_timeout`
-    for each read; there is another attempt only if both fit before the deadline. A stream begins within `ai_deadline`,
-    sends each event within `ai_stream_event_timeout` and ends within `ai_stream_deadline`.
+    A whole call ends within its deadline, the wait for a place included: `ai_deadline` for an answer as a whole,
+    `ai_query_deadline` for a question, `ai_summary_deadline` for a summary, `ai_stream_deadline` for a stream. It ends
+    earlier when a connection takes `ai_connect_timeout`, or when `ai_read_timeout` passes without any progress of the
+    model. Questions and summaries by default have time for all their tokens at 30 a second.
 
-    Each worker makes at most `ai_max_in_flight` calls at once; others wait up to `ai_place_timeout` for a place. After
-    `ai_breaker_failures` outages in a row within `ai_breaker_window`, no call is made for `ai_breaker_pause`.
+    Each worker makes at most `ai_max_in_flight` plain calls and `ai_max_streams` streams at once; others wait up to
+    `ai_place_timeout` for a place. After `ai_breaker_failures` outages in a row within `ai_breaker_window`, no call is
+    made for `ai_breaker_pause`.
     """
 
     openai_api_key: SecretStr | None = None
@@ -36,16 +53,19 @@ class AISettings(EnvironmentSettings):
     ai_allowed_models: Annotated[tuple[ModelName, ...], NoDecode] = Field(
         default_factory=lambda data: (data["ai_model"],)
     )
-    ai_deadline: float = Field(8, gt=0)
-    ai_connect_timeout: float = Field(1, gt=0)
-    ai_read_timeout: float = Field(5, gt=0)
+    ai_profile: AIProfile = AIProfile.HOSTED
+    ai_deadline: float = _seconds(8, local=120)
+    ai_query_deadline: float = _seconds(40, local=240)
+    ai_summary_deadline: float = _seconds(90, local=360)
+    ai_stream_deadline: float = _seconds(60, local=360)
+    ai_connect_timeout: float = _seconds(1, local=5)
+    ai_read_timeout: float = _seconds(10, local=120)
     ai_max_attempts: int = Field(2, ge=1, le=5)
-    ai_stream_event_timeout: float = Field(10, gt=0)
-    ai_stream_deadline: float = Field(60, gt=0)
     ai_max_in_flight: int = Field(20, ge=1)
-    ai_place_timeout: float = Field(0.5, gt=0)
+    ai_max_streams: int = Field(20, ge=1)
+    ai_place_timeout: float = _seconds(0.5, local=10)
     ai_breaker_failures: int = Field(5, ge=1, le=1_000)
-    ai_breaker_window: float = Field(30, gt=0)
+    ai_breaker_window: float = _seconds(30, local=600)
     ai_breaker_pause: float = Field(5, gt=0)
 
     @field_validator("openai_api_key")
@@ -71,23 +91,9 @@ class AISettings(EnvironmentSettings):
         return value
 
     @model_validator(mode="after")
-    def validate_places(self) -> Self:
-        if self.ai_max_in_flight > self.max_in_flight:
-            raise self.broken_rule("AI_MAX_IN_FLIGHT <= MAX_IN_FLIGHT", "since no more requests are let in")
-        return self
-
-    @model_validator(mode="after")
-    def validate_timeouts(self) -> Self:
-        if add_seconds(self.ai_connect_timeout, self.ai_read_timeout) > add_seconds(self.ai_deadline):
-            raise self.broken_rule(
-                "AI_CONNECT_TIMEOUT + AI_READ_TIMEOUT <= AI_DEADLINE",
-                "so that one attempt fits the deadline",
-            )
-        if self.ai_deadline > self.ai_stream_deadline:
-            raise self.broken_rule("AI_DEADLINE <= AI_STREAM_DEADLINE", "so that a stream can begin before it ends")
-        if add_seconds(self.ai_place_timeout, self.ai_deadline) >= add_seconds(self.request_timeout):
-            raise self.broken_rule(
-                "AI_PLACE_TIMEOUT + AI_DEADLINE < REQUEST_TIMEOUT",
-                "so that a caller is told what has taken so long",
-            )
+    def validate_deadlines(self) -> Self:
+        for deadline in ("AI_DEADLINE", "AI_QUERY_DEADLINE", "AI_SUMMARY_DEADLINE", "AI_STREAM_DEADLINE"):
+            for wait in ("AI_PLACE_TIMEOUT", "AI_CONNECT_TIMEOUT"):
+                if getattr(self, wait.lower()) > getattr(self, deadline.lower()):
+                    raise self.broken_rule(f"{wait} <= {deadline}", "so that a call can begin before it ends")
         return self

@@ -2,16 +2,19 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from src.ai.client import AIClient
 from src.web.state import shared
+from src.web.waiting import leave_place
 
 
 async def get_client(request: Request) -> AIClient:
-    return shared(request, "ai_client", AIClient)
+    """A call may take longer than `REQUEST_TIMEOUT`: it gives up the request's place and deadline."""
+    return shared(request, "ai_client", AIClient).for_request(partial(leave_place, request))
 
 
 AIClientDep = Annotated[AIClient, Depends(get_client)]

@@ -15,7 +15,8 @@
     ├── AICircuitOpen                     503   the provider failed too often just now
     ├── AISaturated                       503   too many calls are in flight
     ├── AITimeout                         504
-    │   └── AIProviderGaveUp              504   the provider answered 408
+    │   ├── AIProviderGaveUp              504   the provider answered 408
+    │   └── AIAnswerTooSlow               504   the answer was under way at the deadline
     └── AIInvalidProviderResponse         502
 
 The provider's error messages can hold the prompt and the key. No `detail` quotes them, and an error whose
@@ -31,7 +32,7 @@ from src.exceptions import AppError, ValidationFailed
 class AIError(AppError):
     """Its problem document has `retryable`: whether the same request may succeed later; `retry_after_seconds` if known.
 
-    `is_outage`: the provider is away or too slow, for all callers; the circuit breaker counts it.
+    `is_outage`: the provider is away or silent, for all callers; the circuit breaker counts it. A slow one is not.
     """
 
     retryable = False
@@ -106,6 +107,10 @@ class AITimeout(AIError):
 
 
 class AIProviderGaveUp(AITimeout):
+    is_outage = False
+
+
+class AIAnswerTooSlow(AITimeout):
     is_outage = False
 
 

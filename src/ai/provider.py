@@ -1,29 +1,29 @@
 """The provider, called with the official SDK. No other module imports the SDK."""
 
+import asyncio
 import logging
 import re
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from typing import Any
 
 import httpx2
 import openai
-from openai import AsyncOpenAI, AsyncStream
-from openai._streaming import ServerSentEvent, SSEDecoder
-from typing_extensions import override
+from openai import AsyncOpenAI
 
-from src.ai import provider_errors, provider_schemas
+from src.ai import provider_errors
+from src.ai.answer_reader import AnswerReader, broken_off
+from src.ai.call_limits import CallBudget
 from src.ai.config import AISettings
 from src.ai.exceptions import (
-    AIInvalidProviderResponse,
     AIProviderAuthenticationFailed,
     AIProviderUnavailable,
+    AITimeout,
     TransientFailure,
 )
 from src.ai.http_client import BoundedClient
 from src.ai.prompt import OutputFormat, Prompt
-from src.ai.provider_errors import Headers
-from src.ai.provider_schemas import Answer, Delta
+from src.ai.provider_schemas import Answer
 from src.ai.telemetry import Call
 
 # At LOG_LEVEL=DEBUG these loggers print URLs and headers, which hold secrets.
@@ -34,42 +34,27 @@ for _name in ("openai", "httpx2", "httpcore2"):
 _API_KEY = re.compile(r"[\x21-\x7e]+")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
-
-class _EventDecoder(SSEDecoder):
-    """Skips events without data, as HTML (9.2.6) demands; the SDK fails on them.
-
-    Such an event is `retry: 3000`, say, and for the SDK every blank line after an `id`.
-    """
-
-    @override
-    def decode(self, line: str) -> ServerSentEvent | None:
-        event = super().decode(line)
-        return event if event and event.data else None
-
-
-class _SDK(AsyncOpenAI):
-    """The SDK's client with our decoder. The provider sees the name of this class in `User-Agent`."""
-
-    @override
-    def _make_sse_decoder(self) -> _EventDecoder:
-        return _EventDecoder()
+# Bytes. A slice of the shortest events there are takes some milliseconds.
+_SLICE_SIZE = 4_096
+# Seconds to wait for the end of a body whose last event has come.
+_DRAIN_SECONDS = 0.05
 
 
 class Provider:
-    """Makes single attempts at a call: no retry, no deadline."""
+    """Makes single attempts at a call: no retry."""
 
     def __init__(self, settings: AISettings, key: str) -> None:
         """Raises `AIProviderAuthenticationFailed`, `AIProviderUnavailable`."""
         if not _API_KEY.fullmatch(key):
             raise AIProviderAuthenticationFailed("OPENAI_API_KEY is malformed; the operator has to correct it.")
-        timeout = httpx2.Timeout(settings.ai_read_timeout, connect=settings.ai_connect_timeout)
+        # The budget of a call limits all other waits.
+        timeout = httpx2.Timeout(None, connect=settings.ai_connect_timeout)
         try:
             http_client = BoundedClient(timeout)
         except (ImportError, OSError, ValueError):
             # ALL_PROXY, HTTPS_PROXY, SSL_CERT_FILE or SSL_CERT_DIR in the environment names something unusable.
             raise AIProviderUnavailable("The operator has to correct this service's proxy or certificates.") from None
-        self._settings = settings
-        self._sdk = _SDK(
+        self._sdk = AsyncOpenAI(
             api_key=key, base_url=str(settings.openai_base_url), timeout=timeout, max_retries=0, http_client=http_client
         )
         # The SDK has read these from the environment, which would bypass the settings.
@@ -80,45 +65,75 @@ class Provider:
     async def close(self) -> None:
         await self._sdk.close()
 
-    async def complete(self, call: Call) -> Answer:
-        """Make one attempt; return the whole answer. Raises `AIError`, `TransientFailure`, `TimeoutError`."""
-        call.attempts += 1
-        with _translate_sdk_errors(call):
-            response = await self._responses.create(**_request_body(call.prompt), stream=False)
-        call.provider_request_id = _request_id(response.headers)
-        return provider_schemas.parse_answer(response.content, response.headers)
+    async def complete(self, call: Call, budget: CallBudget) -> Answer:
+        """Make one attempt; return the whole answer. Raises what `_read` raises."""
+        answer = None
+        async with aclosing(self._read(call, budget)) as events:
+            async for event in events:
+                if isinstance(event, Answer):
+                    answer = event
+        assert answer
+        return answer
 
-    async def stream(self, call: Call) -> AsyncGenerator[Delta | Answer]:
-        """Make one attempt; return the stream's events as soon as the first has arrived. Raises what `complete` raises.
-
-        The last event is the `Answer`.
-        """
-        call.attempts += 1
-        timeout = httpx2.Timeout(self._settings.ai_stream_event_timeout, connect=self._settings.ai_connect_timeout)
-        with _translate_sdk_errors(call):
-            response = await self._responses.create(**_request_body(call.prompt), stream=True, timeout=timeout)
-        call.provider_request_id = _request_id(response.headers)
-        events = _parse_events(response.parse(to=AsyncStream[object]), response.headers, call)
+    async def stream(self, call: Call, budget: CallBudget) -> AsyncGenerator[str | Answer]:
+        """Make one attempt; return the rest of what `_read` yields as soon as the model makes progress."""
+        events = self._read(call, budget)
         await anext(events)
         return events
 
+    async def _read(self, call: Call, budget: CallBudget) -> AsyncGenerator[str | Answer]:
+        """Yield an empty text when the model first makes progress, then the answer's text in pieces, last the `Answer`.
 
-async def _parse_events(stream: AsyncStream[object], headers: Headers, call: Call) -> AsyncGenerator[Delta | Answer]:
-    """Yield an empty `Delta` when the first event has arrived, then what each event holds, last the `Answer`."""
-    has_begun = False
-    with _translate_sdk_errors(call):
-        async with stream:
-            async for data in stream:
-                event = provider_schemas.parse_event(data, headers)
-                if event is None:
-                    continue
-                if not has_begun:
-                    has_begun = True
-                    yield Delta()
-                yield event
-                if isinstance(event, Answer):
-                    return
-    raise AIInvalidProviderResponse("The AI provider's answer was cut short.")
+        Raises `AIError`, `TransientFailure`, and `TimeoutError` where `budget` is spent.
+        """
+        call.attempts += 1
+        with _translate_sdk_errors(call):
+            async with budget.limit_wait():
+                response = (await self._responses.create(**_request_body(call.prompt), stream=True)).http_response
+        call.provider_request_id = _request_id(response.headers)
+        reader, has_begun = AnswerReader(call.prompt.max_output_tokens, response.headers), False
+        async with aclosing(_slices(response, budget)) as slices:
+            async for data in slices:
+                for event in reader.feed(data) if data else reader.finish():
+                    budget.note_progress()
+                    if not has_begun:
+                        has_begun = True
+                        yield ""
+                    yield event
+                    if isinstance(event, Answer):
+                        await _drain(slices)
+                        return
+
+
+async def _slices(response: httpx2.Response, budget: CallBudget) -> AsyncGenerator[bytes]:
+    """Yield the body in slices, and an empty one when it has ended. Other tasks run after each `_SLICE_SIZE` bytes.
+
+    Raises `TransientFailure` if the connection breaks, `TimeoutError` where `budget` is spent.
+    """
+    unpaused = 0
+    async with aclosing(response.aiter_raw()) as chunks:
+        while True:
+            try:
+                async with budget.limit_wait():
+                    chunk = await anext(chunks, b"")
+            except httpx2.RequestError:
+                raise broken_off() from None
+            for start in range(0, len(chunk) or 1, _SLICE_SIZE):
+                yield chunk[start : start + _SLICE_SIZE]
+                unpaused += min(len(chunk), _SLICE_SIZE)
+                if unpaused >= _SLICE_SIZE:
+                    unpaused = 0
+                    await asyncio.sleep(0)
+            if not chunk:
+                return
+
+
+async def _drain(slices: AsyncGenerator[bytes]) -> None:
+    """Read the end of the body, if it comes soon: only then can the connection be used again."""
+    with suppress(TimeoutError, TransientFailure):
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            async for _ in slices:
+                pass
 
 
 def _request_body(prompt: Prompt) -> dict[str, Any]:
@@ -151,15 +166,10 @@ def _translate_sdk_errors(call: Call) -> Iterator[None]:
         call.provider_request_id = _request_id(error.response.headers)
         raise provider_errors.error_from_status(error.status_code, error.response.headers, error.body) from None
     except openai.APITimeoutError:
-        raise TimeoutError from None
+        # Only connecting has a limit in the SDK.
+        raise AITimeout("The AI provider accepts no connection. Try again later.") from None
     except openai.APIConnectionError:
         raise TransientFailure(AIProviderUnavailable("The AI provider cannot be reached. Try again later.")) from None
-    except openai.APIError as error:
-        # The SDK raises this for an event of a stream that is an error.
-        raise provider_errors.error_from_body({}, error.body) from None
-    except (ValueError, RecursionError):
-        # An event of a stream is not JSON, or not UTF-8.
-        raise AIInvalidProviderResponse("The AI provider did not answer as its API should.") from None
 
 
 def _request_id(headers: Mapping[str, str]) -> str | None:

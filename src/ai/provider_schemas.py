@@ -3,8 +3,7 @@
 https://platform.openai.com/docs/api-reference/responses and .../responses-streaming
 """
 
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
     BaseModel,
@@ -17,7 +16,7 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
-from pydantic_core import to_json
+from pydantic_core import from_json
 
 from src.ai.exceptions import AIInvalidProviderResponse
 from src.ai.provider_errors import Headers, error_from_body
@@ -60,9 +59,10 @@ class Refusal(_ProviderModel):
     refusal: str
 
 
-class Message(_ProviderModel):
-    type: Literal["message"]
-    content: list[Annotated[OutputText | Refusal, Field(discriminator="type")]]
+class OtherPart(_ProviderModel):
+    """Any other content of a message."""
+
+    type: str
 
 
 class OtherItem(_ProviderModel):
@@ -71,11 +71,28 @@ class OtherItem(_ProviderModel):
     type: str
 
 
-def _item_kind(value: Any) -> str:
-    return "message" if isinstance(value, dict) and value.get("type") == "message" else "other"
+def _kind(*known: str) -> Discriminator:
+    """Tell the models of these types from the one of all others, which has the tag `other`."""
+
+    def find(value: Any) -> str:
+        kind = value.get("type") if isinstance(value, dict) else None
+        return kind if kind in known else "other"
+
+    return Discriminator(find)
 
 
-Item = Annotated[Annotated[Message, Tag("message")] | Annotated[OtherItem, Tag("other")], Discriminator(_item_kind)]
+Part = Annotated[
+    Annotated[OutputText, Tag("output_text")] | Annotated[Refusal, Tag("refusal")] | Annotated[OtherPart, Tag("other")],
+    _kind("output_text", "refusal"),
+]
+
+
+class Message(_ProviderModel):
+    type: Literal["message"]
+    content: list[Part]
+
+
+Item = Annotated[Annotated[Message, Tag("message")] | Annotated[OtherItem, Tag("other")], _kind("message")]
 
 
 class IncompleteDetails(_ProviderModel):
@@ -85,7 +102,7 @@ class IncompleteDetails(_ProviderModel):
 class Answer(_ProviderModel):
     """A response that is complete, or that was cut (`incomplete`)."""
 
-    id: str = Field(min_length=1)
+    id: str
     model: str
     status: Literal["completed", "incomplete"]
     incomplete_details: Annotated[IncompleteDetails, BeforeValidator(_none_to_empty)] = IncompleteDetails()
@@ -102,8 +119,28 @@ class Answer(_ProviderModel):
         refusals = [part.refusal for part in self._parts() if isinstance(part, Refusal)]
         return "".join(refusals) if refusals else None
 
+    @property
+    def has_text(self) -> bool:
+        """Whether there is a text or a refusal, be it empty."""
+        return bool(self._parts())
+
+    def with_text(self, text: str, refusal: str) -> "Answer":
+        """Return this answer with this text and refusal, if it has others."""
+        if (text, refusal) == (self.text, self.refusal or ""):
+            return self
+        parts: list[OutputText | Refusal] = [OutputText(type="output_text", text=text)] if text else []
+        if refusal:
+            parts.append(Refusal(type="refusal", refusal=refusal))
+        return self.model_copy(update={"output": [Message(type="message", content=[*parts])]})
+
+    def cut(self) -> "Answer":
+        """Return this answer as one that was cut at its limit of tokens."""
+        details = IncompleteDetails(reason="max_output_tokens")
+        return self.model_copy(update={"status": "incomplete", "incomplete_details": details})
+
     def _parts(self) -> list[OutputText | Refusal]:
-        return [part for item in self.output if isinstance(item, Message) for part in item.content]
+        parts = [part for item in self.output if isinstance(item, Message) for part in item.content]
+        return [part for part in parts if not isinstance(part, OtherPart)]
 
 
 class _Failed(_ProviderModel):
@@ -121,92 +158,70 @@ def parse_answer(body: bytes, headers: Headers) -> Answer:
 
     Raises `AIInvalidProviderResponse`; if the body says that the response failed, what `error_from_body` returns.
     """
-    try:
-        response = _response_adapter.validate_json(body)
-    except ValidationError:
-        raise _invalid_response() from None
-    return _answer_or_raise(response, headers)
+    value = _parse_object(body)
+    if "status" not in value and (error := value.get("error")):
+        raise error_from_body(headers, error)
+    return _parse_response(value, headers)
 
 
-def _invalid_response() -> AIInvalidProviderResponse:
+def invalid_response() -> AIInvalidProviderResponse:
     return AIInvalidProviderResponse("The AI provider did not answer as its API should.")
 
 
-def _answer_or_raise(response: Answer | _Failed, headers: Headers) -> Answer:
+def _parse_object(data: bytes) -> dict[str, Any]:
+    """Raises `AIInvalidProviderResponse` for what is no JSON object, or holds a lone surrogate, which is no text."""
+    try:
+        value = from_json(data)
+    except ValueError:
+        raise invalid_response() from None
+    if not isinstance(value, dict):
+        raise invalid_response()
+    return value
+
+
+def _parse_response(value: object, headers: Headers) -> Answer:
+    try:
+        response = _response_adapter.validate_python(value)
+    except ValidationError:
+        raise invalid_response() from None
     if isinstance(response, Answer):
         return response
     raise error_from_body(headers, response.error)
 
 
-@dataclass(frozen=True)
-class Delta:
-    """The next piece of the answer's text; empty if the model makes progress without text."""
+class Piece(NamedTuple):
+    """The next piece of the answer's text; empty if the model makes progress without text.
+
+    `is_refusal`: it belongs to the words in which the model refuses.
+    """
 
     text: str = ""
+    is_refusal: bool = False
 
 
-class _Text(_ProviderModel):
-    delta: str
-
-
-class _Terminal(_ProviderModel):
-    response: _Response
-
-
-class _Error(_ProviderModel):
-    error: dict[str, Any] | None = None
-    code: str | None = None
-
-
-class _Other(_ProviderModel):
-    type: str
-
-
-_EVENT_KINDS = {
-    "response.output_text.delta": "text",
-    "response.refusal.delta": "text",
-    "response.completed": "terminal",
-    "response.incomplete": "terminal",
-    "response.failed": "terminal",
-    "error": "error",
-}
+_PIECES = {"response.output_text.delta": False, "response.refusal.delta": True}
+_ENDS = ("response.completed", "response.incomplete", "response.failed")
 # The provider also sends these while the model makes no progress.
 _HEARTBEATS = ("response.queued", "response.in_progress")
 
 
-def _event_kind(value: Any) -> str:
-    name = value.get("type") if isinstance(value, dict) else None
-    return _EVENT_KINDS.get(name, "other") if isinstance(name, str) else "other"
-
-
-_event_adapter = TypeAdapter[_Text | _Terminal | _Error | _Other](
-    Annotated[
-        Annotated[_Text, Tag("text")]
-        | Annotated[_Terminal, Tag("terminal")]
-        | Annotated[_Error, Tag("error")]
-        | Annotated[_Other, Tag("other")],
-        Discriminator(_event_kind),
-    ]
-)
-
-
-def parse_event(data: object, headers: Headers) -> Delta | Answer | None:
+def parse_event(data: bytes, headers: Headers) -> Piece | Answer | None:
     """Parse an event of a stream. Returns None if it shows no progress.
 
     Raises `AIInvalidProviderResponse`; for an event that is an error, what `error_from_body` returns.
     """
-    try:
-        # Serialised again, since the SDK's parser lets lone surrogates pass, which our answers cannot hold.
-        event = _event_adapter.validate_json(to_json(data))
-    except ValueError:
-        raise _invalid_response() from None
-    match event:
-        case _Text():
-            return Delta(event.delta)
-        case _Terminal():
-            return _answer_or_raise(event.response, headers)
-        case _Error():
-            raise error_from_body(headers, event.error or {"code": event.code})
-        case _Other():
-            is_progress = event.type.startswith("response.") and event.type not in _HEARTBEATS
-            return Delta() if is_progress else None
+    event = _parse_object(data)
+    kind = event.get("type")
+    is_refusal = _PIECES.get(kind) if isinstance(kind, str) else None
+    if is_refusal is not None:
+        if not isinstance(text := event.get("delta"), str):
+            raise invalid_response()
+        return Piece(text, is_refusal)
+    if kind == "error" or event.get("error"):
+        # The `type` of a bare event names the event, and not the error.
+        raise error_from_body(headers, event.get("error") or {**event, "type": None})
+    if kind in _ENDS:
+        return _parse_response(event.get("response"), headers)
+    if not isinstance(kind, str):
+        raise invalid_response()
+    return Piece() if kind.startswith("response.") and kind not in _HEARTBEATS else None

@@ -9,7 +9,6 @@ from src.ai.client import AIClient
 from src.ai.constants import PROMPT_VERSION
 from src.ai.exceptions import AIModelUnavailable, AINamedModelUnavailable, ModelNotAllowed
 from src.ai.prompt import Prompt
-from src.ai.provider_schemas import Delta
 from src.ai.schemas import AIResponse, AIStatus, ResponseCreate, StreamDelta, StreamStart
 
 
@@ -34,8 +33,8 @@ async def stream_response(
             await anext(events)
             yield StreamStart(model=prompt.model, request_id=log.request_id.get())
             async for event in events:
-                if isinstance(event, Delta):
-                    yield StreamDelta(seq=seq, text=event.text)
+                if isinstance(event, str):
+                    yield StreamDelta(seq=seq, text=event)
                     seq += 1
                 else:
                     yield responses.build_response(event)

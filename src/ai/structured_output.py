@@ -13,12 +13,15 @@ from src.ai.prompt import Prompt
 from src.ai.provider_schemas import Answer
 from src.exceptions import AppError
 
-WRONG_FORM = "The model did not answer in the form that it was asked for. Word it differently, or try again."
+WRONG_FORM = "The model did not answer in the form that it was asked for. Another model may."
 
 
-async def complete_json(client: AIClient, prompt: Prompt) -> tuple[Any, Completion]:
-    """Return the answer's JSON value, and the completion that holds it. Raises `AIError`."""
-    completion = await client.complete(prompt)
+async def complete_json(client: AIClient, prompt: Prompt, ends: float) -> tuple[Any, Completion]:
+    """Return the answer's JSON value, and the completion that holds it. `ends` is that of `AIClient.complete`.
+
+    Raises `AIError`.
+    """
+    completion = await client.complete(prompt, ends)
     return _parse(completion.answer), completion
 
 

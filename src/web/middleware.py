@@ -224,7 +224,7 @@ class _Exchange(Sender):
         try:
             if self._admission and self._method not in _WITH_BODY:
                 await self._take_place(self._admission)
-                scope[LEAVE] = self.leave
+            scope[LEAVE] = self.leave
             await middleware.app(scope, self.receive, self.send)
         finally:
             # It refers back to the scope: only the garbage collector would free both.
@@ -248,7 +248,7 @@ class _Exchange(Sender):
         self._has_place = False
 
     def leave(self) -> None:
-        """See `src.web.waiting.leave_place`. Only requests without a body can."""
+        """See `src.web.waiting.leave_place`."""
         self._middleware.answer_deadlines.discard(self)
         if self._has_place:
             self._release_place()

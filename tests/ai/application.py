@@ -24,7 +24,7 @@ def ai_settings(provider: FakeProvider | None = None, **changes: Any) -> AISetti
         "ai_allowed_models": ["gpt-5.4-mini", "other-model"],
         "ai_deadline": 8,
         "ai_connect_timeout": 1,
-        "ai_read_timeout": 5,
+        "ai_read_timeout": 10,
         "ai_max_attempts": 2,
         # So many that the circuit breaker never opens, unless a test sets another number.
         "ai_breaker_failures": 1_000,

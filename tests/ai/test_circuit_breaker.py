@@ -226,6 +226,6 @@ async def test_a_probe_is_a_single_request_and_its_success_ends_the_pause(provid
 
 async def test_a_stream_that_stalls_counts_as_an_outage(provider: FakeProvider) -> None:
     provider.replies(Stream([BEGINS], ends="never"))
-    async with run_ai(provider, ai_breaker_failures=1, ai_stream_event_timeout=0.1) as impatient:
+    async with run_ai(provider, ai_breaker_failures=1, ai_read_timeout=0.1) as impatient:
         assert "ai-timeout" in (await impatient.post(f"{RESPONSES}/stream", json={"input": "x"})).text
         assert_problem(await ask(impatient), 503, "ai-circuit-open", retryable=True)

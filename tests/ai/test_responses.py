@@ -51,7 +51,7 @@ async def test_the_provider_gets_only_the_input_the_defaults_and_store_false(
         "input": "Say something.",
         "max_output_tokens": 1024,
         "store": False,
-        "stream": False,
+        "stream": True,
     }
 
 
@@ -65,7 +65,7 @@ async def test_all_fields_of_the_body_are_sent(provider: FakeProvider, client: h
         "temperature": 0,
     }
     assert (await ask(client, **given, reasoning_effort="low")).status_code == 200
-    sent = given | {"reasoning": {"effort": "low"}, "store": False, "stream": False}
+    sent = given | {"reasoning": {"effort": "low"}, "store": False, "stream": True}
     assert provider.requests[0].body == sent
 
 

@@ -30,8 +30,7 @@ from tests.ai.streams import assert_error, names, read, stream
 SHORT = {
     "ai_deadline": 0.5,
     "ai_connect_timeout": 0.1,
-    "ai_read_timeout": 0.4,
-    "ai_stream_event_timeout": 0.3,
+    "ai_read_timeout": 0.3,
     # No test waits for this deadline unless it sets its own.
     "ai_stream_deadline": 60,
 }
@@ -174,7 +173,7 @@ async def test_a_stream_that_does_not_begin_gets_504_within_the_deadline(
 async def test_progress_events_without_text_keep_a_stream_alive(provider: FakeProvider) -> None:
     thinks = event("response.reasoning_summary_text.delta", delta="Hm.")
     provider.replies(Stream([BEGINS, *repeat(thinks, 6), piece("A"), COMPLETES], pause=0.2))
-    async with run_ai(provider, ai_stream_event_timeout=1) as client:
+    async with run_ai(provider, ai_read_timeout=1) as client:
         assert names(read(await stream(client))) == ["start", "delta", "done"]
 
 

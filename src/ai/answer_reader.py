@@ -1,0 +1,109 @@
+"""Reads the body of an answer as it arrives: pieces of text, and at the end the whole answer."""
+
+from collections.abc import Iterator
+
+from src.ai import provider_schemas
+from src.ai.constants import MAX_PROVIDER_BODY_BYTES, MAX_PROVIDER_STREAM_BYTES
+from src.ai.event_decoder import EventDecoder
+from src.ai.exceptions import AIInvalidProviderResponse, AIProviderUnavailable, TransientFailure
+from src.ai.provider_errors import Headers
+from src.ai.provider_schemas import Answer
+
+_END = b"[DONE]"
+
+
+class AnswerReader:
+    """Reads one body: a stream of events, or one JSON document from a server that does not stream.
+
+    `feed` and `finish` yield pieces of text (str, empty if the model makes progress without text), and last the
+    `Answer`. Both raise `AIError`, `TransientFailure`.
+    """
+
+    def __init__(self, max_output_tokens: int, headers: Headers) -> None:
+        """`max_output_tokens`: what the model was allowed."""
+        self._max_output_tokens, self._headers = max_output_tokens, headers
+        self._decoder = EventDecoder()
+        self._document: bytearray | None = None
+        self._size, self._has_begun = 0, False
+        self._text: list[str] = []
+        self._refusal: list[str] = []
+
+    def feed(self, chunk: bytes) -> Iterator[str | Answer]:
+        self._limit_size(len(chunk))
+        if self._document is not None:
+            self._document += chunk
+            return
+        if not self._has_begun and chunk.lstrip().startswith(b"{"):
+            # No line of a stream begins like this.
+            self._document = bytearray(chunk)
+            return
+        for data in self._decoder.feed(chunk):
+            if data.startswith(_END):
+                yield from self.finish()
+                return
+            yield from self._read_event(data)
+
+    def finish(self) -> Iterator[str | Answer]:
+        """Call this when the body has ended without an `Answer`."""
+        if self._document is not None:
+            answer = provider_schemas.parse_answer(bytes(self._document), self._headers)
+            yield ""
+            yield from self._end(answer)
+        elif self._has_begun:
+            # So a proxy says that it has lost the provider.
+            raise broken_off()
+        else:
+            raise provider_schemas.invalid_response()
+
+    def _limit_size(self, size: int) -> None:
+        self._size += size
+        if self._size > (MAX_PROVIDER_STREAM_BYTES if self._document is None else MAX_PROVIDER_BODY_BYTES):
+            raise AIInvalidProviderResponse("The AI provider's answer is too large.")
+
+    def _read_event(self, data: bytes) -> Iterator[str | Answer]:
+        event = provider_schemas.parse_event(data, self._headers)
+        if event is None:
+            return
+        self._has_begun = True
+        if isinstance(event, Answer):
+            yield from self._end(event)
+            return
+        (self._refusal if event.is_refusal else self._text).append(event.text)
+        yield event.text
+
+    def _end(self, answer: Answer) -> Iterator[str | Answer]:
+        """Yield what was not streamed of the answer's text, and the answer with all of its text.
+
+        Servers differ in what the last event holds: the whole answer, its last piece, or none of it.
+        """
+        text = _whole("".join(self._text), answer.text)
+        refusal = _whole("".join(self._refusal), answer.refusal or "")
+        if text is None or refusal is None:
+            raise AIInvalidProviderResponse("The AI provider's stream and its end hold different answers.")
+        for streamed, whole in ((self._text, text), (self._refusal, refusal)):
+            if rest := whole[sum(map(len, streamed)) :]:
+                yield rest
+        yield self._checked(answer.with_text(text, refusal))
+
+    def _checked(self, answer: Answer) -> Answer:
+        if answer.status == "completed" and not answer.has_text:
+            raise AIInvalidProviderResponse("The AI provider's answer holds no text.")
+        if (
+            answer.status == "completed"
+            and answer.refusal is None
+            and answer.usage.output_tokens >= self._max_output_tokens
+        ):
+            # Some servers say so of an answer that they have cut.
+            return answer.cut()
+        return answer
+
+
+def _whole(streamed: str, last: str) -> str | None:
+    """Return the whole text from what was streamed and what the last event holds; None if these do not agree."""
+    if last.startswith(streamed):
+        return last
+    return streamed if streamed.rstrip().endswith(last.strip()) else None
+
+
+def broken_off() -> TransientFailure:
+    return TransientFailure(AIProviderUnavailable("The AI provider broke off its answer. Try again."))

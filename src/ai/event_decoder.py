@@ -1,0 +1,51 @@
+"""Decodes server-sent events: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream.
+
+The SDK's own decoder takes each line and each event through a generator and a model; this one takes a tenth of the time
+(tests/benchmarks/README.md).
+"""
+
+import re
+from collections.abc import Iterator
+
+_BOM = b"\xef\xbb\xbf"
+_BLANK_LINES = re.compile(rb"\n\n+")
+
+
+class EventDecoder:
+    """Takes the bytes of a stream as they arrive. Comments, names, ids and events without data are skipped."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._ended_with_cr = self._has_begun = False
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """Yield the data of each event that `chunk` completes."""
+        rest = self._rest
+        searched = max(0, len(rest) - 1)
+        rest += self._with_line_feeds(chunk)
+        end = rest.rfind(b"\n\n", searched)
+        if end < 0:
+            return
+        complete = bytes(rest[:end])
+        del rest[: end + 2]
+        for block in _BLANK_LINES.split(complete):
+            if data := _data(block):
+                yield data
+
+    def _with_line_feeds(self, chunk: bytes) -> bytes:
+        """Replace CR and CRLF, each of which ends a line too."""
+        if not self._has_begun:
+            self._has_begun = True
+            chunk = chunk.removeprefix(_BOM)
+        if self._ended_with_cr:
+            chunk = chunk.removeprefix(b"\n")
+        if b"\r" not in chunk:
+            self._ended_with_cr &= not chunk
+            return chunk
+        self._ended_with_cr = chunk.endswith(b"\r")
+        return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+def _data(block: bytes) -> bytes:
+    lines = [line[5:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"data:")]
+    return lines[0] if len(lines) == 1 else b"\n".join(lines)
