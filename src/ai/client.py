@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from src.ai.call_limits import CallLimiter
 from src.ai.config import AISettings
-from src.ai.exceptions import AIError, AINotConfigured
+from src.ai.exceptions import AIError, AINotConfigured, AIProviderRejectedRequest
 from src.ai.prompt import Prompt
 from src.ai.provider_schemas import Answer
 from src.ai.telemetry import Call, record_call
@@ -67,7 +67,7 @@ class AIClient:
         The call ends at `ends`, by the event loop's clock in seconds; calls that share a deadline share it. Without
         `ends` the call has `ai_deadline`.
         """
-        with record_call(prompt, self.settings.openai_base_url) as call:
+        with record_call(prompt, self.settings.openai_base_url) as call, _name_what_was_sent(prompt):
             provider = self._get_provider()
             self.leave()
             async with self._limiter.admit(self.ends_in(self.settings.ai_deadline) if ends is None else ends) as budget:
@@ -84,7 +84,7 @@ class AIClient:
 
         Raises `AIError`, also after some of the text; then no `Completion` comes.
         """
-        with record_call(prompt, self.settings.openai_base_url) as call:
+        with record_call(prompt, self.settings.openai_base_url) as call, _name_what_was_sent(prompt):
             provider = self._get_provider()
             self.leave()
             async with (
@@ -107,6 +107,18 @@ class AIClient:
 
 def _completion(call: Call, answer: Answer) -> Completion:
     return Completion(call.prompt, answer, call.attempts, call.latency_ms, call.provider_request_id)
+
+
+@contextmanager
+def _name_what_was_sent(prompt: Prompt) -> Iterator[None]:
+    """Complete an `AIProviderRejectedRequest`: the provider's own reason is not shown, since it can hold the prompt."""
+    try:
+        yield
+    except AIProviderRejectedRequest:
+        options = {"temperature": prompt.temperature, "reasoning_effort": prompt.reasoning_effort}
+        if sent := [name for name, value in options.items() if value is not None]:
+            raise AIProviderRejectedRequest(f"Leave out {' and '.join(sent)}, which not every model takes.") from None
+        raise AIProviderRejectedRequest("The operator finds the reason in the provider's log.") from None
 
 
 def _create_provider(settings: AISettings) -> Provider:

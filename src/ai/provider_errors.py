@@ -1,4 +1,7 @@
-"""Maps the provider's errors to those of the domain: https://platform.openai.com/docs/guides/error-codes"""
+"""Maps the provider's errors to those of the domain: https://platform.openai.com/docs/guides/error-codes
+
+Servers of models that people run themselves have codes of their own, and some say in words alone what is wrong.
+"""
 
 import math
 import re
@@ -36,7 +39,18 @@ _QUOTA_EXHAUSTED = {
     "organization_usage_limit_exceeded",
     "project_spend_limit_exceeded",
 }
-_INPUT_TOO_LARGE = {"context_length_exceeded", "string_above_max_length"}
+_INPUT_TOO_LARGE = {
+    "context_length_exceeded",
+    "string_above_max_length",
+    # llama.cpp, in earlier versions with status 500.
+    "exceed_context_size_error",
+}
+# vLLM names the parameter that is too large, and in earlier versions only says so. LiteLLM names the class of its error
+# and quotes the server behind it.
+_INPUT_TOO_LARGE_PARAMETER = "input_tokens"
+_INPUT_TOO_LARGE_WORDS = re.compile(
+    r"\bContextWindowExceededError\b|maximum context length is|exceeds the available context size"
+)
 _CONTENT_REJECTED = {
     "bio_policy",
     "content_filter",
@@ -47,20 +61,31 @@ _CONTENT_REJECTED = {
     "moderation_blocked",
 }
 _MODEL_NOT_FOUND = "model_not_found"
+# LiteLLM.
+_MODEL_NOT_FOUND_WORDS = re.compile(r"Invalid model name passed in|There is no 'model_name' with this string")
+# LiteLLM, which looks in a database for each key that is not its own.
+_WRONG_KEY = "no_db_connection"
 _SERVER_ERROR = "server_error"
 _STATUS_BY_CODE = {"rate_limit_exceeded": HTTPStatus.TOO_MANY_REQUESTS, _SERVER_ERROR: HTTPStatus.BAD_GATEWAY}
 
+_ERROR_STATUS = re.compile(r"[45]\d\d")
 _NUMBER = re.compile(r"\d{1,9}(\.\d+)?")
 
 
 def error_from_body(headers: Headers, error: object) -> AIError | TransientFailure:
     """Map an error in the body of a 200 or in an event of a stream, as if it had come with the status of its code.
 
-    `error` is an object with `code` and `type`, usually. Without either it is a failure of the provider.
+    `error` is an object with `code` and `type`, usually; some servers use a status as `code`. Without either it is a
+    failure of the provider.
     """
     codes = _codes(error) or {_SERVER_ERROR}
-    status = next((status for code, status in _STATUS_BY_CODE.items() if code in codes), HTTPStatus.BAD_REQUEST)
-    return error_from_status(status, headers, error)
+    status = next((status for code, status in _STATUS_BY_CODE.items() if code in codes), None)
+    return error_from_status(status or _status_as_code(error) or HTTPStatus.BAD_REQUEST, headers, error)
+
+
+def _status_as_code(error: object) -> int | None:
+    code = str(error.get("code")) if isinstance(error, Mapping) else ""
+    return int(code) if _ERROR_STATUS.fullmatch(code) else None
 
 
 def error_from_status(status: int, headers: Headers, error: object) -> AIError | TransientFailure:
@@ -69,6 +94,8 @@ def error_from_status(status: int, headers: Headers, error: object) -> AIError |
     Returns a `TransientFailure` if another attempt may succeed.
     """
     delay = parse_retry_after(headers)
+    if _is_input_too_large(status, error):
+        return AIInputTooLarge("Send a shorter input, or shorter instructions.")
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         unavailable = AIProviderUnavailable("The AI provider failed. Try again later.", _whole_seconds(delay))
         return TransientFailure(unavailable, delay)
@@ -81,9 +108,11 @@ def _client_error(status: int, delay: float | None, error: object) -> AIError | 
     codes = _codes(error)
     if codes & _QUOTA_EXHAUSTED or status == HTTPStatus.PAYMENT_REQUIRED:
         return AIQuotaExhausted("The operator of this service has to see to the provider's billing.")
+    if _WRONG_KEY in codes:
+        return _wrong_key()
     match status:
         case HTTPStatus.UNAUTHORIZED:
-            return AIProviderAuthenticationFailed("The operator of this service has to correct OPENAI_API_KEY.")
+            return _wrong_key()
         case HTTPStatus.FORBIDDEN:
             return AIProviderPermissionDenied("The operator has to give this service's key the permission.")
         case HTTPStatus.NOT_FOUND:
@@ -94,7 +123,11 @@ def _client_error(status: int, delay: float | None, error: object) -> AIError | 
         case HTTPStatus.TOO_MANY_REQUESTS:
             return _rate_limited(delay)
         case _:
-            return _rejected(status, codes)
+            return _rejected(codes, error)
+
+
+def _wrong_key() -> AIError:
+    return AIProviderAuthenticationFailed("The operator of this service has to correct OPENAI_API_KEY.")
 
 
 def _rate_limited(delay: float | None) -> AIError | TransientFailure:
@@ -112,14 +145,20 @@ def _not_found(error: object) -> AIError:
     return AIInvalidProviderResponse("There is no such API. The operator has to correct OPENAI_BASE_URL.")
 
 
-def _rejected(status: int, codes: set[str]) -> AIError:
-    if codes & _INPUT_TOO_LARGE or status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return AIInputTooLarge("Send a shorter input, or shorter instructions.")
+def _is_input_too_large(status: int, error: object) -> bool:
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or _codes(error) & _INPUT_TOO_LARGE:
+        return True
+    if status != HTTPStatus.BAD_REQUEST or not isinstance(error, Mapping):
+        return False
+    return error.get("param") == _INPUT_TOO_LARGE_PARAMETER or bool(_INPUT_TOO_LARGE_WORDS.search(_message(error)))
+
+
+def _rejected(codes: set[str], error: object) -> AIError:
     if codes & _CONTENT_REJECTED:
-        return AIContentRejected("Word the input differently.")
-    if _MODEL_NOT_FOUND in codes:
+        return AIContentRejected("The same input is rejected again.")
+    if _MODEL_NOT_FOUND in codes or _MODEL_NOT_FOUND_WORDS.search(_message(error)):
         return _model_unavailable()
-    return AIProviderRejectedRequest("Leave out what not every model takes: temperature, reasoning_effort.")
+    return AIProviderRejectedRequest()
 
 
 def _model_unavailable() -> AIModelUnavailable:
@@ -131,6 +170,11 @@ def _codes(error: object) -> set[str]:
     if not isinstance(error, Mapping):
         return set()
     return {value for name in ("code", "type") if isinstance(value := error.get(name), str)}
+
+
+def _message(error: object) -> str:
+    message = error.get("message") if isinstance(error, Mapping) else None
+    return message if isinstance(message, str) else ""
 
 
 def parse_retry_after(headers: Headers) -> float | None:

@@ -13,7 +13,7 @@ from src.ai.prompt import Prompt
 from src.ai.provider_schemas import Answer
 from src.exceptions import AppError
 
-WRONG_FORM = "The model did not answer in the form that it was asked for. Another model may."
+WRONG_FORM = "The model did not answer in the form that it was asked for. Word it differently, or try again."
 
 
 async def complete_json(client: AIClient, prompt: Prompt, ends: float) -> tuple[Any, Completion]:

@@ -225,4 +225,8 @@ def piece(value: str) -> bytes:
     return event("response.output_text.delta", delta=value)
 
 
-ANSWER = Stream([BEGINS, piece("An "), piece("answer."), COMPLETES])
+def completes(**changes: Any) -> bytes:
+    return event("response.completed", response=response(**changes))
+
+
+ANSWER = Stream([BEGINS, piece("An "), piece("answer."), COMPLETES], headers={"X-Request-ID": "req_1"})

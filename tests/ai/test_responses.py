@@ -6,11 +6,14 @@ import httpx2
 import pytest
 
 from tests.ai.application import KEY, RESPONSES, STATUS, ask, ask_with, assert_problem, run_ai
-from tests.ai.fake_provider import FakeProvider, answers, message, reply_json, response, text
+from tests.ai.fake_provider import ANSWER, FakeProvider, Reply, Stream, answers, message, reply_json, response, text
 
 
-async def test_an_answer_has_these_fields_and_no_others(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
-    provider.replies(answers())
+@pytest.mark.parametrize("reply", [ANSWER, answers()], ids=["streamed", "whole, from a server that does not stream"])
+async def test_an_answer_has_these_fields_and_no_others(
+    provider: FakeProvider, client: httpx2.AsyncClient, reply: Stream | Reply
+) -> None:
+    provider.replies(reply)
     answer = await ask(client)
     body = answer.json()
     meta = body.pop("meta")
