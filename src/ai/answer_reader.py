@@ -24,18 +24,18 @@ class AnswerReader:
         self._max_output_tokens, self._headers = max_output_tokens, headers
         self._decoder = EventDecoder()
         self._document: bytearray | None = None
-        self._size, self._has_begun = 0, False
+        self._size, self._is_blank, self._has_begun = 0, True, False
         self._text: list[str] = []
         self._refusal: list[str] = []
 
     def feed(self, chunk: bytes) -> Iterator[str | Answer]:
         self._limit_size(len(chunk))
+        if self._is_blank and (first := chunk.strip()[:1]):
+            self._is_blank = False
+            # No line of a stream begins like this.
+            self._document = bytearray() if first == b"{" else None
         if self._document is not None:
             self._document += chunk
-            return
-        if not self._has_begun and chunk.lstrip().startswith(b"{"):
-            # No line of a stream begins like this.
-            self._document = bytearray(chunk)
             return
         for data in self._decoder.feed(chunk):
             if data.startswith(_END):

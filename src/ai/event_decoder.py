@@ -16,7 +16,7 @@ class EventDecoder:
 
     def __init__(self) -> None:
         self._rest = bytearray()
-        self._ended_with_cr = self._has_begun = False
+        self._ended_with_cr = False
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Yield the data of each event that `chunk` completes."""
@@ -26,24 +26,19 @@ class EventDecoder:
         end = rest.rfind(b"\n\n", searched)
         if end < 0:
             return
-        complete = bytes(rest[:end])
+        complete = bytes(rest[:end]).removeprefix(_BOM)
         del rest[: end + 2]
         for block in _BLANK_LINES.split(complete):
             if data := _data(block):
                 yield data
 
     def _with_line_feeds(self, chunk: bytes) -> bytes:
-        """Replace CR and CRLF, each of which ends a line too."""
-        if not self._has_begun:
-            self._has_begun = True
-            chunk = chunk.removeprefix(_BOM)
+        """Replace CR and CRLF, each of which ends a line too. `chunk` is not empty."""
+        ends_with_cr = chunk.endswith(b"\r")
         if self._ended_with_cr:
             chunk = chunk.removeprefix(b"\n")
-        if b"\r" not in chunk:
-            self._ended_with_cr &= not chunk
-            return chunk
-        self._ended_with_cr = chunk.endswith(b"\r")
-        return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        self._ended_with_cr = ends_with_cr
+        return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in chunk else chunk
 
 
 def _data(block: bytes) -> bytes:

@@ -75,7 +75,7 @@ def _kind(*known: str) -> Discriminator:
     """Tell the models of these types from the one of all others, which has the tag `other`."""
 
     def find(value: Any) -> str:
-        kind = value.get("type") if isinstance(value, dict) else None
+        kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
         return kind if kind in known else "other"
 
     return Discriminator(find)
