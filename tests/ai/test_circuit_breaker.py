@@ -1,6 +1,7 @@
 """The circuit breaker stops calls to a provider that fails; after a pause a single probe tests the provider."""
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Callable
 
@@ -177,7 +178,7 @@ async def test_one_of_twenty_concurrent_calls_is_the_probe(clock: Clock) -> None
 
     async def call() -> None:
         try:
-            async with limiter.admit():
+            async with limiter.admit(math.inf):
                 outcomes["admitted"] += 1
                 await all_refused.wait()
         except AICircuitOpen:
@@ -186,7 +187,7 @@ async def test_one_of_twenty_concurrent_calls_is_the_probe(clock: Clock) -> None
                 all_refused.set()
 
     with pytest.raises(AITimeout):
-        async with limiter.admit():
+        async with limiter.admit(math.inf):
             raise AITimeout
     clock.now += PAUSE
     async with asyncio.timeout(5):

@@ -64,7 +64,6 @@ async def test_a_provider_that_never_answers_delays_few_callers_and_no_other_end
         provider,
         ai_deadline=2,
         ai_connect_timeout=1,
-        ai_read_timeout=1,
         ai_breaker_failures=failures,
         ai_breaker_pause=60,
     )

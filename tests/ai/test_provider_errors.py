@@ -64,7 +64,7 @@ ERRORS = {
     "usage of another shape": (answers(usage={"input_tokens": "many"}), 502, "ai-invalid-provider-response"),
     "not ended": (answers(status="in_progress"), 502, "ai-invalid-provider-response"),
     "status of another shape": (answers(status=["completed"]), 502, "ai-invalid-provider-response"),
-    "cut short": (Reply(BODY, sent_bytes=40), 502, "ai-invalid-provider-response"),
+    "cut short": (Reply(BODY, sent_bytes=40), 503, "ai-provider-unavailable"),
     "compressed": (
         Reply(gzip.compress(BODY), headers={"Content-Encoding": "gzip"}),
         502,
@@ -159,5 +159,5 @@ async def test_requests_accept_no_compression(provider: FakeProvider, client: ht
 
 
 async def test_a_call_after_failed_ones_succeeds(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
-    provider.replies(fails(500), fails(500), Reply(BODY, sent_bytes=9), answers())
+    provider.replies(fails(500), fails(500), Reply(b"<html></html>"), answers())
     assert [(await ask(client)).status_code for _ in range(3)] == [503, 502, 200]

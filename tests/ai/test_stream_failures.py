@@ -54,10 +54,10 @@ BEFORE_THE_START = {
     "redirect": (Reply(status=302, headers={"Location": "/"}), 502, "ai-invalid-provider-response", False),
     "HTML": (Reply(b"<html></html>"), 502, "ai-invalid-provider-response", False),
     "an empty body": (Reply(), 502, "ai-invalid-provider-response", False),
-    "no stream": (answers(), 502, "ai-invalid-provider-response", False),
     "no event": (Stream([]), 502, "ai-invalid-provider-response", False),
     "only a heartbeat": (Stream([HEARTBEAT]), 502, "ai-invalid-provider-response", False),
-    "no event, cut short": (Stream([], ends="cut short"), 502, "ai-invalid-provider-response", False),
+    "no event, cut short": (Stream([], ends="cut short"), 503, "ai-provider-unavailable", True),
+    "a document, cut short": (Reply(answers().body, sent_bytes=40), 503, "ai-provider-unavailable", True),
     "only DONE": (Stream([b"data: [DONE]\n\n"]), 502, "ai-invalid-provider-response", False),
     "an error event": (Stream([event("error", code="server_error")]), 503, "ai-provider-unavailable", True),
     "an error event of no code": (Stream([event("error", message="No.")]), 503, "ai-provider-unavailable", True),
@@ -106,10 +106,11 @@ FAILED = {"status": "failed", "error": {"code": "server_error", "message": "Oh."
 
 
 AFTER_THE_START = {
-    "ends cleanly": (Stream([BEGINS, piece("An ")]), 502, "ai-invalid-provider-response"),
-    "ends with DONE": (Stream([BEGINS, b"data: [DONE]\n\n"]), 502, "ai-invalid-provider-response"),
-    "cut short": (Stream([BEGINS, piece("An ")], ends="cut short"), 502, "ai-invalid-provider-response"),
-    "cut in an event": (Stream([BEGINS, piece("An ")[:-9]], ends="cut short"), 502, "ai-invalid-provider-response"),
+    "ends cleanly, as behind a proxy": (Stream([BEGINS, piece("An ")]), 503, "ai-provider-unavailable"),
+    "ends with DONE": (Stream([BEGINS, b"data: [DONE]\n\n"]), 503, "ai-provider-unavailable"),
+    "cut short": (Stream([BEGINS, piece("An ")], ends="cut short"), 503, "ai-provider-unavailable"),
+    "cut in an event": (Stream([BEGINS, piece("An ")[:-9]], ends="cut short"), 503, "ai-provider-unavailable"),
+    "ends in an event": (Stream([BEGINS, piece("An ")[:-9]]), 503, "ai-provider-unavailable"),
     "bad JSON": (Stream([BEGINS, b"data: {bad\n\n"]), 502, "ai-invalid-provider-response"),
     "not UTF-8": (Stream([BEGINS, b"data: \xff\n\n"]), 502, "ai-invalid-provider-response"),
     "a lone surrogate": (Stream([BEGINS, piece("\ud800")]), 502, "ai-invalid-provider-response"),
@@ -172,7 +173,7 @@ async def test_a_stream_that_does_not_begin_gets_504_within_the_deadline(
 
 async def test_progress_events_without_text_keep_a_stream_alive(provider: FakeProvider) -> None:
     thinks = event("response.reasoning_summary_text.delta", delta="Hm.")
-    provider.replies(Stream([BEGINS, *repeat(thinks, 6), piece("A"), COMPLETES], pause=0.2))
+    provider.replies(Stream([BEGINS, *repeat(thinks, 6), piece("An answer."), COMPLETES], pause=0.2))
     async with run_ai(provider, ai_read_timeout=1) as client:
         assert names(read(await stream(client))) == ["start", "delta", "done"]
 
@@ -197,7 +198,7 @@ async def test_other_tasks_run_while_a_stream_of_empty_lines_is_read(
             await asyncio.sleep(0)
 
     other = asyncio.create_task(take_turns())
-    assert names(read(await stream(client))) == ["start", "done"]
+    assert names(read(await stream(client))) == ["start", "delta", "done"]
     other.cancel()
     waits = [after - before for before, after in pairwise(turns)]
     assert sum(wait > sum(waits) / 100 for wait in waits) < 5, "each a hundredth of the work at least"

@@ -166,7 +166,15 @@ async def test_events_may_have_any_line_ends_and_arrive_in_any_pieces(
 ) -> None:
     data = response(output=[message(text("An answer."))])
     last = b'data: {"type": "response.completed",\ndata:"response": %s}\n\n' % reply_json(data).body
-    body = b"\xef\xbb\xbf" + BEGINS.partition(b"\n")[2] + b": hello\n\nid: 5\n" + piece("An ") + b"retry: 5\n\n\n" + piece("answer.") + last
+    body = (
+        b"\xef\xbb\xbf"
+        + BEGINS.partition(b"\n")[2]
+        + b": hello\n\nid: 5\n"
+        + piece("An ")
+        + b"retry: 5\n\n\n"
+        + piece("answer.")
+        + last
+    )
     body = body.replace(b"\n", line_end)
     provider.replies(Stream([body[start : start + size] for start in range(0, len(body), size)]))
     events = read(await stream(client))
