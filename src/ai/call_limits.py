@@ -44,17 +44,18 @@ class CallLimiter:
     @asynccontextmanager
     async def _admit(self, admission: Admission, ends: float) -> AsyncIterator["CallBudget"]:
         with self._breaker.guard() as is_probe:
-            async with _place(admission):
+            async with _place(admission, ends):
                 budget = CallBudget(self._settings, ends, 1 if is_probe else self._settings.ai_max_attempts)
                 with budget.translate_errors():
                     yield budget
 
 
 @asynccontextmanager
-async def _place(admission: Admission) -> AsyncIterator[None]:
+async def _place(admission: Admission, ends: float) -> AsyncIterator[None]:
     try:
-        await admission.admit()
-    except NotAdmitted:
+        async with asyncio.timeout_at(ends):
+            await admission.admit()
+    except (NotAdmitted, TimeoutError):
         raise AISaturated("Try again shortly.") from None
     try:
         yield

@@ -58,7 +58,7 @@ class AISettings(EnvironmentSettings):
     ai_query_deadline: float = _seconds(40, local=240)
     ai_summary_deadline: float = _seconds(90, local=360)
     ai_stream_deadline: float = _seconds(60, local=360)
-    ai_connect_timeout: float = _seconds(1, local=5)
+    ai_connect_timeout: float = Field(1, gt=0)
     ai_read_timeout: float = _seconds(10, local=120)
     ai_max_attempts: int = Field(2, ge=1, le=5)
     ai_max_in_flight: int = Field(20, ge=1)
@@ -93,7 +93,6 @@ class AISettings(EnvironmentSettings):
     @model_validator(mode="after")
     def validate_deadlines(self) -> Self:
         for deadline in ("AI_DEADLINE", "AI_QUERY_DEADLINE", "AI_SUMMARY_DEADLINE", "AI_STREAM_DEADLINE"):
-            for wait in ("AI_PLACE_TIMEOUT", "AI_CONNECT_TIMEOUT"):
-                if getattr(self, wait.lower()) > getattr(self, deadline.lower()):
-                    raise self.broken_rule(f"{wait} <= {deadline}", "so that a call can begin before it ends")
+            if self.ai_connect_timeout > getattr(self, deadline.lower()):
+                raise self.broken_rule(f"AI_CONNECT_TIMEOUT <= {deadline}", "so that a call can begin before it ends")
         return self

@@ -89,7 +89,8 @@ async def stream_response(
     """Server-sent events: `start`, `delta` for each piece of text, then exactly one `done` or `error`.
 
     `done` holds what `POST /responses` answers, `error` a problem document; only with `done` the answer is complete.
-    What fails before `start` is an ordinary problem. A stream begins within 8 seconds and ends within 60.
+    What fails before `start` is an ordinary problem. By default a stream ends within 60 seconds, and earlier if the
+    model makes no progress for 10.
     """
     events = await stack.enter_async_context(aclosing(service.stream_response(client, body)))
     first = await while_connected(request, _first_event(events))

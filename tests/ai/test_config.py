@@ -21,8 +21,48 @@ def test_defaults_are_valid_without_any_variable() -> None:
     assert settings.openai_api_key is None
     assert str(settings.openai_base_url) == "https://api.openai.com/v1"
     assert (settings.ai_model, settings.ai_allowed_models) == ("gpt-5.4-mini", ("gpt-5.4-mini",))
-    assert (settings.ai_deadline, settings.ai_connect_timeout, settings.ai_read_timeout) == (8, 1, 5)
+    assert (settings.ai_deadline, settings.ai_connect_timeout, settings.ai_read_timeout) == (8, 1, 10)
+    assert (settings.ai_query_deadline, settings.ai_summary_deadline, settings.ai_stream_deadline) == (40, 90, 60)
     assert settings.ai_max_attempts == 2
+
+
+TIMES = [
+    "ai_deadline",
+    "ai_query_deadline",
+    "ai_summary_deadline",
+    "ai_stream_deadline",
+    "ai_read_timeout",
+    "ai_place_timeout",
+    "ai_breaker_window",
+]
+
+
+def test_the_local_profile_alone_lengthens_all_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    hosted = AISettings.load()
+    monkeypatch.setenv("AI_PROFILE", "local")
+    local = AISettings.load()
+    assert all(getattr(local, name) > getattr(hosted, name) for name in TIMES)
+    changed = {name for name in AISettings.model_fields if getattr(local, name) != getattr(hosted, name)}
+    assert changed == {"ai_profile", *TIMES}
+
+
+@pytest.mark.parametrize("name", TIMES)
+def test_a_variable_wins_over_the_profile(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("AI_PROFILE", "local")
+    monkeypatch.setenv(name.upper(), "7.5")
+    assert getattr(AISettings.load(), name) == 7.5
+
+
+@pytest.mark.parametrize("deadline", TIMES[:4])
+def test_one_deadline_can_be_raised_alone(monkeypatch: pytest.MonkeyPatch, deadline: str) -> None:
+    monkeypatch.setenv(deadline.upper(), "3600")
+    assert getattr(AISettings.load(), deadline) == 3600
+
+
+def test_an_invalid_profile_is_the_only_error_although_times_depend_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AI_PROFILE", "slow")
+    with pytest.raises(SystemExit, match=r"^configuration: AI_PROFILE: [^;]+$"):
+        AISettings.load()
 
 
 @pytest.mark.parametrize("value", ["a,b", " a , b, ", '["a", "b"]'])
@@ -47,8 +87,8 @@ def test_only_the_default_model_is_allowed_by_default(monkeypatch: pytest.Monkey
         ("OPENAI_BASE_URL", "secret"),
         ("AI_DEADLINE", "0"),
         ("AI_DEADLINE", "secret"),
-        ("AI_DEADLINE", "5"),
-        ("AI_READ_TIMEOUT", "7.5"),
+        ("AI_DEADLINE", "0.5"),
+        ("AI_READ_TIMEOUT", "0"),
         ("AI_CONNECT_TIMEOUT", "inf"),
         ("AI_MAX_ATTEMPTS", "0"),
     ],
