@@ -64,9 +64,6 @@ class EnvironmentSettings(BaseSettings):
     max_url_bytes: int = Field(8 * 1024, ge=1024)
     """The longest URL of a request. It is here because URLs in answers must not be longer either."""
 
-    max_in_flight: int = Field(32, ge=1)
-    """Concurrent requests of each domain. It is here because it also limits the concurrent calls to a provider."""
-
     fast_paths: Annotated[frozenset[FastPath], NoDecode] = frozenset(FastPath)
     """The parts of the fast path that are on. It is here because one of them is the pool of the database."""
 
@@ -146,6 +143,7 @@ class AppSettings(EnvironmentSettings):
     max_body_bytes: int = Field(1024 * 1024, ge=1024)
     max_batch_body_bytes: int = Field(4 * 1024 * 1024, ge=1024)
     max_header_bytes: int = Field(16 * 1024, ge=1024)
+    max_in_flight: int = Field(32, ge=1)
     max_waiting: int = Field(96, ge=0)
     place_timeout: float = Field(0.4, ge=0.001)
     max_connections: int = Field(1000, ge=1)

@@ -46,9 +46,7 @@ class AnswerReader:
     def finish(self) -> Iterator[str | Answer]:
         """Call this when the body has ended without an `Answer`."""
         if self._document is not None:
-            answer = provider_schemas.parse_answer(bytes(self._document), self._headers)
-            yield ""
-            yield from self._end(answer)
+            yield from self._end(provider_schemas.parse_answer(bytes(self._document), self._headers))
         elif self._has_begun:
             # So a proxy says that it has lost the provider.
             raise broken_off()
@@ -62,9 +60,9 @@ class AnswerReader:
 
     def _read_event(self, data: bytes) -> Iterator[str | Answer]:
         event = provider_schemas.parse_event(data, self._headers)
+        self._has_begun = True
         if event is None:
             return
-        self._has_begun = True
         if isinstance(event, Answer):
             yield from self._end(event)
             return

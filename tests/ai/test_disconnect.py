@@ -1,9 +1,10 @@
-"""When a caller disconnects, its call to the provider is cancelled and its place is freed."""
+"""When a caller disconnects, its call to the provider is cancelled at once, and its place is freed."""
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import repeat
 from typing import Any
 
 import pytest
@@ -52,12 +53,20 @@ async def read_to(reader: asyncio.StreamReader, mark: bytes) -> None:
     ("path", "reply", "awaited", "status"),
     [
         (RESPONSES, Reply(hangs=True), None, 499),
+        (RESPONSES, Stream([BEGINS, *repeat(piece("A"), 500)], pause=0.02), None, 499),
         (STREAM, Reply(hangs=True), None, 499),
         (STREAM, Stream([], ends="never"), None, 499),
         (STREAM, Stream([BEGINS], ends="never"), b"event: start", 200),
         (STREAM, ENDLESS, b"event: delta", 200),
     ],
-    ids=["no stream", "before the head", "before the first event", "before the first piece", "after the first piece"],
+    ids=[
+        "plain, silent",
+        "plain, under way",
+        "before the head",
+        "before the first event",
+        "before the first piece",
+        "after the first piece",
+    ],
 )
 async def test_a_disconnect_cancels_the_call_frees_its_place_and_logs_no_warning(
     provider: FakeProvider,
@@ -77,7 +86,8 @@ async def test_a_disconnect_cancels_the_call_frees_its_place_and_logs_no_warning
         if awaited:
             await read_to(reader, awaited)
         writer.close()
-        await provider.abandoned.wait()
+        async with asyncio.timeout(1):
+            await provider.abandoned.wait()
         second, writer = await send(port)
         assert (await second.readline()).startswith(b"HTTP/1.1 200 ")
         writer.close()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from scripts.postgres import Cluster, postgres
 from src.config import PROJECT_ROOT, FastPath
-from tests.benchmarks import cost, ledger, lists, measures, programs, report
+from tests.benchmarks import cost, ledger, lists, measures, programs, report, streams
 from tests.benchmarks.databases import fresh_copy, seeded
 from tests.benchmarks.load import GENERATOR
 from tests.benchmarks.report import Figure
@@ -73,6 +73,7 @@ def _at_ten_thousand(cluster: Cluster, log: Path) -> list[Figure]:
     crowded = asyncio.run(fresh_copy(cluster, FEW, "crowded"))
     with serve(programs.SERVICE, crowded, log) as service:
         figures += measures.crowd(service)
+    figures += streams.measure(url, log)
     figures += measures.workers(url, log)
     many = asyncio.run(seeded(cluster, MANY))
     with serve(programs.SERVICE, many, log) as service, serve(programs.BASELINE, many, log) as baseline:
