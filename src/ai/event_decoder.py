@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 _BOM = b"\xef\xbb\xbf"
 _BLANK_LINES = re.compile(rb"\n\n+")
+_DATA = re.compile(rb"^data:[ ]?(.*)", re.MULTILINE)
 
 
 class EventDecoder:
@@ -42,5 +43,5 @@ class EventDecoder:
 
 
 def _data(block: bytes) -> bytes:
-    lines = [line[5:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"data:")]
+    lines: list[bytes] = _DATA.findall(block)
     return lines[0] if len(lines) == 1 else b"\n".join(lines)

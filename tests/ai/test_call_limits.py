@@ -47,8 +47,8 @@ async def test_the_number_of_attempts_is_configurable(provider: FakeProvider) ->
     assert len(provider.requests) == 1
 
 
-async def test_no_attempt_is_made_that_has_less_than_half_of_the_time(provider: FakeProvider) -> None:
-    provider.replies(Reply(status=500, delay=0.3), answers())
+async def test_no_attempt_is_made_that_has_less_than_three_quarters_of_the_time(provider: FakeProvider) -> None:
+    provider.replies(Reply(status=500, delay=0.1), answers())
     assert (await ask_with(provider, **NARROW)).status_code == 503
     assert len(provider.requests) == 1
 

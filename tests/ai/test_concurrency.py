@@ -12,7 +12,7 @@ from tests.ai.application import RESPONSES, ai_settings, ask, assert_problem, ru
 from tests.ai.fake_provider import ANSWER, BEGINS, FakeProvider, Reply, Stream, answers, fails, piece
 
 STREAM = f"{RESPONSES}/stream"
-ONE = {"ai_max_in_flight": 1, "ai_place_timeout": 0.1}
+ONE = {"ai_max_in_flight": 1, "ai_max_streams": 1, "ai_place_timeout": 0.1}
 # Seconds. Longer than the wait for a place, and far shorter than the deadline of a call.
 SOON = 2
 
@@ -60,28 +60,28 @@ async def test_every_outcome_of_a_call_frees_its_place(
     provider.replies(reply)
     async with run_ai(provider, **ONE) as client:
         await client.post(path, json={"input": "x"})
-        provider.replies(answers())
-        assert (await ask(client)).status_code == 200
+        provider.replies(ANSWER)
+        assert (await client.post(path, json={"input": "x"})).status_code == 200
 
 
 async def test_a_stream_that_is_closed_between_two_pieces_frees_its_place(provider: FakeProvider) -> None:
-    provider.replies(Stream([BEGINS, piece("A"), piece("B")], ends="never"), answers())
+    provider.replies(Stream([BEGINS, piece("A"), piece("B")], ends="never"), ANSWER)
     client = AIClient(ai_settings(provider, **ONE))
     prompt = Prompt(version="test", model="gpt-5.4-mini", input="x")
     async with aclosing(client.stream(prompt)) as events:
         assert [await anext(events), await anext(events)] == ["", "A"]
-    assert (await client.complete(prompt)).answer.text == "An answer."
+    assert [event async for event in client.stream(prompt)][:3] == ["", "An ", "answer."]
     await client.close()
 
 
 async def test_a_stream_holds_its_place_until_it_ends(provider: FakeProvider) -> None:
-    provider.replies(Stream([BEGINS, piece("A")], ends="never"), answers())
+    provider.replies(Stream([BEGINS, piece("A")], ends="never"), ANSWER)
     async with run_ai(provider, **ONE, ai_read_timeout=1) as client:
         stream = asyncio.create_task(client.post(STREAM, json={"input": "x"}))
         await provider.wait_for_requests()
-        assert_problem(await ask(client), 503, "ai-saturated", retryable=True)
+        assert_problem(await client.post(STREAM, json={"input": "x"}), 503, "ai-saturated", retryable=True)
         assert (await stream).status_code == 200
-        assert (await ask(client)).status_code == 200
+        assert (await client.post(STREAM, json={"input": "x"})).status_code == 200
 
 
 async def test_a_call_without_a_place_is_no_outage_for_the_breaker(provider: FakeProvider) -> None:

@@ -14,7 +14,7 @@ from src.config import AppSettings
 from src.main import create_app
 from src.settings import Settings
 from tests.ai.application import RESPONSES, ai_settings
-from tests.ai.fake_provider import BEGINS, FakeProvider, Reply, Stream, answers, piece
+from tests.ai.fake_provider import ANSWER, BEGINS, FakeProvider, Reply, Stream, answers, piece
 from tests.application import NO_DATABASE, ServerInProcess
 
 STREAM = f"{RESPONSES}/stream"
@@ -76,8 +76,8 @@ async def test_a_disconnect_cancels_the_call_frees_its_place_and_logs_no_warning
     awaited: bytes | None,
     status: int,
 ) -> None:
-    provider.replies(reply, answers())
-    settings = {"ai_max_in_flight": 1, "ai_place_timeout": 1.5, "ai_breaker_failures": 1}
+    provider.replies(reply, ANSWER)
+    settings = {"ai_max_in_flight": 1, "ai_max_streams": 1, "ai_place_timeout": 1.5, "ai_breaker_failures": 1}
     async with asyncio.timeout(10), run_uvicorn(provider, **settings) as port:
         caplog.set_level(logging.INFO)
         caplog.clear()
@@ -88,7 +88,7 @@ async def test_a_disconnect_cancels_the_call_frees_its_place_and_logs_no_warning
         writer.close()
         async with asyncio.timeout(1):
             await provider.abandoned.wait()
-        second, writer = await send(port)
+        second, writer = await send(port, path)
         assert (await second.readline()).startswith(b"HTTP/1.1 200 ")
         writer.close()
     assert len(provider.requests) == 2

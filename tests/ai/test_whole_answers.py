@@ -74,22 +74,29 @@ async def test_a_refusal_that_was_only_streamed_is_a_refusal(
         assert (body["status"], body["output"]["text"]) == ("refused", "I cannot.")
 
 
-@pytest.mark.parametrize(
-    "reply",
-    [
-        answers(output=[]),
-        answers(output=[{"type": "reasoning"}]),
-        answers(output=[message()]),
-        answers(output=[message({"type": "output_audio", "data": "x"})]),
-        Stream([BEGINS, completes(output=[])]),
-    ],
-)
-async def test_a_completed_answer_without_output_gets_502(
-    provider: FakeProvider, client: httpx2.AsyncClient, reply: Reply | Stream
+NO_TEXT: list[list[dict[str, Any]]] = [
+    [],
+    [{"type": "reasoning"}],
+    [message()],
+    [message({"type": "output_audio", "data": "x"})],
+]
+
+
+@pytest.mark.parametrize("output", NO_TEXT)
+async def test_a_completed_answer_without_text_is_an_error(
+    provider: FakeProvider, client: httpx2.AsyncClient, output: list[dict[str, Any]]
 ) -> None:
-    provider.replies(reply)
+    provider.replies(answers(output=output))
+    for answer in (await ask(client), await stream(client)):
+        assert_problem(answer, 502, "ai-invalid-provider-response", retryable=False)
+    provider.replies(Stream([BEGINS, completes(output=output)]))
     assert_problem(await ask(client), 502, "ai-invalid-provider-response", retryable=False)
     assert_error(read(await stream(client)), 502, "ai-invalid-provider-response")
+
+
+async def test_an_empty_text_is_an_answer(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
+    provider.replies(answers(output=[message(text(""))]))
+    assert (await ask(client)).json()["output"]["text"] == ""
 
 
 @pytest.mark.parametrize("output_tokens", [16, 17])
