@@ -47,7 +47,7 @@ _INPUT_TOO_LARGE = {
 }
 # vLLM names the parameter that is too large, and in earlier versions only says so. LiteLLM names the class of its error
 # and quotes the server behind it.
-_INPUT_TOO_LARGE_PARAMETER = "input_tokens"
+_INPUT_TOO_LARGE_PARAMETERS = ("input_tokens", "input_text")
 _INPUT_TOO_LARGE_WORDS = re.compile(
     r"\bContextWindowExceededError\b|maximum context length is|exceeds the available context size"
 )
@@ -150,7 +150,7 @@ def _is_input_too_large(status: int, error: object) -> bool:
         return True
     if status != HTTPStatus.BAD_REQUEST or not isinstance(error, Mapping):
         return False
-    return error.get("param") == _INPUT_TOO_LARGE_PARAMETER or bool(_INPUT_TOO_LARGE_WORDS.search(_message(error)))
+    return error.get("param") in _INPUT_TOO_LARGE_PARAMETERS or bool(_INPUT_TOO_LARGE_WORDS.search(_message(error)))
 
 
 def _rejected(codes: set[str], error: object) -> AIError:
