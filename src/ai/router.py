@@ -1,5 +1,6 @@
 """The endpoints of the AI domain: each speaks HTTP and calls the service once."""
 
+import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -57,7 +58,7 @@ _STREAM_RESPONSES[200] = {
 }
 
 StreamEvent = StreamStart | StreamDelta | AIResponse
-_EVENT_NAMES = {StreamStart: "start", StreamDelta: "delta", AIResponse: "done"}
+_EVENT_NAMES = {StreamStart: "start", AIResponse: "done"}
 
 
 @router.post(
@@ -114,6 +115,8 @@ async def _encode_events(
 
 def _encode_event(event: StreamEvent) -> bytes:
     # ASCII, since some clients also split lines at U+2028.
+    if isinstance(event, StreamDelta):
+        return f'event: delta\ndata: {{"seq":{event.seq},"text":{json.dumps(event.text)}}}\n\n'.encode()
     return format_sse_event(event=_EVENT_NAMES[type(event)], data_str=event.model_dump_json(ensure_ascii=True))
 
 

@@ -1,7 +1,7 @@
 """Request and response bodies of `/ai/responses` and `/ai/status`, and the data of stream events."""
 
 import json
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -134,10 +134,13 @@ class StreamStart(CustomModel):
     request_id: str | None = Field(description="As in `X-Request-ID`.")
 
 
-class StreamDelta(CustomModel):
-    """The next piece of the answer's text."""
+class StreamDelta(NamedTuple):
+    """The next piece of the answer's text. No model, since there is one for each token.
 
-    seq: int = Field(description="Counts from 0.")
+    `seq` counts from 0.
+    """
+
+    seq: int
     text: str
 
 

@@ -330,7 +330,6 @@ async def test_two_deadlines_that_pass_at_once_are_one_problem_document() -> Non
         "DATABASE_STATEMENT_TIMEOUT": "0.1",
     }
     times |= {"DATABASE_LOCK_TIMEOUT": "0.1", "PLACE_TIMEOUT": "0.1"}
-    times |= {"AI_DEADLINE": "0.3", "AI_CONNECT_TIMEOUT": "0.1", "AI_READ_TIMEOUT": "0.1", "AI_PLACE_TIMEOUT": "0.05"}
     async with asyncio.timeout(30), run_server(UNREACHABLE, **times) as server:
         for _ in range(5):
             async with connect(server.url) as connection:

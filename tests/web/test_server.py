@@ -168,7 +168,6 @@ async def test_a_stop_aborts_unfinished_answers_after_the_timeout(
     short = {"REQUEST_BODY_TIMEOUT": "0.2", "REQUEST_TIMEOUT": "0.9", "GRACEFUL_SHUTDOWN_SECONDS": "1"}
     limits = {"DATABASE_POOL_TIMEOUT": "0.1", "DATABASE_CONNECT_TIMEOUT": "0.2", "DATABASE_COMMAND_TIMEOUT": "0.5"}
     limits |= {"DATABASE_LOCK_TIMEOUT": "0.2", "DATABASE_STATEMENT_TIMEOUT": "0.4"}
-    short |= {"AI_DEADLINE": "0.8", "AI_CONNECT_TIMEOUT": "0.1", "AI_READ_TIMEOUT": "0.5", "AI_PLACE_TIMEOUT": "0.05"}
     url = database_settings.database_url.get_secret_value()
     async with run_server(url, **short, **limits) as server, connect(server.url) as reader:
         await reader.send(head("GET", f"{AUDITS}/export"))
