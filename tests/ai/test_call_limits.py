@@ -18,7 +18,7 @@ from tests.ai.application import RESPONSES, ask, ask_with, assert_problem, run_a
 from tests.ai.fake_provider import FakeProvider, Reply, answers, fails
 
 # Seconds.
-SHORT = {"ai_deadline": 0.5, "ai_connect_timeout": 0.1}
+SHORT = {"ai_deadline": 0.5, "ai_connect_timeout": 0.5}
 NARROW = {"ai_deadline": 0.6, "ai_connect_timeout": 0.1}
 # Seconds. Shorter than every wait that a test names, and longer than a busy machine needs.
 AT_ONCE = 2

@@ -29,7 +29,7 @@ from tests.ai.streams import assert_error, names, read, stream
 # Seconds.
 SHORT = {
     "ai_deadline": 0.5,
-    "ai_connect_timeout": 0.1,
+    "ai_connect_timeout": 0.5,
     "ai_read_timeout": 0.3,
     # No test waits for this deadline unless it sets its own.
     "ai_stream_deadline": 60,
