@@ -6,7 +6,8 @@ from uuid import UUID
 from pydantic import AwareDatetime, BeforeValidator, Field, SkipValidation, StringConstraints, model_validator
 
 from src.audits.constants import MAX_TEXT_LENGTH, Operation
-from src.audits.schemas import EXAMPLE_RECORD, Audit, Id, NameFilter, as_list
+from src.audits.field_types import Id, NameFilter, as_list
+from src.audits.schemas import EXAMPLE_RECORD, Audit
 from src.ledger.constants import MAX_WAIT_SECONDS, LedgerState, WitnessState
 from src.pagination import DEFAULT_LIMIT, MAX_LIMIT, Order
 from src.schemas import TEXT_PATTERN, CustomModel, UTCDateTime, example

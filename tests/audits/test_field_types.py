@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from src.audits.constants import MAX_NAME_LENGTH, NAME_FILTER_PATTERN, NAME_PATTERN
-from src.audits.schemas import Name, NameFilter
+from src.audits.field_types import Name, NameFilter
 
 # Mostly characters at which the rules differ: Unicode's spaces, its other invisible characters, controls, and the mark.
 _SPACES = [chr(code) for code in range(0x3001) if chr(code).isspace()]
