@@ -27,7 +27,7 @@ class AuditQuestion(CustomModel):
 class AuditQuestionAnswer(CustomModel):
     model_config = example(
         {
-            "filter": {"action": ["invoice.update"], "actor_id": "u-17", "status": ["failure"]},
+            "filter": {"action": ["invoice.update"], "actor_id": ["u-17"], "status": ["failure"]},
             "url": "/api/v1/audits?action=invoice.update&actor_id=u-17&status=failure",
             "unsupported": [],
             "items": [EXAMPLE_RECORD | {"status": "failure"}],

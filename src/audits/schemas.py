@@ -167,10 +167,12 @@ class AuditFilter(CustomModel):
     action: Annotated[list[NameFilter], BeforeValidator(as_list)] = Field(
         default=[], description="A name, or a prefix such as `invoice.*`."
     )
-    entity_type: NameFilter | None = Field(None, description="A name, or a prefix such as `Microsoft.*`.")
-    entity_id: Id | None = Field(None, description=_ID_RULE)
+    entity_type: Annotated[list[NameFilter], BeforeValidator(as_list)] = Field(
+        default=[], description="A name, or a prefix such as `Microsoft.*`."
+    )
+    entity_id: Annotated[list[Id], BeforeValidator(as_list)] = Field(default=[], description=_ID_RULE)
     actor_type: ActorType | None = None
-    actor_id: Id | None = Field(None, description=_ID_RULE)
+    actor_id: Annotated[list[Id], BeforeValidator(as_list)] = Field(default=[], description=_ID_RULE)
     status: Annotated[list[AuditStatus], BeforeValidator(as_list)] = Field(default=[])
     correlation_id: CorrelationId | None = None
     source: EventText | None = None
@@ -183,9 +185,19 @@ class AuditFilter(CustomModel):
 
 
 class AuditSelection(AuditFilter):
-    """The filters as a JSON object, in which `action` and `status` are always lists."""
+    """The filters as a JSON object, in which filters that take several values are lists."""
 
     action: list[NameFilter] = Field(default=[], description=AuditFilter.model_fields["action"].description)
+    # One text was all that these three took once.
+    entity_type: Annotated[
+        list[NameFilter], BeforeValidator(as_list, json_schema_input_type=NameFilter | list[NameFilter])
+    ] = Field(default=[], description=AuditFilter.model_fields["entity_type"].description)
+    entity_id: Annotated[list[Id], BeforeValidator(as_list, json_schema_input_type=Id | list[Id])] = Field(
+        default=[], description=_ID_RULE
+    )
+    actor_id: Annotated[list[Id], BeforeValidator(as_list, json_schema_input_type=Id | list[Id])] = Field(
+        default=[], description=_ID_RULE
+    )
     status: list[AuditStatus] = Field(default=[])
     details: ContainedDetails | None = Field(None, description="What the record's details contain.")
 

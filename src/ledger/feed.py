@@ -5,7 +5,20 @@ from collections.abc import Collection
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Select, bindparam, func, literal_column, or_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    Text,
+    any_,
+    bindparam,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from src.audits.constants import PREFIX_MARK
 from src.audits.models import audit_revision
@@ -51,12 +64,13 @@ _CHANGE = json_object(
 
 def parameters(wanted: ChangeFilter) -> dict[str, Any]:
     """The SQL parameters of the filters that are set."""
-    names = (*_IN_RECORD, "changed_by", "changed_from", "changed_to")
+    names = ("changed_by", "changed_from", "changed_to")
     found = {name: value for name in names if (value := getattr(wanted, name)) is not None}
     found |= {f"operation_{number}": operation for number, operation in enumerate(wanted.operation)}
-    entity_types = [] if wanted.entity_type is None else [wanted.entity_type]
-    for name, values in (("action", wanted.action), ("entity_type", entity_types)):
-        for number, value in enumerate(values):
+    # As tuples, since the parameters are a key of what followers share.
+    found |= {name: tuple(values) for name in _IN_RECORD if (values := getattr(wanted, name))}
+    for name in _NAMES:
+        for number, value in enumerate(getattr(wanted, name)):
             prefix = value.removesuffix(PREFIX_MARK)
             found[f"{name}_{number}" if prefix == value else f"{name}_prefix_{number}"] = prefix
     return found
@@ -65,7 +79,9 @@ def parameters(wanted: ChangeFilter) -> dict[str, Any]:
 def _predicates(names: Collection[str]) -> list[ColumnElement[bool]]:
     """The predicates of the filters whose parameters have these names."""
     revision = _REVISION.c
-    found: list[ColumnElement[bool]] = [_in_record(name) == bindparam(name) for name in _IN_RECORD if name in names]
+    found: list[ColumnElement[bool]] = [
+        _in_record(name) == any_(bindparam(name, type_=ARRAY(Text))) for name in _IN_RECORD if name in names
+    ]
     if "changed_by" in names:
         found.append(revision.changed_by == bindparam("changed_by"))
     if "changed_from" in names:

@@ -173,9 +173,11 @@ class ChangeFilter(CustomModel):
     action: Annotated[list[NameFilter], BeforeValidator(as_list)] = Field(
         default=[], description="A name, or a prefix such as `invoice.*`."
     )
-    entity_type: NameFilter | None = Field(None, description="A name, or a prefix such as `Microsoft.*`.")
-    entity_id: Id | None = None
-    actor_id: Id | None = None
+    entity_type: Annotated[list[NameFilter], BeforeValidator(as_list)] = Field(
+        default=[], description="A name, or a prefix such as `Microsoft.*`."
+    )
+    entity_id: Annotated[list[Id], BeforeValidator(as_list)] = Field(default=[])
+    actor_id: Annotated[list[Id], BeforeValidator(as_list)] = Field(default=[])
     changed_by: (
         Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_LENGTH, pattern=TEXT_PATTERN)] | None
     ) = Field(None, description="`X-Actor-Id` of the change.")

@@ -65,6 +65,9 @@ async def test_the_answer_has_the_filter_and_the_records_that_the_list_returns_f
     assert (body["total"], body["total_relation"]) == (1, "eq")
     assert body["filter"] == dict.fromkeys(AuditFilter.model_fields) | {
         "action": ["invoice.*", "order.*"],
+        "entity_type": [],
+        "entity_id": [],
+        "actor_id": [],
         "status": ["failure"],
         "details": {"tenant": "t 1"},
         "occurred_from": "2019-12-31T22:00:00Z",
@@ -93,7 +96,7 @@ async def test_an_empty_filter_returns_the_whole_list(
     provider.replies(understands())
     body = (await ask(client_with_database)).json()
     assert body["url"] == AUDITS
-    assert (body["filter"]["action"], body["filter"]["entity_id"]) == ([], None)
+    assert (body["filter"]["action"], body["filter"]["entity_id"], body["filter"]["source"]) == ([], [], None)
     assert body["total"] == 1
 
 

@@ -91,7 +91,7 @@ async def test_a_filter_that_nothing_matches_looks_at_each_change_once(
     original = changes.read
 
     async def noting(connection: Any, wanted: Any, begin: int, size: int, limit: int) -> Any:
-        if wanted.entity_id == "INV-2":
+        if wanted.entity_id == ["INV-2"]:
             begins.append(begin)
         return await original(connection, wanted, begin, size, limit)
 
