@@ -73,10 +73,14 @@ class DriverTransaction:
         connection = self._borrowed.driver_connection
         assert isinstance(connection, Connection)
         if self._transaction is None:
-            transaction = connection.transaction()
+            transaction = self._new_transaction(connection)
             await transaction.start()
             self._transaction = transaction
         return connection
+
+    def _new_transaction(self, connection: Connection) -> Transaction:
+        """The transaction that `_begin` starts."""
+        return connection.transaction()
 
     def _invalidate(self) -> None:
         """The connection is lost or silent, or a part of its answer is unread: nobody may get it after this."""

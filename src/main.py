@@ -22,7 +22,7 @@ from src.audits.router import batch_router as audit_batches_router
 from src.audits.router import router as audits_router
 from src.config import API_PREFIX, AppSettings, FastPath
 from src.connection_pool import ConnectionPool
-from src.database import create_ledger_pool, create_pool, create_probe_engine, create_stream_pool
+from src.database import create_aggregate_pool, create_ledger_pool, create_pool, create_probe_engine, create_stream_pool
 from src.driver_transaction import driver_transaction
 from src.health.exceptions import CheckFailed
 from src.health.probe import DatabaseProbe
@@ -82,6 +82,7 @@ class State(TypedDict):
     revisions: Revisions
     pool: ConnectionPool
     stream_pool: ConnectionPool
+    aggregate_pool: ConnectionPool
     database_probe: DatabaseProbe
     ai_client: AIClient
     followers: Followers
@@ -105,6 +106,7 @@ async def lifespan(settings: Settings) -> AsyncIterator[State]:
         revisions=load_revisions(),
         pool=pool,
         stream_pool=create_stream_pool(settings.database),
+        aggregate_pool=create_aggregate_pool(settings.database),
         database_probe=DatabaseProbe(probe_engine, settings.database),
         ai_client=AIClient(settings.ai),
         followers=followers,
@@ -119,7 +121,7 @@ async def lifespan(settings: Settings) -> AsyncIterator[State]:
     await followers.close()
     await state["ai_client"].close()
     await asyncio.gather(
-        _dispose(state["pool"], state["stream_pool"], ledger_pool, probe_engine),
+        _dispose(state["pool"], state["stream_pool"], state["aggregate_pool"], ledger_pool, probe_engine),
         telemetry.stop(providers, _DISPOSE_SECONDS),
     )
 

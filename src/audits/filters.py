@@ -85,9 +85,11 @@ def predicates(names: Collection[str]) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = [
         audit.c[name] == bindparam(name) for name in (*_SINGLE_FILTERS, *_VALUE_FILTERS) if name in names
     ]
-    for name in _VALUE_FILTERS:
-        if f"{name}_any" in names:
-            found.append(audit.c[name] == any_(bindparam(f"{name}_any", type_=ARRAY(Text))))
+    found += [
+        audit.c[name] == any_(bindparam(f"{name}_any", type_=ARRAY(Text)))
+        for name in _VALUE_FILTERS
+        if f"{name}_any" in names
+    ]
     alternatives: dict[str, list[ColumnElement[bool]]] = defaultdict(list)
     for name in names:
         if match := _NAME_PARAMETER.fullmatch(name):

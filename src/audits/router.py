@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from src.audits import service
+from src.audits.aggregate_schemas import Facets, FacetsQuery, Histogram, HistogramQuery, Values, ValuesQuery
 from src.audits.batch_schemas import AuditBatch, AuditBatchCreated, AuditBatchOutcomes
 from src.audits.constants import FIRST_VERSION, MEDIA_TYPES, PATH, ExportFormat
 from src.audits.creation import Created
@@ -35,9 +36,10 @@ from src.exceptions import AppError, Conflict, MalformedGzip, VersionMismatch
 from src.pagination import links
 from src.shaped import Shaped, json_array
 from src.web import bodies, openapi, problems
-from src.web.dependencies import AutocommitDep, IfMatchDep, IfNoneMatch, SnapshotDep, not_modified
+from src.web.dependencies import AutocommitDep, BoundedReadsDep, IfMatchDep, IfNoneMatch, SnapshotDep, not_modified
 from src.web.responses import ShapedJSON
 from src.web.routes import BatchJSONRoute, StrictJSONRoute
+from src.web.waiting import leave_place
 
 _UNAVAILABLE = problems.documented(*problems.DATABASE_ERRORS)
 
@@ -199,6 +201,33 @@ async def export_audits(query: Annotated[ExportQuery, Query()], connection: Snap
         media_type=MEDIA_TYPES[query.format],
         headers={"Content-Disposition": f'attachment; filename="audits.{query.format}"'},
     )
+
+
+@router.get("/histogram", summary="Count records by time", responses=openapi.describe())
+async def read_histogram(
+    query: Annotated[HistogramQuery, Query()], reads: BoundedReadsDep, request: Request
+) -> Histogram:
+    """What matches, in up to 120 buckets from `occurred_from` to `occurred_to`, or from the first to the last match.
+
+    Up to 10,000 matches are counted. Of more, and where to find them takes too long, it is an estimate, which
+    `relation` says.
+    """
+    leave_place(request)
+    return await service.get_histogram(reads, query)
+
+
+@router.get("/facets", summary="Count the commonest values of a field", responses=openapi.describe())
+async def read_facets(query: Annotated[FacetsQuery, Query()], reads: BoundedReadsDep, request: Request) -> Facets:
+    """The ten commonest values among what matches. Of more than 10,000 matches, it is an estimate from a sample."""
+    leave_place(request)
+    return await service.get_facets(reads, query)
+
+
+@router.get("/values", summary="Suggest values of a field", responses=openapi.describe())
+async def list_values(query: Annotated[ValuesQuery, Query()], reads: BoundedReadsDep, request: Request) -> Values:
+    """The first 20 values with a prefix, in the order of their bytes."""
+    leave_place(request)
+    return await service.get_values(reads, query)
 
 
 @router.put("/{audit_id:uuid}", summary="Replace a record", response_model=Audit, responses=_CHANGED)

@@ -16,7 +16,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from src import clock
-from src.audits import filters, listing, statements
+from src.audits import aggregates, filters, listing, statements
+from src.audits.aggregate_schemas import Facets, FacetsQuery, Histogram, HistogramQuery, Values, ValuesQuery
 from src.audits.batch_schemas import AuditBatch
 from src.audits.changes import change_record
 from src.audits.constants import Operation
@@ -39,6 +40,7 @@ from src.audits.schemas import (
     HistoryQuery,
 )
 from src.audits.statements import READER, StoredAudit
+from src.bounded_reads import BoundedReads
 from src.database import AutocommitConnection
 from src.etags import IfMatch
 from src.exceptions import AppError
@@ -148,6 +150,21 @@ async def sample(connection: AutocommitConnection, wanted: AuditFilter, limit: i
     records, *counts = await connection.fetch_row(listing.sample_statement(tuple(parameters)), **parameters)
     by_action, by_status = map(_counts.validate_json, counts)
     return Sample(_audits.validate_json(json_array(records)), sum(by_status.values()), by_action, by_status)
+
+
+async def get_histogram(reads: BoundedReads, query: HistogramQuery) -> Histogram:
+    """Count what matches, by time. Raises `DatabaseTimeout`."""
+    return await aggregates.get_histogram(reads, query)
+
+
+async def get_facets(reads: BoundedReads, query: FacetsQuery) -> Facets:
+    """Count the commonest values of a field among what matches. Raises `DatabaseTimeout`."""
+    return await aggregates.get_facets(reads, query)
+
+
+async def get_values(reads: BoundedReads, query: ValuesQuery) -> Values:
+    """Read the first values of a field that begin with a prefix. Raises `DatabaseTimeout`."""
+    return await aggregates.get_values(reads, query)
 
 
 async def get_history(connection: AutocommitConnection, audit_id: UUID, query: HistoryQuery) -> AuditHistory:

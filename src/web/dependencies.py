@@ -7,8 +7,9 @@ from typing import Annotated
 from fastapi import Depends, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 
+from src.bounded_reads import BoundedReads
 from src.connection_pool import ConnectionPool
-from src.database import AutocommitConnection, TransactionConnection, transaction
+from src.database import AGGREGATE_SECONDS, AutocommitConnection, TransactionConnection, transaction
 from src.etags import IfMatch, content_etag, etag, matches_no_tag, matches_none
 from src.snapshot import SnapshotConnection
 from src.web.negotiation import accepts_gzip
@@ -54,6 +55,21 @@ SnapshotDep = Annotated[SnapshotConnection, Depends(snapshot_connection)]
 """A connection for one long read of a snapshot; held until the response has been sent.
 
 These connections have a small pool of their own, so that slow readers cannot take the connections of others.
+"""
+
+
+async def bounded_reads(request: Request) -> AsyncIterator[BoundedReads]:
+    reads = BoundedReads(shared(request, "aggregate_pool", ConnectionPool), AGGREGATE_SECONDS)
+    try:
+        yield reads
+    finally:
+        await reads.close()
+
+
+BoundedReadsDep = Annotated[BoundedReads, Depends(bounded_reads, scope="function")]
+"""For what sums up records: reads that together take a bounded time.
+
+Few connections are theirs alone, so that they neither wait for other requests nor keep these waiting.
 """
 
 

@@ -1,0 +1,66 @@
+"""Reads that together take a bounded time of the database."""
+
+import time
+from typing import Any
+
+import asyncpg
+from asyncpg.transaction import Transaction
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from typing_extensions import override
+
+from src.connection_pool import ConnectionPool
+from src.driver import Connection
+from src.driver_transaction import DriverTransaction
+from src.exceptions import DatabaseTimeout
+from src.statement import Statement
+
+_QUERY_CANCELED = "57014"
+_LEAST_SECONDS = 0.002
+_SAVEPOINT = Statement(text("SAVEPOINT attempt"))
+_ROLLBACK = Statement(text("ROLLBACK TO SAVEPOINT attempt"))
+# To compile a statement takes longer than these reads, and to start other processes too.
+_LIMIT = Statement(
+    text(
+        "SELECT set_config('statement_timeout', :milliseconds, true), set_config('jit', 'off', true), "
+        "set_config('max_parallel_workers_per_gather', '0', true)"
+    )
+)
+
+
+class BoundedReads(DriverTransaction):
+    """Reads of one snapshot. It connects for the first one; all of them together take at most `seconds`."""
+
+    def __init__(self, pool: ConnectionPool, seconds: float) -> None:
+        super().__init__(pool)
+        self.seconds_left = seconds
+
+    @override
+    async def fetch(self, statement: Statement, **values: Any) -> list[asyncpg.Record]:
+        """All rows of a statement. Raises `DatabaseTimeout`, and as `DriverTransaction.fetch`."""
+        rows = await self.try_fetch(statement, self.seconds_left, **values)
+        if rows is None:
+            raise DatabaseTimeout("This is too much to look at in time. Narrow the filter, or try again shortly.")
+        return rows
+
+    async def try_fetch(self, statement: Statement, seconds: float, **values: Any) -> list[asyncpg.Record] | None:
+        """The same; None if the statement takes longer than these seconds, or than those that are left."""
+        seconds = min(seconds, self.seconds_left)
+        if seconds < _LEAST_SECONDS:
+            return None
+        started = time.monotonic()
+        try:
+            await super().fetch(_SAVEPOINT)
+            await super().fetch(_LIMIT, milliseconds=str(int(seconds * 1000)))
+            return await super().fetch(statement, **values)
+        except DBAPIError as error:
+            if getattr(error.driver_exception, "sqlstate", None) != _QUERY_CANCELED:
+                raise
+            await super().fetch(_ROLLBACK)
+            return None
+        finally:
+            self.seconds_left -= time.monotonic() - started
+
+    @override
+    def _new_transaction(self, connection: Connection) -> Transaction:
+        return connection.transaction(isolation="repeatable_read", readonly=True)
