@@ -5,6 +5,7 @@ long, it is estimated (`src/audits/sampling.py`).
 """
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -53,6 +54,8 @@ _MAX_CACHED_STATEMENTS = 512
 _COUNTING = ((480, 1_000), (120, 20))
 # How many records of each slice are looked at.
 _LOOKED_AT = 40
+# How many blocks of the table are read for facets without a filter.
+_BLOCKS = 1_500
 _TOO_LONG = "This is too much to look at in time. Narrow the filter, or try again shortly."
 
 Counts = list[tuple[float, bool]]
@@ -65,10 +68,8 @@ async def get_histogram(reads: BoundedReads, query: HistogramQuery) -> Histogram
     found = await reads.try_fetch(
         _extent_statement(tuple(wanted)), reads.seconds_left / 3, **wanted, limit=COUNT_CAP + 1
     )
-    matches, first, last = found[0] if found else (None, None, None)
-    is_exact = matches is not None and matches <= COUNT_CAP
-    if not is_exact:
-        first, last = await _find_extent(reads, query, wanted)
+    is_exact = found is not None and found[0][0] <= COUNT_CAP
+    first, last = _as_times(*found[0][1:]) if found and is_exact else await _find_extent(reads, query, wanted)
     bounds = _bounds(query, first, last)
     if not bounds:
         return Histogram.model_validate({"from": None, "to": None, "relation": "eq", "buckets": []})
@@ -113,6 +114,10 @@ def _histogram(bounds: Sequence[int], counts: Counts, failures: Counts) -> Histo
     return Histogram.model_validate({"from": times[0], "to": times[-1], "relation": relation, "buckets": buckets})
 
 
+def _as_times(first: Decimal | None, last: Decimal | None) -> tuple[int | None, int | None]:
+    return (None, None) if first is None or last is None else (int(first), int(last))
+
+
 @lru_cache(_MAX_CACHED_STATEMENTS)
 def _extent_statement(names: tuple[str, ...]) -> Statement:
     """Selects how many records match, up to a limit, and the first and the last time of these."""
@@ -140,8 +145,7 @@ async def _find_extent(
         values = {name: wanted[name] for name in names}
         rows = await reads.try_fetch(_whole_extent_statement(names), reads.seconds_left / 4, **values)
         if rows:
-            first, last = rows[0]
-            return first, last
+            return _as_times(*rows[0])
     raise DatabaseTimeout(_TOO_LONG)
 
 
@@ -169,7 +173,10 @@ async def _count_exactly(
     counts: Counts = [(0, True)] * len(starts)
     failures = [*counts]
     for bucket, count, failed in rows:
-        counts[bucket - 1], failures[bucket - 1] = (count, True), (failed, True)
+        # SQL can write times before the year 1.
+        number = max(bucket, 1) - 1
+        counts[number] = counts[number][0] + count, True
+        failures[number] = failures[number][0] + failed, True
     return counts, failures
 
 
@@ -220,7 +227,7 @@ async def get_facets(reads: BoundedReads, query: FacetsQuery) -> Facets:
         return _facets(query.field, rows, "eq")
     if not wanted:
         rows = await reads.fetch(_blocks_statement(query.field))
-        return _facets(query.field, rows, "approx")
+        return _facets(query.field, rows, "eq" if rows and rows[0][3] else "approx")
     first, last = await _find_extent(reads, query, wanted)
     begin = first if query.occurred_from is None else to_microseconds(query.occurred_from)
     end = (None if last is None else last + 1) if query.occurred_to is None else to_microseconds(query.occurred_to)
@@ -235,7 +242,7 @@ async def get_facets(reads: BoundedReads, query: FacetsQuery) -> Facets:
 
 
 def _facets(field: AuditField, rows: Sequence[asyncpg.Record], relation: Relation) -> Facets:
-    values = [FacetValue(value=value, count=round(count)) for value, count, _ in rows]
+    values = [FacetValue(value=row[0], count=round(row[1])) for row in rows]
     return Facets(field=field, values=values, relation=relation, sampled=rows[0][2] if rows else 0)
 
 
@@ -257,28 +264,27 @@ def _commonest(value: ColumnElement[str], number: ColumnElement[Any]) -> Select[
     )
 
 
-# How many blocks of the table are read, all in the same distance from each other.
-_BLOCKS = 1_500
-
-
 @lru_cache
 def _blocks_statement(field: str) -> Statement:
-    """The same of all records, from those in some blocks of the table; counts are scaled to all blocks."""
+    """The same of all records, from those in some blocks of the table; and whether these are all blocks.
+
+    Records that were written one after the other are often alike, so all blocks have the same distance. Counts are
+    scaled to all blocks.
+    """
     return Statement(
         text(
             f"""
-            SELECT value, count(*) * scale, (sum(count(*)) OVER ())::int FROM (
-                SELECT blocks, blocks::float / least(blocks, {_BLOCKS}) AS scale
-                FROM (SELECT pg_relation_size('audit') / current_setting('block_size')::int AS blocks) AS counted
-            ) AS size
-            CROSS JOIN generate_series(0, least(blocks, {_BLOCKS}) - 1) AS number
+            SELECT value, count(*) * blocks::float / looked_at, (sum(count(*)) OVER ())::int, blocks = looked_at
+            FROM (SELECT pg_relation_size('audit') / current_setting('block_size')::int AS blocks) AS size
+            CROSS JOIN LATERAL (SELECT least(blocks, {_BLOCKS}) AS looked_at) AS sample
+            CROSS JOIN generate_series(0, looked_at - 1) AS number
             CROSS JOIN LATERAL (
                 SELECT {field} AS value FROM audit
-                WHERE ctid >= format('(%s,0)', number * blocks / least(blocks, {_BLOCKS}))::tid
-                    AND ctid < format('(%s,0)', number * blocks / least(blocks, {_BLOCKS}) + 1)::tid
+                WHERE ctid >= format('(%s,0)', number * blocks / looked_at)::tid
+                    AND ctid < format('(%s,0)', number * blocks / looked_at + 1)::tid
                 OFFSET 0
             ) AS found
-            GROUP BY value, scale ORDER BY 2 DESC, 1 LIMIT {MAX_FACETS}
+            GROUP BY value, blocks, looked_at ORDER BY 2 DESC, 1 LIMIT {MAX_FACETS}
             """
         )
     )

@@ -8,6 +8,7 @@ what share of the entries matches. So the work has a bound that depends neither 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import lru_cache
 from itertools import pairwise
 from statistics import median
@@ -16,11 +17,11 @@ from typing import Any
 import asyncpg
 from sqlalchemy import (
     ARRAY,
-    BigInteger,
     ColumnElement,
     DateTime,
     Float,
     Integer,
+    Numeric,
     Select,
     Text,
     and_,
@@ -95,8 +96,9 @@ class Slice:
         return self.reach > 0
 
 
-def microseconds(time: ColumnElement[Any]) -> ColumnElement[int]:
-    return cast(extract("epoch", time) * literal_column("1000000"), BigInteger)
+def microseconds(time: ColumnElement[Any]) -> ColumnElement[Decimal]:
+    """The time as a whole number, which may not fit into 64 bits: PostgreSQL has times of the year 294276."""
+    return func.trunc(extract("epoch", time) * literal_column("1000000"), type_=Numeric)
 
 
 def choose_driver(wanted: Mapping[str, Any]) -> Driver:
@@ -181,7 +183,7 @@ async def _count_to(
     rows = await reads.try_fetch(_count_statement(driver.column), seconds, limit=limit, **_arguments(driver, slices))
     if rows is None:
         return None
-    found = {number - 1: (entries, last) for number, entries, last in rows}
+    found = {number - 1: (entries, int(last)) for number, entries, last in rows}
     counted = []
     for number, each in enumerate(slices):
         entries, last = found.get(number, (0, 0))
