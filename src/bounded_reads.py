@@ -23,7 +23,8 @@ _ROLLBACK = Statement(text("ROLLBACK TO SAVEPOINT attempt"))
 _LIMIT = Statement(
     text(
         "SELECT set_config('statement_timeout', :milliseconds, true), set_config('jit', 'off', true), "
-        "set_config('max_parallel_workers_per_gather', '0', true)"
+        "set_config('max_parallel_workers_per_gather', '0', true), set_config('enable_seqscan', :others, true), "
+        "set_config('enable_bitmapscan', :others, true)"
     )
 )
 
@@ -43,15 +44,21 @@ class BoundedReads(DriverTransaction):
             raise DatabaseTimeout("This is too much to look at in time. Narrow the filter, or try again shortly.")
         return rows
 
-    async def try_fetch(self, statement: Statement, seconds: float, **values: Any) -> list[asyncpg.Record] | None:
-        """The same; None if the statement takes longer than these seconds, or than those that are left."""
+    async def try_fetch(
+        self, statement: Statement, seconds: float, *, by_index: bool = False, **values: Any
+    ) -> list[asyncpg.Record] | None:
+        """The same; None if the statement takes longer than these seconds, or than those that are left.
+
+        `by_index`: PostgreSQL reads in the order of an index, where it can.
+        """
         seconds = min(seconds, self.seconds_left)
         if seconds < _LEAST_SECONDS:
             return None
         started = time.monotonic()
         try:
             await super().fetch(_SAVEPOINT)
-            await super().fetch(_LIMIT, milliseconds=str(int(seconds * 1000)))
+            others = "off" if by_index else "on"
+            await super().fetch(_LIMIT, milliseconds=str(int(seconds * 1000)), others=others)
             return await super().fetch(statement, **values)
         except DBAPIError as error:
             if getattr(error.driver_exception, "sqlstate", None) != _QUERY_CANCELED:

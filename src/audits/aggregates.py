@@ -9,16 +9,16 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-import asyncpg
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
     DateTime,
     Integer,
+    Numeric,
     Select,
-    Text,
     bindparam,
     cast,
+    extract,
     func,
     literal_column,
     select,
@@ -42,7 +42,7 @@ from src.audits.aggregate_schemas import (
 from src.audits.buckets import find_bounds, to_microseconds, to_time
 from src.audits.constants import AuditStatus
 from src.audits.models import audit
-from src.audits.sampling import Driver, Slice
+from src.audits.sampling import Counts
 from src.audits.schemas import AuditFilter
 from src.bounded_reads import BoundedReads
 from src.exceptions import DatabaseTimeout
@@ -50,16 +50,8 @@ from src.pagination import COUNT_CAP
 from src.statement import Statement
 
 _MAX_CACHED_STATEMENTS = 512
-# How many slices, and how many entries of each are counted: first what is best, then what takes least.
-_COUNTING = ((480, 1_000), (120, 20))
-# How many records of each slice are looked at.
-_LOOKED_AT = 40
 # How many blocks of the table are read for facets without a filter.
 _BLOCKS = 1_500
-_TOO_LONG = "This is too much to look at in time. Narrow the filter, or try again shortly."
-
-Counts = list[tuple[float, bool]]
-"""How many records each bucket has, and whether that is exact."""
 
 
 async def get_histogram(reads: BoundedReads, query: HistogramQuery) -> Histogram:
@@ -77,7 +69,7 @@ async def get_histogram(reads: BoundedReads, query: HistogramQuery) -> Histogram
     if is_exact:
         counts, failures = await _count_exactly(reads, wanted, bounds)
     if counts is None or failures is None:
-        counts = await _estimate(reads, wanted, bounds)
+        counts = await sampling.count(reads, wanted, bounds, reads.seconds_left * 0.6)
         failures = await _count_failures(reads, wanted, bounds, counts)
     return _histogram(bounds, counts, failures)
 
@@ -114,6 +106,11 @@ def _histogram(bounds: Sequence[int], counts: Counts, failures: Counts) -> Histo
     return Histogram.model_validate({"from": times[0], "to": times[-1], "relation": relation, "buckets": buckets})
 
 
+def _microseconds(time: ColumnElement[Any]) -> ColumnElement[Decimal]:
+    """The time as a whole number, which may not fit into 64 bits: PostgreSQL has times of the year 294276."""
+    return func.trunc(extract("epoch", time) * literal_column("1000000"), type_=Numeric)
+
+
 def _as_times(first: Decimal | None, last: Decimal | None) -> tuple[int | None, int | None]:
     return (None, None) if first is None or last is None else (int(first), int(last))
 
@@ -124,14 +121,14 @@ def _extent_statement(names: tuple[str, ...]) -> Statement:
     found = select(audit.c.occurred_at).where(*filters.predicates(names))
     limited = found.limit(bindparam("limit", type_=Integer)).subquery()
     time = limited.c.occurred_at
-    return Statement(select(func.count(), *(sampling.microseconds(each) for each in (func.min(time), func.max(time)))))
+    return Statement(select(func.count(), *(_microseconds(each) for each in (func.min(time), func.max(time)))))
 
 
 @lru_cache(_MAX_CACHED_STATEMENTS)
 def _whole_extent_statement(names: tuple[str, ...]) -> Statement:
     """Selects the first and the last time of all that match."""
     time = audit.c.occurred_at
-    extent = (sampling.microseconds(each) for each in (func.min(time), func.max(time)))
+    extent = (_microseconds(each) for each in (func.min(time), func.max(time)))
     return Statement(select(*extent).where(*filters.predicates(names)))
 
 
@@ -141,12 +138,13 @@ async def _find_extent(
     """The first and the last time of what matches, or of what one of the filters finds."""
     if query.occurred_from is not None and query.occurred_to is not None:
         return None, None
-    for names in (tuple(wanted), sampling.choose_driver(wanted).own, ()):
+    driver = await sampling.choose_driver(reads, wanted)
+    for names in (tuple(wanted), driver.own, ()):
         values = {name: wanted[name] for name in names}
         rows = await reads.try_fetch(_whole_extent_statement(names), reads.seconds_left / 4, **values)
         if rows:
             return _as_times(*rows[0])
-    raise DatabaseTimeout(_TOO_LONG)
+    raise DatabaseTimeout(sampling.TOO_LONG)
 
 
 @lru_cache(_MAX_CACHED_STATEMENTS)
@@ -189,33 +187,7 @@ async def _count_failures(
     if wanted.get("status") == AuditStatus.FAILURE:
         return counts
     failed = {name: value for name, value in wanted.items() if name != "status_any"} | {"status": AuditStatus.FAILURE}
-    exact, _ = await _count_exactly(reads, failed, bounds)
-    return exact or await _estimate(reads, failed, bounds)
-
-
-async def _estimate(reads: BoundedReads, wanted: Mapping[str, Any], bounds: Sequence[int]) -> Counts:
-    """Raises `DatabaseTimeout`."""
-    driver = sampling.choose_driver(wanted)
-    slices = await _count_entries(reads, driver, bounds)
-    if driver.rest:
-        matching = await sampling.count_matches(reads, driver, slices, wanted, _LOOKED_AT, reads.seconds_left)
-        if matching is None:
-            raise DatabaseTimeout(_TOO_LONG)
-        slices = matching
-    counts: Counts = [(0, True)] * (len(bounds) - 1)
-    for each in slices:
-        count, is_exact = counts[each.bucket]
-        counts[each.bucket] = count + each.entries, is_exact and each.is_exact
-    return counts
-
-
-async def _count_entries(reads: BoundedReads, driver: Driver, bounds: Sequence[int]) -> list[Slice]:
-    """Raises `DatabaseTimeout`."""
-    for slices, limit in _COUNTING:
-        cut = sampling.cut(bounds, slices, driver)
-        if counted := await sampling.count_entries(reads, driver, cut, limit, reads.seconds_left / 2):
-            return counted
-    raise DatabaseTimeout(_TOO_LONG)
+    return await sampling.count(reads, failed, bounds, reads.seconds_left)
 
 
 async def get_facets(reads: BoundedReads, query: FacetsQuery) -> Facets:
@@ -233,15 +205,11 @@ async def get_facets(reads: BoundedReads, query: FacetsQuery) -> Facets:
     end = (None if last is None else last + 1) if query.occurred_to is None else to_microseconds(query.occurred_to)
     if begin is None or end is None or begin >= end:
         return _facets(query.field, [], "eq")
-    driver = sampling.choose_driver(wanted)
-    slices = await _count_entries(reads, driver, [begin, end])
-    rows = await sampling.weigh_values(reads, driver, slices, wanted, query.field, _LOOKED_AT)
-    if rows is None:
-        raise DatabaseTimeout(_TOO_LONG)
-    return _facets(query.field, rows, "approx")
+    found, looked_at, is_exact = await sampling.find_commonest(reads, wanted, begin, end, query.field)
+    return _facets(query.field, [(*each, looked_at) for each in found], "eq" if is_exact else "approx")
 
 
-def _facets(field: AuditField, rows: Sequence[asyncpg.Record], relation: Relation) -> Facets:
+def _facets(field: AuditField, rows: Sequence[Any], relation: Relation) -> Facets:
     values = [FacetValue(value=row[0], count=round(row[1])) for row in rows]
     return Facets(field=field, values=values, relation=relation, sampled=rows[0][2] if rows else 0)
 
@@ -293,23 +261,5 @@ def _blocks_statement(field: str) -> Statement:
 async def get_values(reads: BoundedReads, query: ValuesQuery) -> Values:
     """Raises `DatabaseTimeout`."""
     start, end = filters.prefix_range(query.prefix)
-    parameters = {"start": start} | ({"end": end} if end else {})
-    rows = await reads.fetch(_values_statement(query.field, bool(end)), **parameters)
-    return Values(field=query.field, values=[value for (value,) in rows])
-
-
-@lru_cache
-def _values_statement(field: str, has_end: bool) -> Statement:
-    """Selects the first values by a loose index scan: https://wiki.postgresql.org/wiki/Loose_indexscan."""
-    value = audit.c[field]
-    ends = [value < bindparam("end", type_=Text)] if has_end else []
-
-    def first(start: ColumnElement[bool]) -> Select[Any]:
-        return select(value.label("value")).where(start, *ends).order_by(value).limit(literal_column("1"))
-
-    found = first(value >= bindparam("start", type_=Text)).subquery()
-    values = select(found.c.value).cte("found_values", recursive=True)
-    following = first(value > values.c.value).scalar_subquery()
-    values = values.union_all(select(following).where(values.c.value.is_not(None)))
-    listed = select(values.c.value).where(values.c.value.is_not(None))
-    return Statement(listed.limit(literal_column(str(MAX_SUGGESTIONS))))
+    values = await sampling.read_values(reads, query.field, start, end, MAX_SUGGESTIONS)
+    return Values(field=query.field, values=values)

@@ -1,17 +1,18 @@
-"""Estimates of how many records match, from short reads of indexes and samples of records.
+"""Estimates of how many records match, from parts of an index and a sample of records.
 
-A **driver** is one filter whose index has its records in the order of time; without a filter it is the index of times.
-Time is cut into **slices**, and in each the driver's entries are counted up to a limit: most slices are exact then, and
-how far the entries of another reach tells how many there are. If other filters remain, a few records of each slice tell
-what share of the entries matches. So the work has a bound that depends neither on the table nor on the filters.
+A **driver** is one filter, whose index has its records in the order of time; without a filter it is the index of times.
+In **windows**, which are spread over the time in question, all entries of the driver's index are counted: everywhere
+if there are few, else in a share of the time. If other filters remain, the records in some windows are looked at, which
+tells what share of the entries matches. So the work has a bound that depends neither on the table nor on the filters.
+
+Nothing is concluded from how close together the first entries of a window are: trails have bursts, and those of full
+hours begin where windows do (tests/benchmarks/README.md).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from decimal import Decimal
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
-from statistics import median
 from typing import Any
 
 import asyncpg
@@ -19,49 +20,54 @@ from sqlalchemy import (
     ARRAY,
     ColumnElement,
     DateTime,
-    Float,
+    FromClause,
     Integer,
-    Numeric,
     Select,
     Text,
     and_,
     bindparam,
     cast,
     column,
-    extract,
     func,
     literal_column,
     select,
+    text,
     true,
 )
-from sqlalchemy.sql.selectable import TableValuedAlias
 
 from src.audits import filters
 from src.audits.aggregate_schemas import MAX_FACETS
-from src.audits.buckets import to_time
+from src.audits.buckets import EARLIEST, LATEST, to_time
 from src.audits.models import audit
 from src.bounded_reads import BoundedReads
+from src.exceptions import DatabaseTimeout
 from src.statement import Statement
+
+TOO_LONG = "This is too much to look at in time. Narrow the filter, or try again shortly."
 
 # The filters that can be a driver, those first that usually find least.
 _DRIVERS = (
-    "event_id",
-    "correlation_id",
-    "entity_id",
-    "actor_id",
-    "source",
-    "action",
-    "entity_type",
-    "status",
-    "actor_type",
+    *("event_id", "correlation_id", "entity_id", "actor_id", "rare status", "source", "action", "entity_type"),
+    *("actor_type", "status"),
 )
+_RARE_STATUSES = frozenset({"failure", "pending"})
+# A driver has at most so many values, each of which is a part of its index.
 _MAX_VALUES = 16
 _MAX_CACHED_STATEMENTS = 512
-# Index entries that are read at most, in each of two passes.
-_MAX_ENTRIES = 480_000
-# A slice with so many times as many entries as others is counted further.
-_OUTLIER = 4
-_TIME = DateTime(timezone=True)
+# Windows in the whole time: to find out roughly how many entries there are, or to estimate how many each bucket has.
+_FEW_WINDOWS, _MANY_WINDOWS = 480, 2_880
+_SMALL_SHARE = 1 / 256
+# So many entries are counted to the last one, which takes some 0.1 s per million; of more, so many.
+_MAX_COUNTED, _COUNTED = 1_200_000, 500_000
+# To scale a sample it need not be as exact.
+_MAX_COUNTED_TO_SCALE = 300_000
+# And so many where all that takes too long.
+_FEW = 50_000
+# How many records are looked at, at most.
+_LOOKED_AT = 15_000
+
+Counts = list[tuple[float, bool]]
+"""How many records each bucket has, and whether that is exact."""
 
 
 @dataclass(frozen=True)
@@ -72,235 +78,244 @@ class Driver:
     """
 
     column: str | None
-    values: Sequence[str | None]
+    values: Sequence[str]
+    own: tuple[str, ...]
     rest: tuple[str, ...]
-    own: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Slice:
-    """Times are microseconds since 1970, and `bucket` is the number of the bucket that the slice is a part of."""
-
-    bucket: int
-    begin: int
-    end: int
-    value: str | None
-    entries: float = 0
-    is_exact: bool = False
-    # How far the entries reach that were counted.
-    reach: int = 0
-
-    @property
-    def is_open(self) -> bool:
-        """Whether there are more entries than were counted."""
-        return self.reach > 0
-
-
-def microseconds(time: ColumnElement[Any]) -> ColumnElement[Decimal]:
-    """The time as a whole number, which may not fit into 64 bits: PostgreSQL has times of the year 294276."""
-    return func.trunc(extract("epoch", time) * literal_column("1000000"), type_=Numeric)
-
-
-def choose_driver(wanted: Mapping[str, Any]) -> Driver:
+async def choose_driver(reads: BoundedReads, wanted: Mapping[str, Any]) -> Driver:
     """The driver for the filters with these parameters."""
-    rest = tuple(name for name in wanted if name not in ("occurred_from", "occurred_to"))
-    for name in _DRIVERS:
-        own = {each: wanted[each] for each in rest if each == name or each.startswith(f"{name}_")}
-        values = own.get(f"{name}_any") or [*own.values()]
-        # A prefix has its entries in the order of names.
-        has_prefix = any(each.startswith(f"{name}_from_") for each in own)
-        if own and not has_prefix and len(values) <= _MAX_VALUES:
-            others = tuple(each for each in rest if each not in own)
-            return Driver(name, tuple(dict.fromkeys(values)), others, tuple(own))
-    return Driver(None, (None,), rest)
+    names = tuple(name for name in wanted if name not in ("occurred_from", "occurred_to"))
+    for candidate in _DRIVERS:
+        name = candidate.rpartition(" ")[2]
+        own = tuple(each for each in names if each == name or each.startswith(f"{name}_"))
+        values = await _values(reads, name, {each: wanted[each] for each in own})
+        if candidate == "rare status" and not _RARE_STATUSES.issuperset(values):
+            continue
+        if 0 < len(values) <= _MAX_VALUES:
+            return Driver(name, values, own, tuple(each for each in names if each not in own))
+    return Driver(None, (), (), names)
 
 
-def cut(bounds: Sequence[int], slices: int, driver: Driver) -> list[Slice]:
-    """About so many slices, all buckets in parts of the same number."""
-    parts = max(1, slices // ((len(bounds) - 1) * len(driver.values)))
-    return [
-        Slice(bucket, begin, end, value)
-        for bucket, (first, last) in enumerate(pairwise(bounds))
-        for begin, end in _parts(first, last, parts)
-        for value in driver.values
-    ]
+async def _values(reads: BoundedReads, name: str, parameters: Mapping[str, Any]) -> list[str]:
+    """The values of a filter. A prefix has those that begin so, since its index has names before times."""
+    values: dict[str, None] = {}
+    for parameter, value in parameters.items():
+        if "_from_" in parameter:
+            end = parameters.get(parameter.replace("_from_", "_to_"), "")
+            values |= dict.fromkeys(await read_values(reads, name, value, end, _MAX_VALUES + 1))
+        elif "_to_" not in parameter:
+            values |= dict.fromkeys([value] if isinstance(value, str) else value)
+    return [*values]
 
 
-def _parts(first: int, last: int, parts: int) -> Iterator[tuple[int, int]]:
-    parts = min(parts, last - first)
-    cuts = [first + (last - first) * number // parts for number in range(parts + 1)]
-    yield from pairwise(cuts)
+async def read_values(reads: BoundedReads, field: str, start: str, end: str, limit: int) -> list[str]:
+    """The first values of a field from `start` on, and before `end` if it is not empty. Raises `DatabaseTimeout`."""
+    parameters = {"start": start, "limit": limit} | ({"end": end} if end else {})
+    return [value for (value,) in await reads.fetch(_values_statement(field, bool(end)), **parameters)]
 
 
-async def count_entries(
-    reads: BoundedReads, driver: Driver, slices: Sequence[Slice], limit: int, seconds: float
-) -> list[Slice] | None:
-    """Count the driver's entries in each slice; None if it takes longer than these seconds."""
-    counted = await _count_to(reads, driver, slices, limit, seconds / 2)
-    if counted is None:
-        return None
-    outliers = _find_outliers(counted, limit)
-    if not outliers:
-        return [_estimate(each) for each in counted]
-    again = await _count_to(reads, driver, [counted[each] for each in outliers], _MAX_ENTRIES // len(outliers), seconds)
-    for number, further in zip(outliers, again or (), strict=False):
-        counted[number] = further
-    densities = [_estimate(each).entries / (each.end - each.begin) for each in counted]
-    usual = median(densities)
-    return [_estimate(each, usual if number in outliers else None) for number, each in enumerate(counted)]
+@lru_cache
+def _values_statement(field: str, has_end: bool) -> Statement:
+    """Selects values by a loose index scan: https://wiki.postgresql.org/wiki/Loose_indexscan."""
+    value = audit.c[field]
+    ends = [value < bindparam("end", type_=Text)] if has_end else []
+
+    def first(start: ColumnElement[bool]) -> Select[Any]:
+        return select(value.label("value")).where(start, *ends).order_by(value).limit(literal_column("1"))
+
+    found = first(value >= bindparam("start", type_=Text)).subquery()
+    values = select(found.c.value).cte("found_values", recursive=True)
+    following = first(value > values.c.value).scalar_subquery()
+    values = values.union_all(select(following).where(values.c.value.is_not(None)))
+    listed = select(values.c.value).where(values.c.value.is_not(None))
+    return Statement(listed.limit(bindparam("limit", type_=Integer)))
 
 
-def _find_outliers(counted: Sequence[Slice], limit: int) -> set[int]:
-    """The slices that are to be counted further: few, or far from the others."""
-    estimates = {number: _estimate(each).entries for number, each in enumerate(counted) if each.is_open}
-    if not estimates:
-        return set()
-    most = max(1, _MAX_ENTRIES // (8 * limit))
-    usual = median(_estimate(each).entries for each in counted)
-    found = sorted(estimates, key=lambda number: estimates[number], reverse=True)
-    if len(found) > most:
-        found = [number for number in found if estimates[number] > _OUTLIER * usual][:most]
-    return set(found)
+async def count(reads: BoundedReads, wanted: Mapping[str, Any], bounds: Sequence[int], seconds: float) -> Counts:
+    """How many records match in each bucket. Raises `DatabaseTimeout`."""
+    driver = await choose_driver(reads, wanted)
+    counts = await _count_entries(reads, driver, bounds, seconds / 2 if driver.rest else seconds)
+    if not driver.rest:
+        return counts
+    share = min(1.0, _LOOKED_AT / max(1, sum(entries for entries, _ in counts)))
+    statement = _matches_statement(driver.column, driver.rest)
+    rows, is_whole = await _fetch(reads, statement, driver, wanted, bounds, share)
+    found = {bucket - 1: (looked_at, matching) for bucket, looked_at, matching in rows}
+    matching: Counts = []
+    for bucket, (entries, is_exact) in enumerate(counts):
+        seen, those = found.get(bucket, (0, 0))
+        # Where nothing was looked at there is next to nothing.
+        matching.append((entries * those / seen if seen else 0, is_exact and is_whole))
+    return matching
 
 
-def _estimate(each: Slice, usual_density: float | None = None) -> Slice:
-    """The slice with all its entries: those that were counted reach so far, and the rest is as dense.
+async def _count_entries(
+    reads: BoundedReads, driver: Driver, bounds: Sequence[int], seconds: float, most: int = _MAX_COUNTED
+) -> Counts:
+    """How many entries of the driver's index each bucket has. Raises `DatabaseTimeout`.
 
-    Without enough of them to say that, the rest is as dense as other slices are.
+    First it finds out roughly how many there are, and then counts as many of them as can be counted in time: all if
+    there are at `most` so many.
     """
-    width = each.end - each.begin
-    if not each.is_open:
-        return replace(each, is_exact=True)
-    density = (each.entries - 1) / each.reach
-    if usual_density is not None and each.reach < width / 10:
-        density = usual_density
-    return replace(each, entries=each.entries + density * (width - each.reach))
+    end = reads.seconds_left - seconds
+    rough = await _count(reads, driver, bounds, _FEW_WINDOWS, _SMALL_SHARE, seconds / 3)
+    total = sum(rough, 0.0) if rough else math.inf
+    is_exact = total <= most
+    for windows, share in ((0, 1.0) if is_exact else (_MANY_WINDOWS, _COUNTED / total), (_MANY_WINDOWS, _FEW / total)):
+        counted = await _count(reads, driver, bounds, windows, min(share, 1.0), (reads.seconds_left - end) * 2 / 3)
+        if counted and sum(counted):
+            return [(entries, windows == 0) for entries in counted]
+    if rough and total:
+        return [(entries, False) for entries in rough]
+    raise DatabaseTimeout(TOO_LONG)
 
 
-async def _count_to(
-    reads: BoundedReads, driver: Driver, slices: Sequence[Slice], limit: int, seconds: float
-) -> list[Slice] | None:
-    rows = await reads.try_fetch(_count_statement(driver.column), seconds, limit=limit, **_arguments(driver, slices))
+async def _count(
+    reads: BoundedReads, driver: Driver, bounds: Sequence[int], windows: int, share: float, seconds: float
+) -> list[float] | None:
+    """Count the entries in so many windows, which together are this share of the time; None if it takes too long."""
+    arguments = _arguments(driver, bounds, windows, share)
+    rows = await reads.try_fetch(_count_statement(driver.column), seconds, by_index=True, **arguments)
     if rows is None:
         return None
-    found = {number - 1: (entries, int(last)) for number, entries, last in rows}
-    counted = []
-    for number, each in enumerate(slices):
-        entries, last = found.get(number, (0, 0))
-        reach = last - each.begin + 1 if entries >= limit else 0
-        counted.append(replace(each, entries=entries, reach=reach))
-    return counted
+    counts = [0.0] * (len(bounds) - 1)
+    for bucket, entries, most in rows:
+        counts[bucket - 1] = _scale(int(entries), most, share)
+    return counts
 
 
-def _arguments(driver: Driver, slices: Sequence[Slice]) -> dict[str, Any]:
-    times = {
-        "begins": [to_time(each.begin) for each in slices],
-        "ends": [to_time(each.end) for each in slices],
-    }
-    return times if driver.column is None else times | {"values": [each.value for each in slices]}
+def _scale(entries: int, most: int, share: float) -> float:
+    """The entries of a bucket, of which so many are in the fullest window.
+
+    If that one alone would make most of the bucket, it holds what happens once, such as an import, and counts once.
+    """
+    others = entries - most
+    return others / share + (most if most > others else most / share)
 
 
-def _slices(driver_column: str | None, **more: Any) -> TableValuedAlias:
-    """The parameters as rows, with their `number` from 1."""
-    types = {"begin": _TIME, "end": _TIME} | ({"value": Text()} if driver_column else {}) | more
-    arrays = [bindparam(f"{name}s", type_=ARRAY(kind)) for name, kind in types.items()]
-    columns = [column(name, kind) for name, kind in types.items()]
-    return func.unnest(*arrays).table_valued(*columns, with_ordinality="number", name="slice").render_derived()
+def _arguments(driver: Driver, bounds: Sequence[int], windows: int, share: float) -> dict[str, Any]:
+    # asyncpg makes infinities of the first and the last time that it knows.
+    times = [to_time(min(max(bound, EARLIEST + 1), LATEST - 1)) for bound in bounds]
+    parts = max(1, windows // ((len(bounds) - 1) * max(1, len(driver.values))))
+    values = {"values": driver.values} if driver.column else {}
+    return {"begins": times[:-1], "ends": times[1:], "parts": parts, "share": share} | values
 
 
-def _entries(driver_column: str | None, slices: TableValuedAlias, *columns: ColumnElement[Any]) -> Select[Any]:
-    """The first entries of each slice, so many as `limit` says."""
-    predicates = [audit.c.occurred_at >= slices.c.begin, audit.c.occurred_at < slices.c.end]
+# Each bucket has `parts`, and each of these one window, which is a `share` of it. Their places are spread like random
+# ones, so that they are not all at the same time of the hour or the day.
+_WINDOWS = """
+    SELECT bucket, begin + width * ((part + place * (1 - share)) / parts) AS begin,
+        begin + width * ((part + place * (1 - share) + share) / parts) AS finish
+    FROM (SELECT CAST(:parts AS int) AS parts, CAST(:share AS float) AS share) AS given
+    CROSS JOIN unnest(CAST(:begins AS timestamptz[]), CAST(:ends AS timestamptz[])) WITH ORDINALITY
+        AS buckets (begin, finish, bucket)
+    CROSS JOIN LATERAL (SELECT buckets.finish - begin AS width) AS of_bucket
+    CROSS JOIN generate_series(0, parts - 1) AS part
+    CROSS JOIN LATERAL (
+        SELECT (part * 0.6180339887 + bucket * 0.7548776662) - floor(part * 0.6180339887 + bucket * 0.7548776662)
+    ) AS places (place)
+"""
+
+
+def _windows(driver_column: str | None) -> FromClause:
+    time = DateTime(timezone=True)
+    columns = (column("bucket", Integer), column("begin", time), column("finish", time))
+    windows = text(_WINDOWS).columns(*columns).subquery("windows")
+    if driver_column is None:
+        return windows
+    values = func.unnest(bindparam("values", type_=ARRAY(Text))).table_valued("value", name="driver").render_derived()
+    return select(windows, values.c.value).select_from(windows.join(values, true())).subquery("windows_of_values")
+
+
+def _entries(driver_column: str | None, windows: FromClause, *columns: ColumnElement[Any]) -> FromClause:
+    """What is selected of the records in each window."""
+    predicates = [audit.c.occurred_at >= windows.c.begin, audit.c.occurred_at < windows.c.finish]
     if driver_column:
-        predicates.append(audit.c[driver_column] == slices.c.value)
-    return (
-        select(*columns)
-        .where(*predicates)
-        .order_by(audit.c.occurred_at)
-        .limit(bindparam("limit", type_=Integer))
-        .correlate(slices)
-    )
+        predicates.append(audit.c[driver_column] == windows.c.value)
+    return select(*columns).where(*predicates).correlate(windows).lateral("entries")
 
 
 @lru_cache
 def _count_statement(driver_column: str | None) -> Statement:
-    slices = _slices(driver_column)
-    entries = _entries(driver_column, slices, audit.c.occurred_at).subquery()
-    counted = select(func.count().label("entries"), func.max(entries.c.occurred_at).label("last")).select_from(entries)
-    each = counted.correlate(slices).lateral("counted")
+    """Selects for each bucket how many entries its windows have, and how many the fullest one has."""
+    windows = _windows(driver_column)
+    entries = _entries(driver_column, windows, func.count().label("number"))
+    number = entries.c.number
+    joined = windows.join(entries, true())
     return Statement(
-        select(slices.c.number, each.c.entries, microseconds(each.c.last))
-        .select_from(slices.join(each, true()))
-        .where(each.c.entries > literal_column("0"))
+        select(windows.c.bucket, func.sum(number), func.max(number)).select_from(joined).group_by(windows.c.bucket)
     )
 
 
-async def count_matches(
-    reads: BoundedReads, driver: Driver, slices: Sequence[Slice], wanted: Mapping[str, Any], limit: int, seconds: float
-) -> list[Slice] | None:
-    """The slices with how many of their entries match the other filters too; None if that takes longer.
-
-    The first records of each slice, so many as `limit` says, are looked at.
-    """
-    filled = [each for each in slices if each.entries]
-    statement = _share_statement(driver.column, driver.rest)
+async def _fetch(
+    reads: BoundedReads,
+    statement: Statement,
+    driver: Driver,
+    wanted: Mapping[str, Any],
+    bounds: Sequence[int],
+    share: float,
+) -> tuple[list[asyncpg.Record], bool]:
+    """Run a statement that looks at records, and say whether it has looked at all. Raises `DatabaseTimeout`."""
     rest = {name: wanted[name] for name in driver.rest}
-    rows = await reads.try_fetch(statement, seconds, limit=limit, **rest, **_arguments(driver, filled))
-    if rows is None:
-        return None
-    shares = {number - 1: matching / looked_at for number, looked_at, matching in rows}
-    return [
-        replace(each, entries=each.entries * shares.get(number, 0), is_exact=each.is_exact and each.entries <= limit)
-        for number, each in enumerate(filled)
-    ]
+    for part in (share, share / 16):
+        arguments = rest | _arguments(driver, bounds, _FEW_WINDOWS, part)
+        rows = await reads.try_fetch(statement, reads.seconds_left / 2, by_index=True, **arguments)
+        if rows is not None:
+            return rows, part == 1
+    raise DatabaseTimeout(TOO_LONG)
 
 
 @lru_cache(_MAX_CACHED_STATEMENTS)
-def _share_statement(driver_column: str | None, rest: tuple[str, ...]) -> Statement:
-    slices = _slices(driver_column)
-    matches = and_(true(), *filters.predicates(rest)).label("matches")
-    entries = _entries(driver_column, slices, matches).lateral("entries")
-    return Statement(
-        select(slices.c.number, func.count(), func.count().filter(entries.c.matches))
-        .select_from(slices.join(entries, true()))
-        .group_by(slices.c.number)
+def _matches_statement(driver_column: str | None, rest: tuple[str, ...]) -> Statement:
+    """Selects for each bucket how many records are in its windows, and how many of these match the other filters."""
+    windows = _windows(driver_column)
+    is_match = and_(true(), *filters.predicates(rest))
+    entries = _entries(
+        driver_column, windows, func.count().label("looked_at"), func.count().filter(is_match).label("matching")
     )
+    sums = (cast(func.sum(each), Integer) for each in (entries.c.looked_at, entries.c.matching))
+    joined = windows.join(entries, true())
+    return Statement(select(windows.c.bucket, *sums).select_from(joined).group_by(windows.c.bucket))
 
 
-async def weigh_values(
-    reads: BoundedReads, driver: Driver, slices: Sequence[Slice], wanted: Mapping[str, Any], field: str, limit: int
-) -> list[asyncpg.Record] | None:
-    """The values of a field among the records that match, the commonest first. None if it takes too long.
+async def find_commonest(
+    reads: BoundedReads, wanted: Mapping[str, Any], begin: int, end: int, field: str
+) -> tuple[list[tuple[str, float]], int, bool]:
+    """The commonest values of a field between two times, and how many matching records have each.
 
-    Of each value: itself, an estimate of how many records have it, and how many records were looked at in all: the
-    first ones of each slice, so many as `limit` says.
+    Also how many records were looked at, and whether these are all. Raises `DatabaseTimeout`.
     """
-    slices = [each for each in slices if each.entries]
-    statement = _values_statement(driver.column, driver.rest, field)
-    rest = {name: wanted[name] for name in driver.rest}
-    weights = [float(each.entries) for each in slices]
-    return await reads.try_fetch(
-        statement, reads.seconds_left, limit=limit, weights=weights, **rest, **_arguments(driver, slices)
+    driver = await choose_driver(reads, wanted)
+    ((entries, is_exact),) = await _count_entries(
+        reads, driver, [begin, end], reads.seconds_left / 2, _MAX_COUNTED_TO_SCALE
     )
+    share = min(1.0, _LOOKED_AT / max(1, entries))
+    statement = _commonest_statement(driver.column, driver.rest, field)
+    rows, is_whole = await _fetch(reads, statement, driver, wanted, [begin, end], share)
+    looked_at = rows[0][2] if rows else 0
+    return [(value, entries * number / looked_at) for value, number, _ in rows], looked_at, is_exact and is_whole
 
 
 @lru_cache(_MAX_CACHED_STATEMENTS)
-def _values_statement(driver_column: str | None, rest: tuple[str, ...], field: str) -> Statement:
-    slices = _slices(driver_column, weight=Float(53))
-    matches = and_(true(), *filters.predicates(rest)).label("matches")
-    first = _entries(driver_column, slices, matches, audit.c[field].label("value")).subquery()
-    looked_at = func.count().over().label("looked_at")
-    entries = select(first, looked_at).correlate(slices).lateral("entries")
-    weight = func.sum(slices.c.weight / entries.c.looked_at).filter(entries.c.matches).label("weight")
+def _commonest_statement(driver_column: str | None, rest: tuple[str, ...], field: str) -> Statement:
+    """Selects the commonest values of the records in windows that match, how many have each, and how many there are.
+
+    All records in the windows are there, whether they match or not.
+    """
+    windows = _windows(driver_column)
+    is_match = and_(true(), *filters.predicates(rest)).label("is_match")
+    entries = _entries(driver_column, windows, audit.c[field].label("value"), is_match)
+    matching = func.count().filter(entries.c.is_match).label("matching")
     grouped = (
-        select(entries.c.value, weight, func.sum(func.count()).over().label("sampled"))
-        .select_from(slices.join(entries, true()))
+        select(entries.c.value, matching, cast(func.sum(func.count()).over(), Integer).label("looked_at"))
+        .select_from(windows.join(entries, true()))
         .group_by(entries.c.value)
         .subquery()
     )
     return Statement(
-        select(grouped.c.value, grouped.c.weight, cast(grouped.c.sampled, Integer))
-        .where(grouped.c.weight.is_not(None))
-        .order_by(grouped.c.weight.desc(), grouped.c.value)
+        select(*grouped.c)
+        .where(grouped.c.matching > literal_column("0"))
+        .order_by(grouped.c.matching.desc(), grouped.c.value)
         .limit(literal_column(str(MAX_FACETS)))
     )

@@ -184,20 +184,23 @@ class AuditFilter(CustomModel):
     )
 
 
+def _as_list(value: Any) -> Any:
+    return [] if value is None else as_list(value)
+
+
+_SelectedIds = Annotated[list[Id], BeforeValidator(_as_list, json_schema_input_type=list[Id] | Id | None)]
+
+
 class AuditSelection(AuditFilter):
     """The filters as a JSON object, in which filters that take several values are lists."""
 
     action: list[NameFilter] = Field(default=[], description=AuditFilter.model_fields["action"].description)
-    # One text was all that these three took once.
+    # Earlier releases had one text or null in these three, which is still accepted.
     entity_type: Annotated[
-        list[NameFilter], BeforeValidator(as_list, json_schema_input_type=NameFilter | list[NameFilter])
+        list[NameFilter], BeforeValidator(_as_list, json_schema_input_type=list[NameFilter] | NameFilter | None)
     ] = Field(default=[], description=AuditFilter.model_fields["entity_type"].description)
-    entity_id: Annotated[list[Id], BeforeValidator(as_list, json_schema_input_type=Id | list[Id])] = Field(
-        default=[], description=_ID_RULE
-    )
-    actor_id: Annotated[list[Id], BeforeValidator(as_list, json_schema_input_type=Id | list[Id])] = Field(
-        default=[], description=_ID_RULE
-    )
+    entity_id: _SelectedIds = Field(default=[], description=_ID_RULE)
+    actor_id: _SelectedIds = Field(default=[], description=_ID_RULE)
     status: list[AuditStatus] = Field(default=[])
     details: ContainedDetails | None = Field(None, description="What the record's details contain.")
 
