@@ -1,6 +1,7 @@
 """Reads that together take a bounded time of the database."""
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
@@ -29,12 +30,20 @@ _LIMIT = Statement(
 )
 
 
-class BoundedReads(DriverTransaction):
-    """Reads of one snapshot. It connects for the first one; all of them together take at most `seconds`."""
+@dataclass(frozen=True)
+class BoundedPool:
+    """Connections for bounded reads, and the seconds that those of one request may take together."""
 
-    def __init__(self, pool: ConnectionPool, seconds: float) -> None:
-        super().__init__(pool)
-        self.seconds_left = seconds
+    pool: ConnectionPool
+    seconds: float
+
+
+class BoundedReads(DriverTransaction):
+    """Reads of one snapshot. It connects for the first one."""
+
+    def __init__(self, connections: BoundedPool) -> None:
+        super().__init__(connections.pool)
+        self.seconds_left = connections.seconds
 
     @override
     async def fetch(self, statement: Statement, **values: Any) -> list[asyncpg.Record]:

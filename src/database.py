@@ -28,9 +28,8 @@ from src.driver import Connection, connect_with_limits, limited_connection
 from src.statement import Statement
 
 _LEDGER_STATEMENT_SECONDS = 30
-# How many requests at once sum up records in each process, and how long each may keep the database.
+# How many requests at once sum up records in each process.
 _AGGREGATES = 2
-AGGREGATE_SECONDS = 0.4
 
 # The names are those that PostgreSQL itself would give, so that a migration can address every constraint.
 metadata = MetaData(
@@ -67,7 +66,7 @@ def create_stream_pool(settings: DatabaseSettings) -> ConnectionPool:
 
 def create_aggregate_pool(settings: DatabaseSettings) -> ConnectionPool:
     """Make a pool of a few connections for what sums up records. A caller who finds none free waits as for others."""
-    timeout = min(AGGREGATE_SECONDS, settings.database_statement_timeout)
+    timeout = settings.database_aggregate_timeout
     changes = {
         "database_statement_timeout": timeout,
         "database_lock_timeout": min(timeout, settings.database_lock_timeout),

@@ -20,6 +20,7 @@ from src.ai.router import router as ai_router
 from src.audits.config import AuditSettings
 from src.audits.router import batch_router as audit_batches_router
 from src.audits.router import router as audits_router
+from src.bounded_reads import BoundedPool
 from src.config import API_PREFIX, AppSettings, FastPath
 from src.connection_pool import ConnectionPool
 from src.database import create_aggregate_pool, create_ledger_pool, create_pool, create_probe_engine, create_stream_pool
@@ -82,7 +83,7 @@ class State(TypedDict):
     revisions: Revisions
     pool: ConnectionPool
     stream_pool: ConnectionPool
-    aggregate_pool: ConnectionPool
+    aggregate_pool: BoundedPool
     database_probe: DatabaseProbe
     ai_client: AIClient
     followers: Followers
@@ -96,7 +97,7 @@ async def lifespan(settings: Settings) -> AsyncIterator[State]:
     providers = telemetry.start()
     probe_engine = create_probe_engine(settings.database)
     ledger_pool = create_ledger_pool(settings.database, 2 if settings.ledger.witnesses else 1)
-    pool = create_pool(settings.database)
+    pool, aggregate_pool = create_pool(settings.database), create_aggregate_pool(settings.database)
     followers = Followers(pool, settings.ledger.ledger_interval)
     sealer = Sealer(partial(driver_transaction, ledger_pool), settings.ledger, followers.look)
     state = State(
@@ -106,7 +107,7 @@ async def lifespan(settings: Settings) -> AsyncIterator[State]:
         revisions=load_revisions(),
         pool=pool,
         stream_pool=create_stream_pool(settings.database),
-        aggregate_pool=create_aggregate_pool(settings.database),
+        aggregate_pool=BoundedPool(aggregate_pool, settings.database.database_aggregate_timeout),
         database_probe=DatabaseProbe(probe_engine, settings.database),
         ai_client=AIClient(settings.ai),
         followers=followers,
@@ -121,7 +122,7 @@ async def lifespan(settings: Settings) -> AsyncIterator[State]:
     await followers.close()
     await state["ai_client"].close()
     await asyncio.gather(
-        _dispose(state["pool"], state["stream_pool"], state["aggregate_pool"], ledger_pool, probe_engine),
+        _dispose(state["pool"], state["stream_pool"], aggregate_pool, ledger_pool, probe_engine),
         telemetry.stop(providers, _DISPOSE_SECONDS),
     )
 

@@ -141,8 +141,10 @@ async def connection_of_module(database_of_module: DatabaseSettings) -> AsyncIte
 
 
 def settings_for(cluster: Cluster, database: str = "app") -> DatabaseSettings:
-    """Settings with a long pool timeout: on a busy machine many requests wait longer for a connection."""
-    return DatabaseSettings(database_url=SecretStr(cluster.url(database)), database_pool_timeout=5)
+    """Settings with long timeouts: on a busy machine many requests wait longer for a connection, and read longer."""
+    return DatabaseSettings(
+        database_url=SecretStr(cluster.url(database)), database_pool_timeout=5, database_aggregate_timeout=1.5
+    )
 
 
 def driver_url(settings: DatabaseSettings) -> str:

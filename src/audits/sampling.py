@@ -135,7 +135,7 @@ def _values_statement(field: str, has_end: bool) -> Statement:
 async def count(reads: BoundedReads, wanted: Mapping[str, Any], bounds: Sequence[int], seconds: float) -> Counts:
     """How many records match in each bucket. Raises `DatabaseTimeout`."""
     driver = await choose_driver(reads, wanted)
-    counts = await _count_entries(reads, driver, bounds, seconds / 2 if driver.rest else seconds)
+    counts = await _count_entries(reads, driver, bounds, seconds / 2 if driver.rest else seconds, _MAX_COUNTED)
     if not driver.rest:
         return counts
     share = min(1.0, _LOOKED_AT / max(1, sum(entries for entries, _ in counts)))
@@ -151,7 +151,7 @@ async def count(reads: BoundedReads, wanted: Mapping[str, Any], bounds: Sequence
 
 
 async def _count_entries(
-    reads: BoundedReads, driver: Driver, bounds: Sequence[int], seconds: float, most: int = _MAX_COUNTED
+    reads: BoundedReads, driver: Driver, bounds: Sequence[int], seconds: float, most: int
 ) -> Counts:
     """How many entries of the driver's index each bucket has. Raises `DatabaseTimeout`.
 
@@ -160,13 +160,17 @@ async def _count_entries(
     """
     end = reads.seconds_left - seconds
     rough = await _count(reads, driver, bounds, _FEW_WINDOWS, _SMALL_SHARE, seconds / 3)
-    total = sum(rough, 0.0) if rough else math.inf
-    is_exact = total <= most
-    for windows, share in ((0, 1.0) if is_exact else (_MANY_WINDOWS, _COUNTED / total), (_MANY_WINDOWS, _FEW / total)):
-        counted = await _count(reads, driver, bounds, windows, min(share, 1.0), (reads.seconds_left - end) * 2 / 3)
+    total = max(1.0, sum(rough, 0.0)) if rough else math.inf
+    if total <= most:
+        exact = await _count(reads, driver, bounds, 0, 1, (reads.seconds_left - end) * 2 / 3)
+        if exact is not None:
+            return [(entries, True) for entries in exact]
+    for number in (_COUNTED, _FEW) if total > most else (_FEW,):
+        share = min(1.0, number / total)
+        counted = await _count(reads, driver, bounds, _MANY_WINDOWS, share, (reads.seconds_left - end) * 2 / 3)
         if counted and sum(counted):
-            return [(entries, windows == 0) for entries in counted]
-    if rough and total:
+            return [(entries, False) for entries in counted]
+    if rough and sum(rough):
         return [(entries, False) for entries in rough]
     raise DatabaseTimeout(TOO_LONG)
 

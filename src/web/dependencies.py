@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import Depends, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 
-from src.bounded_reads import BoundedReads
+from src.bounded_reads import BoundedPool, BoundedReads
 from src.connection_pool import ConnectionPool
-from src.database import AGGREGATE_SECONDS, AutocommitConnection, TransactionConnection, transaction
+from src.database import AutocommitConnection, TransactionConnection, transaction
 from src.etags import IfMatch, content_etag, etag, matches_no_tag, matches_none
 from src.snapshot import SnapshotConnection
 from src.web.negotiation import accepts_gzip
@@ -59,7 +59,7 @@ These connections have a small pool of their own, so that slow readers cannot ta
 
 
 async def bounded_reads(request: Request) -> AsyncIterator[BoundedReads]:
-    reads = BoundedReads(shared(request, "aggregate_pool", ConnectionPool), AGGREGATE_SECONDS)
+    reads = BoundedReads(shared(request, "aggregate_pool", BoundedPool))
     try:
         yield reads
     finally:

@@ -207,6 +207,17 @@ async def test_the_filter_has_the_names_of_the_list_and_details_as_an_object(
     assert (body["total"], body["findings"]) == (1, [finding(wanted)])
 
 
+@pytest.mark.parametrize("name", ["entity_type", "entity_id", "actor_id"])
+async def test_a_filter_takes_a_text_a_list_or_null(
+    provider: FakeProvider, client: httpx2.AsyncClient, name: str
+) -> None:
+    for value in ("a", "b", "c"):
+        await create_audit(client, **{name: value})
+    for chosen, total in (("a", 1), (["a"], 1), (["a", "b"], 2), ([], 3), (None, 3)):
+        provider.replies(finds())
+        assert (await ask(client, filter={name: chosen})).json()["total"] == total
+
+
 async def test_a_filter_without_matches_gets_an_empty_summary(
     provider: FakeProvider, client: httpx2.AsyncClient
 ) -> None:

@@ -108,7 +108,7 @@ def matches(record: Record, query: dict[str, Any]) -> bool:
         if name == "occurred_to":
             return bool(record["occurred_at"] < wanted)
         if name == "details":
-            return json.loads(wanted).items() <= record["details"].items()
+            return bool(json.loads(wanted).items() <= record["details"].items())
         value, several = record[name], wanted if isinstance(wanted, list) else [wanted]
         return any(value.startswith(each[:-1]) if each.endswith("*") else value == each for each in several if value)
 
@@ -231,7 +231,7 @@ async def test_a_query_that_is_not_valid_gets_422(
 
 
 async def test_where_nothing_matches_there_are_no_buckets_but_those_of_a_given_time(client: httpx2.AsyncClient) -> None:
-    nothing = {"from": None, "to": None, "relation": "eq", "buckets": []}
+    nothing: dict[str, Any] = {"from": None, "to": None, "relation": "eq", "buckets": []}
     begin, end = "2026-01-31T12:00:00Z", "2026-01-31T12:03:00Z"
     assert await read(client, HISTOGRAM) == nothing
     assert await read(client, HISTOGRAM, occurred_from=begin) == nothing

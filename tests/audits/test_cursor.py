@@ -95,6 +95,7 @@ async def test_the_total_counts_all_matches_on_every_page(client: httpx2.AsyncCl
     "change",
     [
         {"order": "asc"}, {"action": "invoice.*"}, {"status": ["success", "failure"]}, {"entity_id": "INV-1"},
+        {"entity_id": ["INV-1", "INV-2"]}, {"actor_id": ["u-1", "u-2"]}, {"entity_type": ["invoice", "a"]},
         {"details": '{"a": 1}'}, {"occurred_from": "2020-01-01T00:00:00Z"},
     ],
 )  # fmt: skip

@@ -57,7 +57,7 @@ SKEWED_SEED = """
             || '7' || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 4, 15))::uuid,
         at, at, at,
         (ARRAY['invoice', 'user', 'report', 'order', 'deploy', 'file', 'rule', 'key'])[1 + kind % 8] || '.'
-            || (ARRAY['update', 'view', 'create', 'delete', 'login', 'approve', 'void', 'export', 'share'])[1 + kind / 8],
+            || (ARRAY['update', 'view', 'create', 'delete', 'login', 'approve', 'void', 'list', 'move'])[1 + kind / 8],
         (ARRAY['invoice', 'user', 'report', 'order', 'deploy', 'file', 'rule', 'key'])[1 + kind % 8],
         'E-' || floor(random() ^ 3 * $1 / 5)::int,
         (ARRAY['user', 'service', 'system', 'anonymous'])[1 + floor(random() ^ 4 * 4)::int],

@@ -108,6 +108,8 @@ async def test_the_latest_come_first_if_asked_for(client: httpx2.AsyncClient, se
         ({"entity_type": "use*"}, [1, 2]),
         ({"entity_type": "user"}, [1, 2]),
         ({"entity_id": "u-2"}, [2]),
+        ({"entity_id": ["u-1", "u-2"]}, [1, 2]),
+        ({"entity_type": ["user", "inv*"], "actor_id": ["nobody", "u-1"]}, [0, 1, 2, 3, 4]),
         ({"actor_id": "nobody"}, []),
         ({"changed_by": "u-4"}, [3]),
         ({"changed_from": "2020-01-01T00:00:00Z", "operation": "update", "after": 2}, [3]),
