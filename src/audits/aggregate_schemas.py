@@ -30,7 +30,10 @@ class AuditField(StrEnum):
 
 class HistogramQuery(AuditFilter):
     buckets: int = Field(
-        DEFAULT_BUCKETS, ge=1, le=MAX_BUCKETS, description="At most so many: their bounds are round times."
+        DEFAULT_BUCKETS,
+        ge=1,
+        le=MAX_BUCKETS,
+        description="How many: all equally long, and fewer only where they would be shorter than a microsecond.",
     )
 
 

@@ -80,12 +80,7 @@ def _bounds(query: HistogramQuery, first: int | None, last: int | None) -> list[
     end = (None if last is None else last + 1) if query.occurred_to is None else to_microseconds(query.occurred_to)
     if begin is None or end is None or begin >= end:
         return []
-    bounds = find_bounds(begin, end, query.buckets)
-    if query.occurred_from is not None:
-        bounds[0] = begin
-    if query.occurred_to is not None:
-        bounds[-1] = end
-    return bounds
+    return find_bounds(begin, end, query.buckets)
 
 
 def _histogram(bounds: Sequence[int], counts: Counts, failures: Counts) -> Histogram:

@@ -149,7 +149,7 @@ async def test_a_histogram_counts_each_match_in_its_bucket(
     body = await read(filled, HISTOGRAM, **sent(query, buckets=buckets))
     found = [each for each in RECORDS if matches(each, query)]
     assert body["relation"] == "eq"
-    assert len(body["buckets"]) <= buckets
+    assert len(body["buckets"]) in (0, buckets)
     counted = [(each["count"], each["failures"]) for each in body["buckets"]]
     assert counted == in_buckets(body, found)
     assert sum(count for count, _ in counted) == len(found)
@@ -249,19 +249,20 @@ async def test_where_nothing_matches_there_are_no_buckets_but_those_of_a_given_t
 
 
 @pytest.mark.parametrize(
-    "texts",
+    ("texts", "span"),
     [
-        ["0001-01-01 00:00:00Z", "2026-01-01Z", "9999-12-31 23:59:59.999999Z"],
-        ["9999-12-31 23:59:59.999999Z"],
-        ["0001-01-01 00:00:00Z"],
-        ["0044-03-15 12:00:00Z BC", "2026-01-01Z", "294276-12-31Z"],
-        ["2026-01-01 00:00:00.000001Z", "2026-01-01 00:00:00.000002Z", "2026-01-01 00:00:00.000009Z"],
-        ["2026-01-01Z"] * 5,
+        (["0001-01-01 00:00:00Z", "2026-01-01Z", "9999-12-31 23:59:59.999999Z"], 200),
+        (["9999-12-31 23:59:59.999999Z"], 1),
+        (["0001-01-01 00:00:00Z"], 1),
+        (["0044-03-15 12:00:00Z BC", "2026-01-01Z", "294276-12-31Z"], 200),
+        (["2026-01-01 00:00:00.000001Z", "2026-01-01 00:00:00.000002Z", "2026-01-01 00:00:00.000009Z"], 9),
+        (["2026-01-01Z"] * 5, 1),
     ],
 )
 async def test_times_of_any_year_and_times_close_together_are_counted(
-    client: httpx2.AsyncClient, connection: asyncpg.Connection, texts: list[str]
+    client: httpx2.AsyncClient, connection: asyncpg.Connection, texts: list[str], span: int
 ) -> None:
+    """`span`: microseconds, or more than there can be buckets."""
     await connection.executemany(
         """INSERT INTO audit (id, action, entity_type, entity_id, actor_id, occurred_at)
            VALUES (gen_random_uuid(), 'a', 'e', '1', 'u', $1::text::timestamptz)""",
@@ -269,7 +270,7 @@ async def test_times_of_any_year_and_times_close_together_are_counted(
     )
     for buckets in (1, 2, 60, 120):
         body = await read(client, HISTOGRAM, buckets=buckets)
-        assert 1 <= len(body["buckets"]) <= buckets
+        assert len(body["buckets"]) == min(buckets, span)
         assert sum(each["count"] for each in body["buckets"]) == len(texts)
         assert body["buckets"][-1]["count"] > 0
 
