@@ -141,7 +141,8 @@ async def test_every_route_of_the_application_answers_the_same(pair: Pair, numbe
             asked = request(sent, way, next(chosen))
             left = pair[0].left
             answered = await assert_same(pair, _traced(asked, numbered.number))
-            served[sent.path] += pair[0].left == left
+            # A path with a line break at its end is refused before any route.
+            served[sent.path] += pair[0].left == left and not asked.path.endswith("\n")
             if way is Way.VALID and answered.status in (200, 201, 207):
                 assert (pair[0].left > left) == (sent.path in LEFT), asked
     assert {path for path in (sent.path for sent in routes) if not served[path]} == LEFT
