@@ -143,7 +143,7 @@ async def _find_extent(
 
 
 @lru_cache(_MAX_CACHED_STATEMENTS)
-def _buckets_statement(names: tuple[str, ...]) -> Statement:
+def buckets_statement(names: tuple[str, ...]) -> Statement:
     """Selects each bucket that has records with how many it has, up to a limit of all, and with its failures."""
     found = select(audit.c.occurred_at, audit.c.status).where(*filters.predicates(names))
     limited = found.limit(bindparam("limit", type_=Integer)).subquery()
@@ -159,7 +159,7 @@ async def _count_exactly(
     """The counts and the failures of each bucket; None if there are too many to be exact, or if it takes too long."""
     starts = [to_time(bound) for bound in bounds[:-1]]
     rows = await reads.try_fetch(
-        _buckets_statement(tuple(wanted)), reads.seconds_left / 2, **wanted, starts=starts, limit=COUNT_CAP + 1
+        buckets_statement(tuple(wanted)), reads.seconds_left / 2, **wanted, starts=starts, limit=COUNT_CAP + 1
     )
     if rows is None or sum(count for _, count, _ in rows) > COUNT_CAP:
         return None, None

@@ -1,7 +1,8 @@
 """`make bench`: measure, print one table, and compare with what the last run has stored.
 
-`ROWS=1000000` also measures lists in a table of so many records, beside those of 10,000 and 100,000. `PARTS=yes` also
-measures the service beside itself without each part of the fast path. `LEDGER=only` measures nothing but the ledger.
+`ROWS=1000000` also measures lists in a table of so many records, beside those of 10,000 and 100,000, and histograms and
+facets of so many. `PARTS=yes` also measures the service beside itself without each part of the fast path. `LEDGER=only`
+measures nothing but the ledger, `AGGREGATES=only` nothing but histograms, facets and suggestions.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from scripts.postgres import Cluster, postgres
 from src.config import PROJECT_ROOT, FastPath
-from tests.benchmarks import cost, ledger, lists, measures, programs, report, streams
+from tests.benchmarks import aggregates, cost, ledger, lists, measures, programs, report, streams
 from tests.benchmarks.databases import fresh_copy, seeded
 from tests.benchmarks.load import GENERATOR
 from tests.benchmarks.report import Figure
@@ -35,16 +36,20 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     log = FOLDER / "server.log"
     log.unlink(missing_ok=True)
-    only_ledger = os.environ.get("LEDGER") == "only"
-    results = FOLDER / f"results-{'ledger' if only_ledger else rows}-{GENERATOR}.json"
+    only = next((name for name in ("ledger", "aggregates") if os.environ.get(name.upper()) == "only"), None)
+    results = FOLDER / f"results-{only or rows}-{GENERATOR}.json"
     last = report.load_last(results)
     if (PROJECT_ROOT / ".env").exists():
         logger.warning("the servers read .env too: what is measured may not be the defaults")
     started = time.monotonic()
     with postgres(FOLDER / "postgres") as cluster:
-        figures = [] if only_ledger else _at_ten_thousand(cluster, log)
-        figures += ledger.measure(cluster, log, FEW)
-        figures += _at_many(cluster, log, rows) if rows > FEW else []
+        figures = [] if only else _at_ten_thousand(cluster, log)
+        if only != "aggregates":
+            figures += ledger.measure(cluster, log, FEW)
+            figures += _at_many(cluster, log, rows) if rows > FEW else []
+        if only != "ledger":
+            for size in sorted({FEW, rows}):
+                figures += aggregates.measure(cluster, log, size)
     facts = report.machine() | {"generator": GENERATOR, "rows": rows, "seconds": round(time.monotonic() - started)}
     report.store(results, figures, facts)
     sys.stdout.write(f"\n{report.table(figures, last)}\n\n{report.summary(figures)}\n")

@@ -83,7 +83,7 @@ SKEWED_SEED = """
 
 async def seeded(cluster: Cluster, rows: int, *, is_skewed: bool = False) -> str:
     """The URL of a database with so many records; made when it is first asked for."""
-    name = f"{'skewed' if is_skewed else 'seeded'}_{rows}_{_fingerprint()}"
+    name = f"{'skewed' if is_skewed else 'seeded'}_{rows}_{_fingerprint(SKEWED_SEED if is_skewed else SEED)}"
     administrator = await asyncpg.connect(driver_url(cluster.url("postgres")))
     try:
         if not await administrator.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name):
@@ -137,7 +137,7 @@ async def _fill(url: str, rows: int, is_skewed: bool) -> None:
         await connection.close()
 
 
-def _fingerprint() -> str:
+def _fingerprint(seed: str) -> str:
     """A database of another seed or another schema is of no use."""
     revisions = sorted(path.name for path in Path(PROJECT_ROOT, "alembic", "versions").glob("*.py"))
-    return hashlib.sha256(repr((SEED, SKEWED_SEED, _RARE, BETWEEN_RECORDS, revisions)).encode()).hexdigest()[:8]
+    return hashlib.sha256(repr((seed, _RARE, BETWEEN_RECORDS, revisions)).encode()).hexdigest()[:8]
