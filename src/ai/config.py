@@ -24,7 +24,7 @@ class AIProfile(StrEnum):
     """Whose models are called, which sets the times that are not set themselves."""
 
     HOSTED = "hosted"
-    # Models on one's own machine: 10 tokens a second, and up to two minutes until the first one.
+    # Models on one's own machine: 10 tokens a second, and up to three minutes until the first one.
     LOCAL = "local"
 
 
@@ -54,18 +54,18 @@ class AISettings(EnvironmentSettings):
         default_factory=lambda data: (data["ai_model"],)
     )
     ai_profile: AIProfile = AIProfile.HOSTED
-    ai_deadline: float = _seconds(8, local=120)
+    ai_deadline: float = _seconds(8, local=180)
     ai_query_deadline: float = _seconds(40, local=240)
-    ai_summary_deadline: float = _seconds(90, local=360)
-    ai_stream_deadline: float = _seconds(60, local=360)
+    ai_summary_deadline: float = _seconds(90, local=480)
+    ai_stream_deadline: float = _seconds(60, local=480)
     ai_connect_timeout: float = Field(1, gt=0)
-    ai_read_timeout: float = _seconds(10, local=120)
+    ai_read_timeout: float = _seconds(10, local=180)
     ai_max_attempts: int = Field(2, ge=1, le=5)
     ai_max_in_flight: int = Field(20, ge=1)
     ai_max_streams: int = Field(20, ge=1)
     ai_place_timeout: float = _seconds(0.5, local=10)
     ai_breaker_failures: int = Field(5, ge=1, le=1_000)
-    ai_breaker_window: float = _seconds(30, local=600)
+    ai_breaker_window: float = _seconds(30, local=900)
     ai_breaker_pause: float = Field(5, gt=0)
 
     @field_validator("openai_api_key")
