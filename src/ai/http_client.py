@@ -19,6 +19,8 @@ class BoundedClient(httpx2.AsyncClient):
     def __init__(self, timeout: httpx2.Timeout) -> None:
         super().__init__(
             timeout=timeout,
+            # Calls are limited by their places.
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20),
             follow_redirects=False,
             headers={"Accept-Encoding": "identity"},
             # This jar stores no cookie: a stored one would be sent with the calls of all callers.

@@ -27,7 +27,7 @@ async def complete_json(client: AIClient, prompt: Prompt, ends: float) -> tuple[
 
 def _parse(answer: Answer) -> Any:
     if answer.refusal is not None or answer.incomplete_details.reason == "content_filter":
-        raise AIContentRejected("The model refuses. Word it differently.")
+        raise AIContentRejected("The model refuses to answer this.")
     if answer.status == "incomplete":
         raise AIInvalidProviderResponse("The model's answer was cut. Ask for less.")
     try:
