@@ -96,8 +96,8 @@ async def test_a_provider_that_says_nothing_until_the_deadline_is_an_outage(prov
 
 
 async def test_a_call_that_spent_its_time_on_the_wait_for_a_place_is_no_outage(provider: FakeProvider) -> None:
-    provider.replies(slowly("An answer.", 0.9), Reply(hangs=True))
-    settings = {"ai_deadline": 1, "ai_place_timeout": 1, "ai_max_in_flight": 1, "ai_breaker_failures": 1}
+    provider.replies(slowly("An answer.", 1.5), Reply(hangs=True))
+    settings = {"ai_deadline": 2.5, "ai_place_timeout": 2.5, "ai_max_in_flight": 1, "ai_breaker_failures": 1}
     async with run_ai(provider, **settings) as client:
         first = asyncio.create_task(ask(client))
         await provider.wait_for_requests()
