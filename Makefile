@@ -17,7 +17,7 @@ TEST_PROCESSES = $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)))
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-peers chaos bench coverage migrate rollback migration psql domain verify ledger-key check audit format lock openapi up down
+.PHONY: help setup run test test-peers chaos bench coverage migrate rollback migration psql domain verify ledger-key check audit format lock openapi vendor up down
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -115,6 +115,7 @@ check: setup ## format, lint, types, contracts, and that locks, migrations and O
 	@$(BIN)/python -m scripts.openapi --check
 	@$(BIN)/openapi-spec-validator --validation-errors all tests/openapi.json
 	@$(BIN)/python -m scripts.check_migrations
+	@$(BIN)/python -m scripts.vendor --check
 
 audit: .tools/prod/installed setup ## list the licences, and look for known vulnerabilities, of all that an image carries
 	@$(BIN)/python -m scripts.audit .tools/prod/lib/python*/site-packages
@@ -133,6 +134,9 @@ lock: setup ## rebuild requirements/ from pyproject.toml with today's versions
 
 openapi: setup ## rebuild tests/openapi.json, the contract as served
 	@$(BIN)/python -m scripts.openapi
+
+vendor: setup ## bring the libraries of the explorer's page anew, as src/web/explorer/vendor/package-lock.json says; needs npm
+	@$(BIN)/python -m scripts.vendor
 
 up: ## build the image and start it with PostgreSQL (docker compose); a password is made and kept in .env
 	@test -n "$$POSTGRES_PASSWORD" || grep -qs '^POSTGRES_PASSWORD=.' .env || (umask 077; \

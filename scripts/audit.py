@@ -9,6 +9,7 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 from scripts.lock import ROOT, UV
+from scripts.vendor import FOLDER as VENDORED
 
 LOCKED = ROOT / "requirements" / "prod.txt"
 # These allow to use and distribute the package together with other software. People have to decide on any other.
@@ -34,6 +35,15 @@ def list_licences(site_packages: str) -> list[str]:
     return [package.name for package in packages if not ALLOWED.search(licence(package))]
 
 
+def list_vendored_licences() -> list[str]:
+    """The same for the libraries of the explorer's page, as the lock of npm names them."""
+    packages = json.loads((VENDORED / "package-lock.json").read_text())["packages"]
+    found = {path.removeprefix("node_modules/"): package for path, package in packages.items() if path}
+    for name, package in found.items():
+        print(f"{name} {package['version']}: {package.get('license', 'unknown')}")
+    return [name for name, package in found.items() if not ALLOWED.search(package.get("license", "unknown"))]
+
+
 def find_vulnerabilities() -> bool:
     """Ask the OSV database with uv, and print what it finds. If it cannot be reached, say so and return False."""
     pins = re.findall(r"^([a-z0-9][^\\\n]*?) *\\?$", LOCKED.read_text(), re.MULTILINE)
@@ -52,7 +62,7 @@ def find_vulnerabilities() -> bool:
 
 
 def main() -> None:
-    unclear = list_licences(sys.argv[1])
+    unclear = list_licences(sys.argv[1]) + list_vendored_licences()
     if unclear:
         sys.exit(f"audit: the licences of these packages are not allowed: {', '.join(unclear)}")
     if find_vulnerabilities():

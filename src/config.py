@@ -21,6 +21,7 @@ from src.log_lines import MIN_LINE_LIMIT_BYTES
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 API_PREFIX = "/api/v1"
+EXPLORER_PATH = "/explorer"
 # By default rsyslog truncates lines that are longer than 8,096 bytes; a truncated line is no JSON.
 LOG_MAX_LINE_BYTES = 8000
 
@@ -136,6 +137,7 @@ class AppSettings(EnvironmentSettings):
     log_max_line_bytes: int = Field(LOG_MAX_LINE_BYTES, ge=MIN_LINE_LIMIT_BYTES)
     cors_origins: Annotated[list[Origin], NoDecode] = ["*"]
     docs_enabled: bool = True
+    explorer_enabled: bool = True
     root_path: str = ""
     """The path under which a proxy offers the service, whether or not the proxy removes it from URLs."""
 

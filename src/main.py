@@ -35,7 +35,7 @@ from src.ledger.router import tile_router as ledger_tile_router
 from src.ledger.sealer import Sealer
 from src.revisions import Revisions, load_revisions
 from src.settings import Settings
-from src.web import compiled, index, openapi, problems
+from src.web import compiled, explorer_page, index, openapi, problems
 from src.web.application import Application
 from src.web.middleware import RequestMiddleware
 from src.web.root_path import without_root_path
@@ -151,6 +151,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     index.install_documentation(app, settings.app)
+    explorer_page.install(app, settings.app)
     openapi.install(app)
     if FastPath.COMPILED_ROUTES in settings.app.fast_paths:
         compiled.install(app)

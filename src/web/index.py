@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
 from src import __version__
-from src.config import AppSettings
+from src.config import EXPLORER_PATH, AppSettings
 from src.schemas import CustomModel, example
 from src.web.state import shared
 
@@ -35,7 +35,13 @@ class Index(CustomModel):
         {
             "name": "Audit trail",
             "version": "0.1.0",
-            "links": {"openapi": "/openapi.json", "health": "/health", "docs": "/docs", "redoc": "/redoc"},
+            "links": {
+                "openapi": "/openapi.json",
+                "health": "/health",
+                "docs": "/docs",
+                "redoc": "/redoc",
+                "explorer": EXPLORER_PATH,
+            },
             "endpoints": [{"method": "GET", "path": "/", "summary": "What this service offers"}],
         }
     )
@@ -63,6 +69,8 @@ def _links(settings: AppSettings) -> dict[str, str]:
     links = {"openapi": OPENAPI_PATH, "health": "/health"}
     if settings.docs_enabled:
         links |= {"docs": "/docs", "redoc": "/redoc"}
+    if settings.explorer_enabled:
+        links["explorer"] = EXPLORER_PATH
     return {name: settings.root_path + path for name, path in links.items()}
 
 

@@ -2,10 +2,10 @@
 
 from starlette.types import Scope
 
-from src.config import API_PREFIX
+from src.config import API_PREFIX, EXPLORER_PATH
 
 # Every path of the service is `/`, or begins with one of these.
-_OWN_PREFIXES = (API_PREFIX, "/health", "/docs", "/redoc", "/openapi.json")
+_OWN_PREFIXES = (API_PREFIX, "/health", "/docs", "/redoc", "/openapi.json", EXPLORER_PATH)
 
 
 def set_root_path(scope: Scope, root_path: str) -> None:

@@ -14,7 +14,7 @@ from uvicorn.config import STARTUP_FAILURE, Config
 from uvicorn.server import Server
 from uvicorn.supervisors import Multiprocess
 
-from src.config import AppSettings
+from src.config import EXPLORER_PATH, AppSettings
 from src.log import logging_config
 from src.web.connection import BoundedProtocol
 from src.web.sending import ServerConfig
@@ -119,6 +119,8 @@ def _listen(settings: AppSettings) -> list[socket]:
         sys.exit(STARTUP_FAILURE)
     host = f"[{settings.host}]" if family is AF_INET6 else settings.host
     logger.info("listening on http://%s:%s", host, listening.getsockname()[1])
+    if settings.explorer_enabled:
+        logger.info("explorer: http://%s:%s%s", host, listening.getsockname()[1], EXPLORER_PATH)
     accepts = max(1, _ACCEPTS_PER_TURN // settings.workers)
     return [listening, *(listening.dup() for _ in range(accepts - 1))]
 

@@ -1,0 +1,75 @@
+// The API of the service, reached by URLs relative to the page: so it works under any ROOT_PATH.
+
+const BASE = new URL("api/v1/", document.baseURI);
+
+/** An answer that is no success, or none at all: `title`, `detail`, `status` (0 without an answer), `requestId`. */
+export class Problem extends Error {
+  constructor({ title, detail, status, requestId, retryAfter, errors }) {
+    super(title);
+    Object.assign(this, { title, detail, status, requestId, retryAfter, errors });
+  }
+
+  /** Whether the same request may succeed later. */
+  get isTemporary() {
+    return this.status === 0 || this.status === 429 || this.status >= 500;
+  }
+}
+
+/** The URL of an endpoint: `path` below /api/v1 without a slash before it, `params` of an object or URLSearchParams. */
+export const urlOf = (path, params) => {
+  const url = new URL(path, BASE);
+  url.search = new URLSearchParams(params).toString();
+  return url.href;
+};
+
+/**
+ * The answer of `GET`. Throws `Problem`; and `AbortError`, if `signal` says so. `parse` makes a value of its text.
+ */
+export const get = (path, params, { signal, parse = JSON.parse, accept = "application/json" } = {}) =>
+  request(urlOf(path, params), { signal, headers: { accept } }, parse);
+
+/** The answer of `POST` with a JSON body. Throws as `get` does. */
+export const post = (path, body, { signal } = {}) =>
+  request(
+    urlOf(path),
+    { method: "POST", body: JSON.stringify(body), signal, headers: { "content-type": "application/json" } },
+    JSON.parse,
+  );
+
+const request = async (url, options, parse) => {
+  let response, text;
+  try {
+    response = await fetch(url, { credentials: "same-origin", ...options });
+    text = await response.text();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem({
+      title: "The service cannot be reached",
+      detail: "Check the connection, then try again.",
+      status: 0,
+      requestId: response?.headers.get("x-request-id") ?? null,
+    });
+  }
+  if (!response.ok) throw problemOf(response, text);
+  return parse(text);
+};
+
+const problemOf = (response, text) => {
+  let document = {};
+  try {
+    document = JSON.parse(text) ?? {};
+  } catch {
+    // A proxy may answer with what is no problem document.
+  }
+  return new Problem({
+    title: document.title ?? `The service answered ${response.status}`,
+    detail: document.detail ?? null,
+    status: response.status,
+    requestId: document.request_id ?? response.headers.get("x-request-id"),
+    retryAfter: Number(response.headers.get("retry-after")) || null,
+    errors: document.errors ?? null,
+  });
+};
+
+/** Whether an exception only says that nobody waits for the answer any more. */
+export const isAborted = (error) => error?.name === "AbortError";

@@ -1,0 +1,117 @@
+"""The explorer: the page `/explorer`, on which people read the trail, and its files. It uses the public API alone.
+
+The page names its files under a digest of all of them, so browsers keep them for ever and ask for the page alone. They
+are read and compressed once, when somebody asks first: neither the start nor an import waits for it, and no compressed
+copy in the repository can differ from its file.
+"""
+
+import asyncio
+import gzip
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+
+from fastapi import FastAPI, HTTPException, Request
+from starlette.responses import Response
+
+from src.config import EXPLORER_PATH, AppSettings
+from src.etags import content_etag, matches_no_tag
+from src.web.dependencies import list_header
+from src.web.negotiation import accepts_gzip
+
+FOLDER = Path(__file__).parent / "explorer"
+_PAGE = "index.html"
+# In the page, this stands for the folder of the files: a URL relative to that of the page.
+_FILES = "{files}"
+_PRELOADS = "<!-- preloads -->"
+# What else is in the folder is for those who build the page, and for lawyers.
+_MEDIA_TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_MEDIA_TYPES[".mjs"] = _MEDIA_TYPES[".js"]
+_VERSION_CHARACTERS = 16
+_FOR_EVER, _REVALIDATE = "public, max-age=31536000, immutable", "no-cache"
+
+# Records are text that attackers write: should a script of theirs ever come into the page, it does not run.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Vary": "Accept-Encoding",
+}
+
+
+@dataclass(frozen=True)
+class _Content:
+    media_type: str
+    plain: bytes
+    packed: bytes
+    """The same as gzip."""
+
+
+@dataclass(frozen=True)
+class Site:
+    version: str
+    files: dict[str, _Content]
+    """By their paths in the folder, with slashes."""
+
+
+def install(app: FastAPI, settings: AppSettings) -> None:
+    """Add the page and its files, unless `EXPLORER_ENABLED` is off."""
+    if not settings.explorer_enabled:
+        return
+
+    @app.get(EXPLORER_PATH, include_in_schema=False)
+    async def explorer(request: Request) -> Response:
+        site = await _site()
+        return _answer(request, site.files[_PAGE], _REVALIDATE)
+
+    @app.get(f"{EXPLORER_PATH}/{{version}}/{{path:path}}", include_in_schema=False)
+    async def explorer_file(request: Request, version: str, path: str) -> Response:
+        site = await _site()
+        if path == _PAGE or path not in site.files:
+            raise HTTPException(404)
+        # While a new release starts, a page of one release may load files of the other.
+        return _answer(request, site.files[path], _FOR_EVER if version == site.version else _REVALIDATE)
+
+
+async def _site() -> Site:
+    return await asyncio.to_thread(load)
+
+
+@lru_cache(maxsize=1)
+def load() -> Site:
+    """Read and compress the files of the page."""
+    paths = sorted(path for path in FOLDER.rglob("*") if path.suffix in _MEDIA_TYPES)
+    texts = {path.relative_to(FOLDER).as_posix(): path.read_bytes() for path in paths}
+    digest = sha256(b"".join(b"%s\0%d\0%s" % (name.encode(), len(text), text) for name, text in texts.items()))
+    version = digest.hexdigest()[:_VERSION_CHARACTERS]
+    texts[_PAGE] = _write_page(texts, f"explorer/{version}")
+    return Site(version, {name: _pack(name, text) for name, text in texts.items()})
+
+
+def _write_page(texts: dict[str, bytes], files: str) -> bytes:
+    """The page with the folder of its files, and with each module named: the browser asks for all of them at once."""
+    modules = [name for name in texts if _MEDIA_TYPES[Path(name).suffix] == _MEDIA_TYPES[".js"]]
+    preloads = "\n    ".join(f'<link rel="modulepreload" href="{files}/{name}">' for name in modules)
+    return texts[_PAGE].decode().replace(_PRELOADS, preloads).replace(_FILES, files).encode()
+
+
+def _pack(name: str, text: bytes) -> _Content:
+    return _Content(_MEDIA_TYPES[Path(name).suffix], text, gzip.compress(text, mtime=0))
+
+
+def _answer(request: Request, content: _Content, cache_control: str) -> Response:
+    is_packed = accepts_gzip(list_header(request, "Accept-Encoding"))
+    body = content.packed if is_packed else content.plain
+    headers = _HEADERS | {"Cache-Control": cache_control, "ETag": content_etag(body)}
+    if not matches_no_tag(list_header(request, "If-None-Match"), headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    if is_packed:
+        headers["Content-Encoding"] = "gzip"
+    return Response(body, media_type=content.media_type, headers=headers)

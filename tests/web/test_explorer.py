@@ -1,0 +1,196 @@
+"""The explorer's page and its files."""
+
+import gzip
+import json
+import re
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import urljoin
+
+import httpx2
+import pytest
+
+from scripts import vendor
+from src.config import PROJECT_ROOT, AppSettings
+from src.web import explorer_page
+from tests.application import NO_DATABASE, run_application
+
+EXPLORER = "/explorer"
+# The most that the page weighs on the wire, all files together, as gzip.
+WEIGHT_LIMIT = 60_000
+POLICY = {
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "connect-src 'self'",
+    "img-src 'self'",
+    "base-uri 'none'",
+    "form-action 'self'",
+    "frame-ancestors 'none'",
+    "require-trusted-types-for 'script'",
+    "trusted-types 'none'",
+}
+
+
+def files_of(page: str, base: str = "http://test/explorer") -> list[str]:
+    """The URLs of the files that the page names."""
+    return sorted({urljoin(base, found) for found in re.findall(r'(?:href|src)="([^"]+)"', page) if "." in found})
+
+
+async def test_the_page_and_its_files_are_served_with_the_headers_that_protect_them(client: httpx2.AsyncClient) -> None:
+    page = await client.get(EXPLORER)
+    assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    urls = files_of(page.text)
+    assert len(urls) > 10
+    for url in [EXPLORER, *urls]:
+        answer = await client.get(url)
+        assert answer.status_code == 200, url
+        assert set(answer.headers["Content-Security-Policy"].split("; ")) == POLICY
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        assert "Accept-Encoding" in answer.headers["Vary"]
+
+
+async def test_a_module_imports_by_relative_urls_alone_which_exist(client: httpx2.AsyncClient) -> None:
+    """A bare name would need an import map in the page, which the policy does not allow."""
+    urls = [url for url in files_of((await client.get(EXPLORER)).text) if url.endswith(("js", "mjs"))]
+    imported = set()
+    for url in urls:
+        text = (await client.get(url)).text
+        names = re.findall(r'^(?:import|export|\}).*\bfrom "([^"]+)"', text, re.MULTILINE)
+        imported |= {urljoin(url, name) for name in names}
+    assert imported
+    assert imported <= set(urls)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+async def test_what_a_browser_has_is_not_sent_again(client: httpx2.AsyncClient, which: int) -> None:
+    page = await client.get(EXPLORER)
+    url = [EXPLORER, files_of(page.text)[0]][which]
+    answer = await client.get(url)
+    assert answer.headers["Cache-Control"] == ["no-cache", "public, max-age=31536000, immutable"][which]
+    again = await client.get(url, headers={"If-None-Match": answer.headers["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["ETag"] == answer.headers["ETag"]
+    assert again.headers["Cache-Control"] == answer.headers["Cache-Control"]
+    assert (await client.get(url, headers={"If-None-Match": '"other"'})).status_code == 200
+
+
+async def test_a_page_of_another_release_gets_the_files_of_this_one_and_does_not_keep_them(
+    client: httpx2.AsyncClient,
+) -> None:
+    answer = await client.get(f"{EXPLORER}/0123456789abcdef/main.js")
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-cache")
+
+
+async def test_files_are_compressed_for_whoever_takes_gzip(client: httpx2.AsyncClient) -> None:
+    url = next(url for url in files_of((await client.get(EXPLORER)).text) if url.endswith("style.css"))
+    plain = await client.get(url, headers={"Accept-Encoding": "identity"})
+    packed = await client.get(url, headers={"Accept-Encoding": "gzip"})
+    assert "Content-Encoding" not in plain.headers
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert int(packed.headers["Content-Length"]) < int(plain.headers["Content-Length"])
+    assert packed.content == plain.content
+    assert packed.headers["ETag"] != plain.headers["ETag"]
+
+
+async def test_head_answers_as_get_without_a_body(client: httpx2.AsyncClient) -> None:
+    read, head = await client.get(EXPLORER), await client.head(EXPLORER)
+    assert (head.status_code, head.content) == (200, b"")
+    for name in ("ETag", "Content-Type", "Content-Length", "Content-Security-Policy", "Cache-Control"):
+        assert head.headers[name] == read.headers[name]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/explorer/x/../../explorer_page.py",
+        "/explorer/x/%2e%2e/%2e%2e/explorer_page.py",
+        "/explorer/x/..%2f..%2fexplorer_page.py",
+        "/explorer/x//etc/passwd",
+        "/explorer/x/vendor",
+        "/explorer/x/vendor/package.json",
+        "/explorer/x/vendor/SHA256SUMS",
+        "/explorer/x/index.html",
+        "/explorer/x/",
+        "/explorer/x",
+        "/explorer/",
+        "/explorer/x/main.js%00",
+        "/explorer/x/MAIN.JS",
+    ],
+)
+async def test_nothing_but_the_files_of_the_page_is_served(client: httpx2.AsyncClient, path: str) -> None:
+    answer = await client.get(path)
+    assert answer.status_code == 404
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+async def test_the_index_links_to_the_page_and_openapi_leaves_it_out(client: httpx2.AsyncClient) -> None:
+    assert (await client.get("/")).json()["links"]["explorer"] == EXPLORER
+    assert not [path for path in (await client.get("/openapi.json")).json()["paths"] if EXPLORER in path]
+
+
+async def test_a_method_that_only_writes_is_refused(client: httpx2.AsyncClient) -> None:
+    answer = await client.post(EXPLORER)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
+
+
+async def test_the_page_can_be_disabled() -> None:
+    async with run_application(NO_DATABASE, AppSettings(explorer_enabled=False)) as client:
+        assert (await client.get(EXPLORER)).status_code == 404
+        assert (await client.get(f"{EXPLORER}/x/main.js")).status_code == 404
+        assert "explorer" not in (await client.get("/")).json()["links"]
+
+
+@pytest.mark.parametrize("prefix", ["", "/audit"], ids=["stripped", "left"])
+async def test_the_page_finds_its_files_and_the_api_under_a_root_path(prefix: str) -> None:
+    async with run_application(NO_DATABASE, AppSettings(root_path="/audit")) as client:
+        page = await client.get(f"{prefix}{EXPLORER}")
+        urls = files_of(page.text, "http://test/audit/explorer")
+        assert all(url.startswith("http://test/audit/explorer/") for url in urls if "api/v1" not in url)
+        for url in urls:
+            if "api/v1" not in url:
+                path = url.removeprefix("http://test/audit")
+                assert (await client.get(prefix + path)).status_code == 200, url
+        assert (await client.get("/audit/")).json()["links"]["explorer"] == "/audit/explorer"
+
+
+def test_the_whole_page_weighs_little() -> None:
+    files = explorer_page.load().files
+    assert sum(len(content.packed) for content in files.values()) <= WEIGHT_LIMIT
+    assert all(gzip.decompress(content.packed) == content.plain for content in files.values())
+
+
+def test_the_libraries_are_as_they_were_published_and_their_licences_beside_them() -> None:
+    for line in vendor.SUMS.read_text().splitlines():
+        digest, _, name = line.partition("  ")
+        assert sha256((vendor.FOLDER / name).read_bytes()).hexdigest() == digest, name
+    assert vendor.SUMS.read_text() == vendor.sums()
+    libraries = {path.name.partition(".")[0] for path in vendor.FOLDER.glob("*js")}
+    manifest = json.loads((vendor.FOLDER / "package.json").read_text())
+    assert libraries == set(manifest["dependencies"])
+    assert all((vendor.FOLDER / f"{name}.LICENSE").exists() for name in libraries)
+
+
+OWN_FILES = sorted(path for path in explorer_page.FOLDER.rglob("*") if path.suffix in (".js", ".html"))
+
+
+@pytest.mark.parametrize("path", OWN_FILES, ids=lambda path: path.name)
+def test_no_file_makes_markup_or_code_of_text(path: Path) -> None:
+    """The policy would refuse most of it too."""
+    if path.parent == vendor.FOLDER:
+        return
+    text = re.sub(r"//.*", "", path.read_text())
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|\bstyle=\"|javascript:|srcdoc",
+        text,
+    )
+
+
+def test_the_start_reads_no_file_of_the_page() -> None:
+    program = "import src.main, src.web.explorer_page as page; assert page.load.cache_info().currsize == 0"
+    done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT_ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
