@@ -9,14 +9,67 @@
 // setZone(zone)         "utc" or "local"
 // notify(text)          says something in passing, to screen readers too, e.g. "Copied"
 
-import { addTerm, toggleTerm } from "./query.js";
+import { EMPTY_AGGREGATES, createAggregates } from "./aggregates.js";
+import { NOT_ASKED, createAsk } from "./ask.js";
+import { NOT_LIVE, createLive } from "./live.js";
+import { addTerm, removeNames, setTimes, toggleTerm } from "./query.js";
+import { EMPTY_LIST, createRecords } from "./records.js";
 import { isUuid, readUrl, writeUrl } from "./store.js";
+import { createViews, readViews } from "./views.js";
 
 const NOTICE_MS = 4000;
+const THEME_KEY = "audit-trail.explorer.theme";
+const THEMES = ["auto", "light", "dark"];
 
-/** Creates the actions over a store. `searched` is called with the text of each new search. */
-export const createActions = (store, { searched }) => {
+const readTheme = () => {
+  try {
+    const theme = localStorage.getItem(THEME_KEY);
+    return THEMES.includes(theme) ? theme : THEMES[0];
+  } catch {
+    return THEMES[0];
+  }
+};
+
+/** The state at the start: what the URL and the browser know, and nothing of the service. */
+export const initialState = () => {
+  const found = readUrl(location.href);
+  return {
+    ...found,
+    draft: found.q,
+    terms: [],
+    problems: [],
+    filter: null,
+    selected: found.record,
+    list: EMPTY_LIST,
+    ...EMPTY_AGGREGATES,
+    live: NOT_LIVE,
+    ask: NOT_ASKED,
+    views: readViews(),
+    theme: readTheme(),
+    isHelpOpen: false,
+    isFacetsOpen: false,
+    notice: null,
+  };
+};
+
+export const createActions = (store) => {
   let noticeTimer = null;
+  let signal = null;
+
+  const aggregates = createAggregates(store);
+  const records = createRecords(store, {
+    loaded: (filter, searchSignal) => {
+      signal = searchSignal;
+      if (filter) aggregates.load(filter, signal);
+      else aggregates.clear();
+    },
+  });
+  const live = createLive(store, records, () => aggregates.load(store.get().filter, signal));
+
+  const load = (q) => {
+    live.forget();
+    records.search(q);
+  };
 
   /** Changes what stands in the URL. `isReplaced`: Back does not return to what was before. */
   const go = (patch, { isReplaced = false } = {}) => {
@@ -24,24 +77,56 @@ export const createActions = (store, { searched }) => {
     store.set(patch);
     const url = writeUrl(location.href, store.get());
     if (url !== location.href) history[isReplaced ? "replaceState" : "pushState"](null, "", url);
-    if (store.get().q !== before.q) searched(store.get().q);
+    if (store.get().q !== before.q) load(store.get().q);
   };
 
   const actions = {
     search: (q) => {
       const text = q.trim();
-      if (text === store.get().q) searched(text);
+      const isSame = text === store.get().q;
       go({ q: text, draft: text, view: "records" });
+      if (isSame) load(text);
     },
     narrow: (term) => actions.search(addTerm(store.get().q, term)),
     toggle: (term) => actions.search(toggleTerm(store.get().q, term)),
     setDraft: (draft) => store.set({ draft }),
+    setTimes: (from, to) => actions.search(setTimes(store.get().q, from, to)),
+    setSpan: (span) => {
+      const rest = removeNames(store.get().q, ["since", "until"]);
+      actions.search(span ? `${rest} since:${span}` : rest);
+    },
+    clearTimes: () => actions.setSpan(""),
+    retry: () => load(store.get().q),
+    need: records.need,
+    more: records.more,
+    select: (id) => store.set({ selected: id }),
+    choose: (id) => {
+      store.set({ selected: id });
+      actions.openRecord(id);
+    },
     openRecord: (id) => {
       if (isUuid(id)) go({ record: id.toLowerCase() }, { isReplaced: store.get().record !== null });
     },
     closeRecord: () => go({ record: null }),
     show: (view) => go({ view }),
     setZone: (zone) => go({ zone }, { isReplaced: true }),
+    setHelp: (isHelpOpen) => store.set({ isHelpOpen }),
+    toggleFacets: () => store.set(({ isFacetsOpen }) => ({ isFacetsOpen: !isFacetsOpen })),
+    nextTheme: () => {
+      const theme = THEMES[(THEMES.indexOf(store.get().theme) + 1) % THEMES.length];
+      store.set({ theme });
+      showTheme(theme);
+      try {
+        localStorage.setItem(THEME_KEY, theme);
+      } catch {
+        // Then it holds until the page is closed.
+      }
+    },
+    reloadHistogram: () => aggregates.reloadHistogram(store.get().filter, signal),
+    reloadFacet: (field) => aggregates.reloadFacet(field, store.get().filter, signal),
+    toggleLive: live.toggle,
+    setScrolled: live.setScrolled,
+    showPending: live.showPending,
     notify: (text) => {
       clearTimeout(noticeTimer);
       store.set({ notice: text });
@@ -49,11 +134,28 @@ export const createActions = (store, { searched }) => {
     },
     /** The browser went back or forward. */
     followUrl: () => {
-      const found = readUrl(location.href);
       const before = store.get();
+      const found = readUrl(location.href);
       store.set({ ...found, draft: found.q });
-      if (found.q !== before.q) searched(found.q);
+      if (found.q !== before.q) load(found.q);
+    },
+    start: () => {
+      showTheme(store.get().theme);
+      load(store.get().q);
+      ask.find();
     },
   };
-  return actions;
+  const ask = createAsk(store, actions.search);
+  const views = createViews(store, actions.notify);
+  return Object.assign(actions, {
+    ask: ask.ask,
+    toggleAsk: ask.toggle,
+    writeQuestion: ask.write,
+    saveView: views.save,
+    removeView: views.remove,
+  });
+};
+
+const showTheme = (theme) => {
+  document.documentElement.dataset.theme = theme;
 };

@@ -1,20 +1,131 @@
 // The whole page as a function of the state.
 
+import { urlOf } from "./api.js";
+import { Ask } from "./ask.js";
 import { Changes } from "./changes.js";
+import { Facets } from "./facets.js";
+import { Histogram } from "./histogram.js";
 import { html } from "./html.js";
+import { Help } from "./keys.js";
+import { List, describeTotal } from "./list.js";
+import { ProblemNote } from "./problem.js";
 import { Record } from "./record.js";
+import { Search } from "./search.js";
+import { Views } from "./views.js";
 
-export const App = ({ state, actions }) => html`
-  <div class="page" data-record=${state.record ? "open" : null}>
-    <header class="bar"><h1>Audit trail</h1></header>
-    <main class="main">
-      ${state.view === "changes" ? html`<${Changes} state=${state} actions=${actions} />` : null}
+const THEMES = { auto: "dark or light as the system", light: "light", dark: "dark" };
+const LIVE_STATES = { off: "Live", connecting: "Connecting\u2026", on: "Live", waiting: "Reconnecting\u2026" };
+
+const Bar = ({ state, actions }) => html`
+  <header class="bar">
+    <h1><svg viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="8" /><path d="M9 11h14M9 16h10M9 21h6" /></svg> Audit trail</h1>
+    <nav class="tabs" aria-label="Sections">
+      ${[["records", "Records"], ["changes", "Changes"]].map(
+        ([view, label]) => html`<button
+          key=${view}
+          type="button"
+          aria-current=${state.view === view ? "page" : null}
+          onClick=${() => actions.show(view)}
+        >${label}</button>`,
+      )}
+    </nav>
+    <div class="bar-end">
+      ${state.ask.isAvailable
+        ? html`<button type="button" class="button" aria-expanded=${state.ask.isOpen ? "true" : "false"} onClick=${actions.toggleAsk}>Ask</button>`
+        : null}
+      <${Views} state=${state} actions=${actions} />
+      <button type="button" class="icon-button" aria-label=${`Colours: ${THEMES[state.theme]}`} title=${`Colours: ${THEMES[state.theme]}`} onClick=${actions.nextTheme}>
+        <svg viewBox="0 0 16 16" aria-hidden="true"><circle cx="8" cy="8" r="5.5" /><path class="filled" d="M8 2.5a5.5 5.5 0 0 1 0 11z" /></svg>
+      </button>
+      <button type="button" class="icon-button" aria-label="Keys and search" title="Keys and search (?)" onClick=${() => actions.setHelp(true)}>?</button>
+    </div>
+  </header>
+`;
+
+const Toolbar = ({ state, actions }) => {
+  const { list, live } = state;
+  const exportUrl = (format) => urlOf("audits/export", [...(state.filter ?? []), ["format", format]]);
+  return html`
+    <div class="toolbar">
+      <button
+        type="button"
+        class="button facets-button"
+        aria-expanded=${state.isFacetsOpen ? "true" : "false"}
+        aria-controls="facets"
+        onClick=${actions.toggleFacets}
+      >Filters</button>
+      <p class="total" role="status">
+        ${list.total === null ? null : html`<strong>${describeTotal(list)}</strong> ${list.total === 1 ? "record" : "records"}`}
+      </p>
+      <div class="toolbar-end">
+        <button
+          type="button"
+          class="button live"
+          data-state=${live.state}
+          aria-pressed=${live.isOn ? "true" : "false"}
+          title="Show new records as they come (l)"
+          onClick=${actions.toggleLive}
+        >${LIVE_STATES[live.state]}</button>
+        ${state.filter
+          ? html`<details class="menu">
+              <summary class="button">Export</summary>
+              <div class="popover popover-small">
+                <a href=${exportUrl("ndjson")} download>NDJSON</a>
+                <a href=${exportUrl("csv")} download>CSV</a>
+                <p class="muted">All records of this search.</p>
+              </div>
+            </details>`
+          : null}
+      </div>
+    </div>
+  `;
+};
+
+const Records = ({ state, actions, register }) => html`
+  <${Facets} state=${state} actions=${actions} />
+  <div class="content">
+    <${Histogram} histogram=${state.histogram} state=${state} actions=${actions} />
+    <${Toolbar} state=${state} actions=${actions} />
+    ${state.list.error
+      ? html`<${ProblemNote}
+          problem=${state.list.error}
+          note=${state.list.rows.length ? "The rows below are those of the search before." : null}
+          onRetry=${actions.retry}
+        />`
+      : null}
+    <div class="list" data-loading=${state.list.isLoading ? "" : null}>
+      <div class="progress" aria-hidden="true"></div>
+      ${state.live.pending
+        ? html`<button type="button" class="button pending" onClick=${actions.showPending}>
+            ${state.live.pending}${state.live.isMore ? "+" : ""} new
+          </button>`
+        : null}
+      <${List} list=${state.list} state=${state} actions=${actions} register=${register.list} />
+    </div>
+  </div>
+`;
+
+/** The page. `register` takes the components that the keys move. */
+export const App = ({ state, actions, register }) => html`
+  <div class="page" data-record=${state.record ? "" : null}>
+    <${Bar} state=${state} actions=${actions} />
+    ${state.view === "records"
+      ? html`<div class="searches">
+          <${Search} state=${state} actions=${actions} register=${register.search} />
+          <${Ask} state=${state} actions=${actions} />
+        </div>`
+      : null}
+    <main class="main" data-view=${state.view}>
+      ${state.view === "records"
+        ? html`<${Records} state=${state} actions=${actions} register=${register} />`
+        : html`<${Changes} state=${state} actions=${actions} />`}
     </main>
     ${state.record
       ? html`<aside class="side" aria-label="Record">
           <${Record} key=${state.record} state=${state} actions=${actions} />
         </aside>`
       : null}
-    <div class="notice" role="status" aria-live="polite">${state.notice}</div>
+    ${state.isHelpOpen ? html`<${Help} actions=${actions} />` : null}
+    <div class="notice" role="status" data-shown=${state.notice ? "" : null}>${state.notice}</div>
   </div>
 `;

@@ -1,16 +1,24 @@
 // Starts the page: the store, its actions, and the first render.
 
-import { createActions } from "./actions.js";
+import { createActions, initialState } from "./actions.js";
 import { App } from "./app.js";
 import { html, render } from "./html.js";
-import { createStore, readUrl } from "./store.js";
+import { listenToKeys } from "./keys.js";
+import { createStore } from "./store.js";
 
-const found = readUrl(location.href);
-const store = createStore({ ...found, draft: found.q, notice: null });
-const actions = createActions(store, { searched: () => {} });
+const store = createStore(initialState());
+const actions = createActions(store);
+
+const inner = { list: null, search: null };
+const register = {
+  list: (component) => (inner.list = component),
+  search: (component) => (inner.search = component),
+};
 
 const root = document.getElementById("app");
-const draw = (state) => render(html`<${App} state=${state} actions=${actions} />`, root);
+const draw = (state) => render(html`<${App} state=${state} actions=${actions} register=${register} />`, root);
 store.subscribe(draw);
 addEventListener("popstate", actions.followUrl);
+listenToKeys(store, actions, inner);
 draw(store.get());
+actions.start();

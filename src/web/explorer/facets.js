@@ -1,0 +1,63 @@
+// The commonest values of some fields, each of which is a filter of the API when one clicks it.
+
+import { FACETS } from "./aggregates.js";
+import { html } from "./html.js";
+import { ProblemNote } from "./problem.js";
+import { formatTerm } from "./query.js";
+import { Text, plain } from "./text.js";
+
+const TITLES = {
+  status: "Status", action: "Action", entity_type: "Entity type", actor_id: "Actor", actor_type: "Actor type",
+};
+
+const count = (value, relation) =>
+  `${relation === "approx" ? "\u2248\u2009" : ""}${value.toLocaleString("en", { notation: value >= 100_000 ? "compact" : "standard" })}`;
+
+const Values = ({ field, data, chosen, actions }) => {
+  const highest = Math.max(1, ...data.values.map((each) => each.count));
+  return html`<ul class="facet-values">
+    ${data.values.map(({ value, count: found }) => {
+      const isChosen = chosen.has(value);
+      const label = `${plain(value)}: ${data.relation === "approx" ? "about " : ""}${found} records`;
+      return html`<li key=${value}>
+        <button
+          type="button"
+          class="facet-value"
+          aria-pressed=${isChosen ? "true" : "false"}
+          aria-label=${label}
+          title=${label}
+          onClick=${() => actions.toggle(formatTerm(field, value))}
+        >
+          <span class="facet-bar" style=${{ width: `${(found / highest) * 100}%` }}></span>
+          <span class="facet-name" data-status=${field === "status" ? value : null}><${Text} value=${value} /></span>
+          <span class="facet-count">${count(found, data.relation)}</span>
+        </button>
+      </li>`;
+    })}
+  </ul>`;
+};
+
+const Facet = ({ field, facet, state, actions }) => {
+  const { data, error, isLoading } = facet;
+  const chosen = new Set(state.terms.filter(({ name }) => name === field).map(({ value }) => value));
+  return html`<section class="facet" aria-label=${TITLES[field]} data-stale=${isLoading && data ? "" : null}>
+    <h2>
+      ${TITLES[field]}
+      ${data?.relation === "approx"
+        ? html`<span class="estimate" title=${`Estimated from ${data.sampled?.toLocaleString("en")} records`}>\u2248 estimated</span>`
+        : null}
+    </h2>
+    ${error ? html`<${ProblemNote} problem=${error} onRetry=${() => actions.reloadFacet(field)} isSmall />` : null}
+    ${data && !error ? html`<${Values} field=${field} data=${data} chosen=${chosen} actions=${actions} />` : null}
+    ${data && !error && !data.values.length ? html`<p class="muted">None</p>` : null}
+    ${!data && !error ? html`<div class="skeleton" aria-hidden="true"></div>` : null}
+  </section>`;
+};
+
+export const Facets = ({ state, actions }) => html`
+  <nav class="facets" id="facets" aria-label="Filters" data-open=${state.isFacetsOpen ? "" : null}>
+    ${FACETS.map(
+      (field) => html`<${Facet} key=${field} field=${field} facet=${state.facets[field]} state=${state} actions=${actions} />`,
+    )}
+  </nav>
+`;
