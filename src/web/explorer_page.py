@@ -7,6 +7,7 @@ copy in the repository can differ from its file.
 
 import asyncio
 import gzip
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -28,6 +29,10 @@ _PRELOADS = "<!-- preloads -->"
 # What else is in the folder is for those who build the page, and for lawyers.
 _MEDIA_TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _MEDIA_TYPES[".mjs"] = _MEDIA_TYPES[".js"]
+_VENDORED = "vendor/"
+# A line or more of comment, and what indents a line: a seventh of the weight. Lines keep their numbers.
+_COMMENT = re.compile(rb"^[ \t]*(?://.*|/\*[\s\S]*?\*/[ \t]*)$", re.MULTILINE)
+_INDENT = re.compile(rb"^[ \t]+", re.MULTILINE)
 _VERSION_CHARACTERS = 16
 _FOR_EVER, _REVALIDATE = "public, max-age=31536000, immutable", "no-cache"
 
@@ -88,7 +93,8 @@ async def _site() -> Site:
 def load() -> Site:
     """Read and compress the files of the page."""
     paths = sorted(path for path in FOLDER.rglob("*") if path.suffix in _MEDIA_TYPES)
-    texts = {path.relative_to(FOLDER).as_posix(): path.read_bytes() for path in paths}
+    sources = {path.relative_to(FOLDER).as_posix(): path.read_bytes() for path in paths}
+    texts = {name: _lighten(name, source) for name, source in sources.items()}
     digest = sha256(b"".join(b"%s\0%d\0%s" % (name.encode(), len(text), text) for name, text in texts.items()))
     version = digest.hexdigest()[:_VERSION_CHARACTERS]
     texts[_PAGE] = _write_page(texts, f"explorer/{version}")
@@ -100,6 +106,13 @@ def _write_page(texts: dict[str, bytes], files: str) -> bytes:
     modules = [name for name in texts if _MEDIA_TYPES[Path(name).suffix] == _MEDIA_TYPES[".js"]]
     preloads = "\n    ".join(f'<link rel="modulepreload" href="{files}/{name}">' for name in modules)
     return texts[_PAGE].decode().replace(_PRELOADS, preloads).replace(_FILES, files).encode()
+
+
+def _lighten(name: str, text: bytes) -> bytes:
+    """The text without comments and indents; a library byte for byte."""
+    if name.startswith(_VENDORED) or not name.endswith((".css", ".js")):
+        return text
+    return _INDENT.sub(b"", _COMMENT.sub(lambda comment: b"\n" * comment[0].count(b"\n"), text))
 
 
 def _pack(name: str, text: bytes) -> _Content:

@@ -164,6 +164,19 @@ def test_the_whole_page_weighs_little() -> None:
     assert all(gzip.decompress(content.packed) == content.plain for content in files.values())
 
 
+@pytest.mark.parametrize("name", sorted(explorer_page.load().files))
+def test_a_file_is_served_without_comments_and_a_library_as_it_was_published(name: str) -> None:
+    """Every line keeps its number, so that what an error names can be found."""
+    served, source = explorer_page.load().files[name].plain, (explorer_page.FOLDER / name).read_bytes()
+    if name.startswith(("vendor/", "index.html", "icon.svg")):
+        assert served == source or name == "index.html"
+        return
+    pairs = list(zip(served.decode().split("\n"), source.decode().split("\n"), strict=True))
+    assert all(line in ("", written.lstrip(" \t")) for line, written in pairs)
+    dropped = [written.strip() for line, written in pairs if not line and written.strip()]
+    assert all(written.startswith(("//", "/*", "*")) or name.endswith(".css") for written in dropped)
+
+
 def test_the_libraries_are_as_they_were_published_and_their_licences_beside_them() -> None:
     for line in vendor.SUMS.read_text().splitlines():
         digest, _, name = line.partition("  ")
