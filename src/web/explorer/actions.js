@@ -126,7 +126,6 @@ export const createActions = (store) => {
     reloadFacet: (field) => aggregates.reloadFacet(field, store.get().filter, signal),
     toggleLive: live.toggle,
     setScrolled: live.setScrolled,
-    showPending: live.showPending,
     notify: (text) => {
       clearTimeout(noticeTimer);
       store.set({ notice: text });

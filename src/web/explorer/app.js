@@ -5,7 +5,7 @@ import { Ask } from "./ask.js";
 import { Changes } from "./changes.js";
 import { Facets } from "./facets.js";
 import { Histogram } from "./histogram.js";
-import { html } from "./html.js";
+import { html, keep } from "./html.js";
 import { Help } from "./keys.js";
 import { List, describeTotal } from "./list.js";
 import { ProblemNote } from "./problem.js";
@@ -16,7 +16,7 @@ import { Views } from "./views.js";
 const THEMES = { auto: "dark or light as the system", light: "light", dark: "dark" };
 const LIVE_STATES = { off: "Live", connecting: "Connecting\u2026", on: "Live", waiting: "Reconnecting\u2026" };
 
-const Bar = ({ state, actions }) => html`
+const Bar = keep(({ state, actions }) => html`
   <header class="bar">
     <h1><svg viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="8" /><path d="M9 11h14M9 16h10M9 21h6" /></svg> Audit trail</h1>
     <nav class="tabs" aria-label="Sections">
@@ -40,7 +40,7 @@ const Bar = ({ state, actions }) => html`
       <button type="button" class="icon-button" aria-label="Keys and search" title="Keys and search (?)" onClick=${() => actions.setHelp(true)}>?</button>
     </div>
   </header>
-`;
+`, ({ state }) => [state.view, state.ask, state.views, state.theme, state.q]);
 
 const Toolbar = ({ state, actions }) => {
   const { list, live } = state;
@@ -95,11 +95,6 @@ const Records = ({ state, actions, register }) => html`
       : null}
     <div class="list" data-loading=${state.list.isLoading ? "" : null}>
       <div class="progress" aria-hidden="true"></div>
-      ${state.live.pending
-        ? html`<button type="button" class="button pending" onClick=${actions.showPending}>
-            ${state.live.pending}${state.live.isMore ? "+" : ""} new
-          </button>`
-        : null}
       <${List} list=${state.list} state=${state} actions=${actions} register=${register.list} />
     </div>
   </div>

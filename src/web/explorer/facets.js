@@ -1,7 +1,7 @@
 // The commonest values of some fields, each of which is a filter of the API when one clicks it.
 
 import { FACETS } from "./aggregates.js";
-import { html } from "./html.js";
+import { html, keep } from "./html.js";
 import { ProblemNote } from "./problem.js";
 import { formatTerm } from "./query.js";
 import { Text, plain } from "./text.js";
@@ -54,10 +54,12 @@ const Facet = ({ field, facet, state, actions }) => {
   </section>`;
 };
 
-export const Facets = ({ state, actions }) => html`
+const draw = ({ state, actions }) => html`
   <nav class="facets" id="facets" aria-label="Filters" data-open=${state.isFacetsOpen ? "" : null}>
     ${FACETS.map(
       (field) => html`<${Facet} key=${field} field=${field} facet=${state.facets[field]} state=${state} actions=${actions} />`,
     )}
   </nav>
 `;
+
+export const Facets = keep(draw, ({ state }) => [state.facets, state.terms, state.isFacetsOpen]);

@@ -22,6 +22,10 @@ export class Histogram extends Component {
     if (before.histogram.data !== this.props.histogram.data) this.setState({ from: null, to: null, isDragging: false });
   }
 
+  shouldComponentUpdate(next, state) {
+    return next.histogram !== this.props.histogram || next.state.zone !== this.props.state.zone || state !== this.state;
+  }
+
   get buckets() {
     return this.props.histogram.data?.buckets ?? [];
   }

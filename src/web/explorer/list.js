@@ -5,7 +5,7 @@ import { ProblemNote } from "./problem.js";
 import { marked } from "./text.js";
 import { formatFull, formatTime, zoneName } from "./time.js";
 
-// With nine elements in a row, so many rows keep the list below 400.
+// With nine elements in a row, so many rows keep the list below 400. One that leaves at one end comes in at the other.
 const MAX_ROWS = 42;
 const OVERSCAN = 6;
 const MAX_BADGES = 3;
@@ -109,8 +109,10 @@ export class List extends Component {
     else if (bottom > scroller.scrollTop + scroller.clientHeight) scroller.scrollTop = bottom - scroller.clientHeight;
   }
 
+  /** What is new is shown as soon as the list is at its top (see live.js). */
   toTop() {
     this.scroller.current.scrollTop = 0;
+    this.focus();
   }
 
   focus() {
@@ -122,7 +124,11 @@ export class List extends Component {
     const from = Math.max(0, Math.min(first - OVERSCAN, first + this.visibleRows() + OVERSCAN - shown));
     const rows = list.rows.slice(from, from + shown);
     const isSelectedShown = rows.some(({ id }) => id === state.selected);
+    const { pending, isMore } = state.live;
     return html`
+      ${pending
+        ? html`<button type="button" class="button pending" onClick=${() => this.toTop()}>${pending}${isMore ? "+" : ""} new</button>`
+        : null}
       <div class="scroller" ref=${this.scroller} onScroll=${() => this.follow()} data-stale=${list.isStale ? "" : null}>
         <div
           class="grid"
@@ -156,7 +162,7 @@ export class List extends Component {
           <div class="rows" role="rowgroup" style=${{ height: `${list.rows.length * row}px` }}>
             ${rows.map(
               (each, offset) => html`<${Row}
-                key=${each.id}
+                key=${(from + offset) % MAX_ROWS}
                 row=${each}
                 index=${from + offset}
                 top=${(from + offset) * row}

@@ -141,6 +141,5 @@ export const createLive = (store, records, refresh) => {
       found = null;
       if (store.get().live.pending) setLive({ pending: 0 });
     },
-    showPending,
   };
 };

@@ -23,6 +23,12 @@ export class Search extends Component {
     this.props.register(this);
   }
 
+  shouldComponentUpdate({ state }, own) {
+    const before = this.props.state;
+    const names = ["draft", "q", "terms", "problems", "zone"];
+    return own !== this.state || names.some((name) => state[name] !== before[name]);
+  }
+
   componentWillUnmount() {
     this.props.register(null);
     this.stopAsking();
