@@ -43,7 +43,7 @@ RFC_8785_NUMBERS = [
 # As they are sent, and as PostgreSQL prints them.
 TEXTS = [
     # RFC 8785, 3.2.2 and 3.2.3.
-    '{"numbers": [333333333.33333329, 1E30, 4.50, 2e-3, 0.00000000000000000000000001], "literals": [null, true, false]}',
+    '{"numbers": [333333333.33333329, 1E30, 4.50, 2e-3, 0.000000000000000000000001], "literals": [null, true, false]}',
     r'{"string": "\u20ac$\u000F\u000aA\u0027\u0042\u0022\u005c\\\"\/"}',
     r'{"\u20ac": "Euro Sign", "\r": "Carriage Return", "\ufb33": "Hebrew Letter Dalet With Dagesh", "1": "One"}',
     r'{"\ud83d\ude00": "Emoji: Grinning Face", "\u0080": "Control", "\u00f6": "Latin Small Letter O", "\ufb33": ""}',
@@ -111,9 +111,9 @@ def _hash(leaves: list[bytes], part: Range) -> bytes:
 
 
 def _deep(leaves: list[bytes]) -> dict[str, Any]:
-    """The proof of a leaf far to the right of a tree of 2^40 + 2^33 + 3 leaves."""
+    """The proof of the last leaf of a tree of 2^40 + 2^33 + 3 leaves."""
     size = 2**40 + 2**33 + 3
-    index = 2**40 + 2**32 + 5
+    index = size - 1
     parts = inclusion_proof(index, size)
     hashes = leaves[1 : len(parts) + 1]
     root = leaves[0]

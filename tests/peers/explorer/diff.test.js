@@ -40,7 +40,7 @@ test("the differences of the largest details are found at once", () => {
   const after = parse(vectors.large.replace('"bottom"', '"other"').replace("[0,", "[9,0,"));
   const started = performance.now();
   assert.deepEqual(diff(before, after).map(({ path }) => path), ["/a".repeat(31), "/many/0"]);
-  assert.ok(performance.now() - started < 200);
+  assert.ok(performance.now() - started < 1_000);
 });
 
 test("a row shows the beginning of a value, and never half of a character", () => {
