@@ -1,0 +1,124 @@
+// The versions of a record: who changed it, when and why, and what differs between any two.
+
+import { diff } from "./diff.js";
+import { Component, Fragment, html } from "./html.js";
+import { plain, Text } from "./text.js";
+import { formatFull, formatTime } from "./time.js";
+import { LongText, Value } from "./tree_view.js";
+
+const DIFFERENCES = 100;
+/** What people call an operation. */
+export const OPERATIONS = { create: "Recorded", update: "Corrected", delete: "Removed" };
+// Every change has these, and the head of the version says them.
+const OF_EVERY_CHANGE = new Set(["/version", "/updated_at"]);
+
+/** The operation of a change as a badge. */
+export const Operation = ({ value }) => html`<span class="operation" data-operation=${value}>${OPERATIONS[value] ?? value}</span>`;
+
+/** Who changed it, and why. */
+export const Attribution = ({ changed_by, reason }) => html`
+  <span class="attribution">
+    ${changed_by ? html`by <strong><${Text} value=${changed_by} /></strong>` : html`<span class="muted">by nobody who is named</span>`}
+    ${reason ? html`<q><${LongText} value=${reason} /></q>` : html`<span class="muted">without a reason</span>`}
+  </span>
+`;
+
+/** The list of versions, newest first. `shown` is the number of the version that the panel shows. */
+export const Versions = ({ revisions, shown, zone, show, compare }) => html`
+  <ol class="versions">
+    ${revisions.map(
+      (revision) => html`<li key=${revision.version} data-shown=${revision.version === shown}>
+        <div class="version-head">
+          <button
+            type="button"
+            class="version"
+            aria-current=${revision.version === shown ? "true" : null}
+            onClick=${() => show(revision.version)}
+          >
+            Version ${revision.version}
+          </button>
+          <${Operation} value=${revision.operation} />
+          <time datetime=${revision.changed_at} title=${formatFull(revision.changed_at, zone)}>
+            ${formatTime(revision.changed_at, zone, { milliseconds: false })}
+          </time>
+          ${revision.version > 1
+            ? html`<button
+                type="button"
+                class="link"
+                aria-label=${`What version ${revision.version} changed`}
+                onClick=${() => compare(revision.version - 1, revision.version)}
+              >
+                What changed
+              </button>`
+            : null}
+        </div>
+        <${Attribution} ...${revision} />
+      </li>`,
+    )}
+  </ol>
+`;
+
+/** What differs between two versions, each of which can be chosen. */
+export class Comparison extends Component {
+  constructor(props) {
+    super(props);
+    this.state = { differences: DIFFERENCES };
+    this.showMore = () => this.setState(({ differences }) => ({ differences: differences + DIFFERENCES }));
+  }
+
+  render({ revisions, from, to, zone, compare }, { differences }) {
+    const [before, after] = [from, to].map((version) => revisions.find((each) => each.version === version));
+    return html`<div class="comparison">
+      <div class="compared">
+        ${choose("From", revisions, from, zone, (version) => compare(version, to))}
+        ${choose("To", revisions, to, zone, (version) => compare(from, version))}
+      </div>
+      ${before && after ? this.renderDifferences(before, after, differences) : null}
+    </div>`;
+  }
+
+  renderDifferences(before, after, limit) {
+    const found = diff(before.record, after.record).filter(({ path }) => !OF_EVERY_CHANGE.has(path));
+    const rest = found.length - limit;
+    return html`<${Fragment}>
+      ${after.operation === "delete" && before.version < after.version
+        ? html`<p>Version ${after.version} removed the record; what is compared is its last state.</p>`
+        : null}
+      <p class="muted" role="status">${describe(found.length, before, after)}</p>
+      <ul class="differences">
+        ${found.slice(0, limit).map((difference) => html`<${Difference} key=${difference.path} ...${difference} />`)}
+      </ul>
+      ${rest > 0
+        ? html`<button type="button" class="more" onClick=${this.showMore}>
+            Show ${Math.min(rest, DIFFERENCES)} more of ${rest} differences
+          </button>`
+        : null}
+    <//>`;
+  }
+}
+
+const describe = (count, before, after) => {
+  const versions = `between version ${before.version} and version ${after.version}`;
+  if (before === after) return "Choose two versions that are not the same.";
+  if (!count) return `No field differs ${versions}.`;
+  return count === 1 ? `1 field differs ${versions}.` : `${count} fields differ ${versions}.`;
+};
+
+const choose = (label, revisions, version, zone, set) => html`<label>
+  ${label}
+  <select value=${version} onChange=${(event) => set(Number(event.currentTarget.value))}>
+    ${revisions.map(
+      (each) => html`<option key=${each.version} value=${each.version} selected=${each.version === version}>
+        ${`${each.version} \u00b7 ${OPERATIONS[each.operation]} ${formatTime(each.changed_at, zone, { milliseconds: false })}${each.changed_by ? ` \u00b7 ${plain(each.changed_by).slice(0, 40)}` : ""}`}
+      </option>`,
+    )}
+  </select>
+</label>`;
+
+const WORDS = { added: "added", removed: "removed", changed: "changed" };
+
+const Difference = ({ path, kind, before, after }) => html`<li class="difference">
+  <div class="path"><code><${LongText} value=${path} /></code> <span class="muted">${WORDS[kind]}</span></div>
+  ${kind === "added" ? null : html`<div class="was"><span class="sign">was</span><div><${Value} value=${before} path=${path} /></div></div>`}
+  ${kind === "removed" ? null : html`<div class="now"><span class="sign">now</span><div><${Value} value=${after} path=${path} /></div></div>`}
+</li>`;
