@@ -27,6 +27,11 @@ export class Changes extends Component {
     this.load();
   }
 
+  shouldComponentUpdate({ state: { zone, record } }, own) {
+    const before = this.props.state;
+    return zone !== before.zone || record !== before.record || own !== this.state;
+  }
+
   componentWillUnmount() {
     this.abort?.abort();
   }

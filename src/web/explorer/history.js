@@ -2,11 +2,12 @@
 
 import { diff } from "./diff.js";
 import { Component, Fragment, html } from "./html.js";
-import { plain, Text } from "./text.js";
+import { Text } from "./text.js";
 import { formatFull, formatTime } from "./time.js";
 import { LongText, Value } from "./tree_view.js";
 
-const DIFFERENCES = 100;
+// Differences that are shown at first, and with each "more".
+const DIFFERENCES = 25;
 /** What people call an operation. */
 export const OPERATIONS = { create: "Recorded", update: "Corrected", delete: "Removed" };
 // Every change has these, and the head of the version says them.
@@ -15,13 +16,14 @@ const OF_EVERY_CHANGE = new Set(["/version", "/updated_at"]);
 /** The operation of a change as a badge. */
 export const Operation = ({ value }) => html`<span class="operation" data-operation=${value}>${OPERATIONS[value] ?? value}</span>`;
 
-/** Who changed it, and why. */
-export const Attribution = ({ changed_by, reason }) => html`
-  <span class="attribution">
-    ${changed_by ? html`by <strong><${Text} value=${changed_by} /></strong>` : html`<span class="muted">by nobody who is named</span>`}
-    ${reason ? html`<q><${LongText} value=${reason} /></q>` : html`<span class="muted">without a reason</span>`}
-  </span>
-`;
+/** Who changed it, and why. Of what was recorded nobody expects a reason. */
+export const Attribution = ({ operation, changed_by, reason }) => {
+  const isExpected = operation !== "create";
+  return html`<span class="attribution">
+    ${changed_by ? html`<span>by <strong><${Text} value=${changed_by} /></strong></span>` : isExpected && html`<span class="muted">no name given</span>`}
+    ${reason ? html`<q><${LongText} value=${reason} /></q>` : isExpected && html`<span class="muted">no reason given</span>`}
+  </span>`;
+};
 
 /** The list of versions, newest first. `shown` is the number of the version that the panel shows. */
 export const Versions = ({ revisions, shown, zone, show, compare }) => html`
@@ -109,7 +111,7 @@ const choose = (label, revisions, version, zone, set) => html`<label>
   <select value=${version} onChange=${(event) => set(Number(event.currentTarget.value))}>
     ${revisions.map(
       (each) => html`<option key=${each.version} value=${each.version} selected=${each.version === version}>
-        ${`${each.version} \u00b7 ${OPERATIONS[each.operation]} ${formatTime(each.changed_at, zone, { milliseconds: false })}${each.changed_by ? ` \u00b7 ${plain(each.changed_by).slice(0, 40)}` : ""}`}
+        ${`${each.version} \u00b7 ${OPERATIONS[each.operation]} ${formatTime(each.changed_at, zone, { milliseconds: false })}`}
       </option>`,
     )}
   </select>

@@ -40,6 +40,11 @@ export class Record extends Component {
     this.load();
   }
 
+  // The rest of the page changes often, and the panel can be large.
+  shouldComponentUpdate(props, state) {
+    return props.state.zone !== this.props.state.zone || state !== this.state;
+  }
+
   componentWillUnmount() {
     this.abort.abort();
     if (opener?.isConnected) opener.focus({ preventScroll: true });
