@@ -1,6 +1,6 @@
 // Loads the histogram and the facets of a search. Each fails alone, and none of them keeps the list waiting.
 
-import { Problem, get, isAborted } from "./api.js";
+import { asProblem, get, isAborted } from "./api.js";
 
 // The service works on two at once in each process.
 const AT_ONCE = 2;
@@ -61,7 +61,7 @@ export const createAggregates = (store) => {
         await finish(job, attempt + 1);
         return;
       }
-      const problem = error instanceof Problem ? error : new Problem({ title: String(error), status: -1 });
+      const problem = asProblem(error);
       job.set({ isLoading: false, error: problem });
     }
   };

@@ -73,3 +73,7 @@ const problemOf = (response, text) => {
 
 /** Whether an exception only says that nobody waits for the answer any more. */
 export const isAborted = (error) => error?.name === "AbortError";
+
+/** Any exception as a `Problem`, for who shows it. */
+export const asProblem = (error) =>
+  error instanceof Problem ? error : new Problem({ title: "The page has failed", detail: String(error), status: -1 });

@@ -1,6 +1,6 @@
 // A question in words, of which a model makes the filter of a search. It is there where AI is configured.
 
-import { Problem, get, isAborted, post } from "./api.js";
+import { asProblem, get, isAborted, post } from "./api.js";
 import { html } from "./html.js";
 import { ProblemNote } from "./problem.js";
 import { fromFilter } from "./query.js";
@@ -36,7 +36,7 @@ export const createAsk = (store, search) => {
         search(fromFilter(filter));
       } catch (error) {
         if (isAborted(error)) return;
-        const problem = error instanceof Problem ? error : new Problem({ title: String(error), status: -1 });
+        const problem = asProblem(error);
         setAsk({ isLoading: false, error: problem });
       }
     },

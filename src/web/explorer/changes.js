@@ -1,10 +1,10 @@
 // What was corrected or removed lately, and by whom: the feed of the ledger, newest first.
 
-import { get, isAborted } from "./api.js";
-import { Failure } from "./failure.js";
+import { asProblem, get, isAborted } from "./api.js";
 import { Attribution, Operation, OPERATIONS } from "./history.js";
 import { Component, html } from "./html.js";
 import { parse } from "./json.js";
+import { ProblemNote } from "./problem.js";
 import { Text } from "./text.js";
 import { formatFull, formatTime, zoneName } from "./time.js";
 
@@ -80,7 +80,7 @@ export class Changes extends Component {
           ${Object.entries(OPERATIONS).map(
             ([operation, label]) => html`<button
               type="button"
-              class="toggle"
+              class="button toggle"
               aria-pressed=${String(operations.includes(operation))}
               onClick=${() => this.toggle(operation)}
             >
@@ -89,8 +89,8 @@ export class Changes extends Component {
           )}
           ${by === null
             ? null
-            : html`<button type="button" class="toggle" aria-pressed="true" onClick=${() => this.restart({ by: null })}>
-                by <${Text} value=${by} /> <span aria-hidden="true">\u00d7</span><span class="off-screen">: take this filter away</span>
+            : html`<button type="button" class="button toggle" aria-pressed="true" onClick=${() => this.restart({ by: null })}>
+                by <${Text} value=${by} /> <span aria-hidden="true">\u00d7</span><span class="visually-hidden">: take this filter away</span>
               </button>`}
           <button type="button" class="link" onClick=${this.refresh}>Refresh</button>
         </div>
@@ -101,10 +101,10 @@ export class Changes extends Component {
             ${items.map((change) => this.renderChange(change, state, actions))}
           </ol>`
         : null}
-      ${problem ? html`<${Failure} problem=${problem} retry=${this.more} />` : null}
+      ${problem ? html`<${ProblemNote} problem=${asProblem(problem)} onRetry=${this.more} />` : null}
       <div role="status">${this.renderEnd({ items, isLoading, problem, after, size })}</div>
       ${items && after !== END && !isLoading && !problem
-        ? html`<button type="button" class="more" onClick=${this.more}>Older changes</button>`
+        ? html`<button type="button" class="link more" onClick=${this.more}>Older changes</button>`
         : null}
     </section>`;
   }

@@ -91,7 +91,7 @@ export class Comparison extends Component {
         ${found.slice(0, limit).map((difference) => html`<${Difference} key=${difference.path} ...${difference} />`)}
       </ul>
       ${rest > 0
-        ? html`<button type="button" class="more" onClick=${this.showMore}>
+        ? html`<button type="button" class="link more" onClick=${this.showMore}>
             Show ${Math.min(rest, DIFFERENCES)} more of ${rest} differences
           </button>`
         : null}

@@ -1,12 +1,12 @@
 // The proof that a version is in the ledger: what the server says of it, and what this browser finds when it recomputes.
 
-import { get, isAborted } from "./api.js";
-import { Failure } from "./failure.js";
+import { asProblem, get, isAborted } from "./api.js";
 import { Component, Fragment, html } from "./html.js";
 import { parse } from "./json.js";
 import { canHash } from "./merkle.js";
 import { cosignedAt, InvalidNote, parseNote } from "./notes.js";
 import { keepOwnKey, readOwnKey } from "./own_key.js";
+import { ProblemNote } from "./problem.js";
 import { checkProof } from "./proofs.js";
 import { copy, download } from "./sharing.js";
 import { Text } from "./text.js";
@@ -76,14 +76,14 @@ export class Proof extends Component {
 
   render({ auditId, revision, zone, actions }, { proof, ledger, problem, steps, ownKey }) {
     if (problem?.status === NOT_SEALED) return notSealed(() => this.load());
-    if (problem) return html`<${Failure} problem=${problem} retry=${() => this.load()} />`;
+    if (problem) return html`<${ProblemNote} problem=${asProblem(problem)} onRetry=${() => this.load()} />`;
     if (!proof) return html`<p class="muted" role="status">Reading the proof\u2026</p>`;
     return html`<${Fragment}>
       ${renderPlace(proof, ledger, zone)}
       <div class="buttons">
-        <button type="button" class="primary" disabled=${!canHash()} onClick=${this.recompute}>Recompute in this browser</button>
+        <button type="button" class="button button-main" disabled=${!canHash()} onClick=${this.recompute}>Recompute in this browser</button>
         ${proof.tlog_proof
-          ? html`<button type="button" onClick=${() => save(auditId, revision.version, proof)}>Download .tlog-proof</button>`
+          ? html`<button type="button" class="button" onClick=${() => save(auditId, revision.version, proof)}>Download .tlog-proof</button>`
           : null}
       </div>
       ${canHash() ? null : html`<p class="caution">${NO_CRYPTO}</p>`}
@@ -125,7 +125,7 @@ const NO_CRYPTO =
 const notSealed = (retry) => html`
   <p role="status"><span class="seal" data-state="waiting">Not sealed yet</span></p>
   <p class="muted">Every version gets its place in the ledger within seconds of its commit. This page looks again by itself.</p>
-  <button type="button" onClick=${retry}>Look again</button>
+  <button type="button" class="button" onClick=${retry}>Look again</button>
 `;
 
 const save = (auditId, version, { tlog_proof }) => download(`${auditId}.${version}.tlog-proof`, tlog_proof);
@@ -187,7 +187,7 @@ const renderSteps = (steps) => {
         ({ name, result, text, hash }) => html`<li data-result=${result}>
           <span class="mark" aria-hidden="true">${MARKS[result]}</span>
           <div>
-            <strong>${name}</strong> <span class="off-screen">${WORDS[result]}</span>
+            <strong>${name}</strong> <span class="visually-hidden">${WORDS[result]}</span>
             <div>${text}</div>
             ${hash ? html`<div class="hash"><code>${hash}</code></div>` : null}
           </div>

@@ -1,10 +1,10 @@
 // The open record: what it says, its versions, and the proof of the version that is shown.
 
-import { get, isAborted, urlOf } from "./api.js";
-import { Failure } from "./failure.js";
+import { asProblem, get, isAborted, urlOf } from "./api.js";
 import { Attribution, Comparison, Operation, Versions } from "./history.js";
 import { Component, createRef, Fragment, html } from "./html.js";
 import { parse, stringify } from "./json.js";
+import { ProblemNote } from "./problem.js";
 import { Proof } from "./proof_view.js";
 import { formatDetails } from "./query.js";
 import { relatedSearches } from "./related.js";
@@ -89,8 +89,8 @@ export class Record extends Component {
         <h2 ref=${this.heading} tabindex="-1">
           ${revision ? html`<${Text} value=${revision.record.action} />` : "Record"}
         </h2>
-        <button type="button" class="close" aria-label="Close the record" onClick=${actions.closeRecord}>
-          <span aria-hidden="true">\u00d7</span>
+        <button type="button" class="icon-button close" aria-label="Close the record" onClick=${actions.closeRecord}>
+          <svg viewBox="0 0 12 12" aria-hidden="true"><path d="m3 3 6 6m0-6-6 6" /></svg>
         </button>
       </header>
       ${problem ? renderProblem(problem, () => this.load()) : null}
@@ -107,9 +107,9 @@ export class Record extends Component {
       ${this.renderState(revision, revisions[0], zone)}
       ${renderFields(record, zone)}
       <div class="buttons" role="group" aria-label="Related records">
-        ${relatedSearches(record).map(({ label, q }) => html`<button type="button" onClick=${() => this.search(q)}>${label}</button>`)}
+        ${relatedSearches(record).map(({ label, q }) => html`<button type="button" class="button" onClick=${() => this.search(q)}>${label}</button>`)}
       </div>
-      <div class="buttons" role="group" aria-label="Copy">
+      <div class="buttons copies" role="group" aria-label="Copy">
         ${this.renderCopies(revision, revisions[0]).map(
           ([label, text]) => html`<button type="button" class="link" onClick=${() => this.copy(text())}>${label}</button>`,
         )}
@@ -152,7 +152,7 @@ export class Record extends Component {
     return html`<section>
       <h3>History</h3>
       <${Versions} revisions=${revisions} shown=${shown} zone=${zone} show=${this.show} compare=${this.compare} />
-      ${next ? html`<button type="button" class="more" onClick=${loadOlder}>Older versions</button>` : null}
+      ${next ? html`<button type="button" class="link more" onClick=${loadOlder}>Older versions</button>` : null}
       ${revisions.length > 1
         ? html`<h4>Compare two versions</h4>
             <${Comparison}
@@ -200,7 +200,7 @@ export class Record extends Component {
 const renderProblem = (problem, retry) =>
   problem.status === NOT_FOUND
     ? html`<p>There is no such record, and there never was one that is known here.</p>`
-    : html`<${Failure} problem=${problem} retry=${retry} />`;
+    : html`<${ProblemNote} problem=${asProblem(problem)} onRetry=${retry} />`;
 
 const FIELDS = [
   ["Actor", "actor_id"],

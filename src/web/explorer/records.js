@@ -1,6 +1,6 @@
 // Loads the list: the first page of a search, and further ones before somebody scrolls to them.
 
-import { Problem, get, isAborted } from "./api.js";
+import { asProblem, get, isAborted } from "./api.js";
 import { parse, toParams } from "./query.js";
 import { preview } from "./preview.js";
 
@@ -157,6 +157,3 @@ export const createRecords = (store, { loaded }) => {
 
   return { search, need, more, findNew, merge, apply };
 };
-
-const asProblem = (error) =>
-  error instanceof Problem ? error : new Problem({ title: "The page has failed", detail: String(error), status: -1 });

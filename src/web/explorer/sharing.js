@@ -15,7 +15,7 @@ const copySelection = (text) => {
   const area = document.createElement("textarea");
   const focused = document.activeElement;
   area.value = text;
-  area.className = "off-screen";
+  area.className = "visually-hidden";
   document.body.append(area);
   area.select();
   const isCopied = document.execCommand("copy");

@@ -20,7 +20,7 @@ export class LongText extends Component {
     if (!rest) return html`<${Text} value=${value} />`;
     const next = Math.min(rest, PAGE_CHARACTERS);
     return html`<${Text} value=${`${shown}\u2026`} />
-      <button type="button" class="more" onClick=${this.showMore}>
+      <button type="button" class="link more" onClick=${this.showMore}>
         ${next === rest ? `Show the other ${format(rest)} characters` : `Show ${format(next)} more of ${format(rest)} characters`}
       </button>`;
   }
@@ -72,7 +72,7 @@ export class Tree extends Component {
       ${childrenOf(value, path, count).map((child) => this.renderRow(child, value, [...steps, child.name]))}
       ${rest > 0
         ? html`<li>
-            <button type="button" class="more" onClick=${() => this.setRows(path, count + PAGE_ROWS)}>
+            <button type="button" class="link more" onClick=${() => this.setRows(path, count + PAGE_ROWS)}>
               Show ${format(Math.min(rest, PAGE_ROWS))} more of ${format(rest)}
             </button>
           </li>`
