@@ -30,12 +30,16 @@ export const createAggregates = (store) => {
     load: () => get("audits/histogram", [...filter, ["buckets", BUCKETS]], { signal }),
   });
 
-  // The values of a facet are those that one could have beside the chosen ones: its own terms do not count.
-  const facetJob = (field, filter, signal) => ({
-    set: (patch) => setFacet(field, patch),
-    signal,
-    load: () => get("audits/facets", [...filter.filter(([name]) => name !== field), ["field", field]], { signal }),
-  });
+  // A facet shows what one could have beside the chosen values: its own terms do not count, unless one is a prefix.
+  const facetJob = (field, filter, signal) => {
+    const isNarrowed = filter.some(([name, value]) => name === field && value.endsWith("*"));
+    const others = isNarrowed ? filter : filter.filter(([name]) => name !== field);
+    return {
+      set: (patch) => setFacet(field, patch),
+      signal,
+      load: () => get("audits/facets", [...others, ["field", field]], { signal }),
+    };
+  };
 
   const add = (jobs) => {
     for (const job of jobs) job.set({ isLoading: true, error: null });

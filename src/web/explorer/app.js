@@ -55,7 +55,7 @@ const Toolbar = ({ state, actions }) => {
         onClick=${actions.toggleFacets}
       >Filters</button>
       <p class="total" role="status">
-        ${list.total === null ? null : html`<strong>${describeTotal(list)}</strong> ${list.total === 1 ? "record" : "records"}`}
+        ${list.total === null || list.error ? null : html`<strong>${describeTotal(list)}</strong> ${list.total === 1 ? "record" : "records"}`}
       </p>
       <div class="toolbar-end">
         <button
@@ -84,7 +84,7 @@ const Toolbar = ({ state, actions }) => {
 const Records = ({ state, actions, register }) => html`
   <${Facets} state=${state} actions=${actions} />
   <div class="content">
-    <${Histogram} histogram=${state.histogram} state=${state} actions=${actions} />
+    ${state.problems.length ? null : html`<${Histogram} histogram=${state.histogram} state=${state} actions=${actions} />`}
     <${Toolbar} state=${state} actions=${actions} />
     ${state.list.error
       ? html`<${ProblemNote}

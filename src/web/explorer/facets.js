@@ -2,7 +2,6 @@
 
 import { FACETS } from "./aggregates.js";
 import { html, keep } from "./html.js";
-import { ProblemNote } from "./problem.js";
 import { formatTerm } from "./query.js";
 import { Text, plain } from "./text.js";
 
@@ -47,7 +46,12 @@ const Facet = ({ field, facet, state, actions }) => {
         ? html`<span class="estimate" title=${`Estimated from ${data.sampled?.toLocaleString("en")} records`}>\u2248 estimated</span>`
         : null}
     </h2>
-    ${error ? html`<${ProblemNote} problem=${error} onRetry=${() => actions.reloadFacet(field)} isSmall />` : null}
+    ${error
+      ? html`<p class="facet-error" title=${`request_id ${error.requestId}`}>
+          <${Text} value=${error.title} />
+          <button type="button" class="link" onClick=${() => actions.reloadFacet(field)}>Retry</button>
+        </p>`
+      : null}
     ${data && !error ? html`<${Values} field=${field} data=${data} chosen=${chosen} actions=${actions} />` : null}
     ${data && !error && !data.values.length ? html`<p class="muted">None</p>` : null}
     ${!data && !error ? html`<div class="skeleton" aria-hidden="true"></div>` : null}
@@ -56,10 +60,10 @@ const Facet = ({ field, facet, state, actions }) => {
 
 const draw = ({ state, actions }) => html`
   <nav class="facets" id="facets" aria-label="Filters" data-open=${state.isFacetsOpen ? "" : null}>
-    ${FACETS.map(
+    ${(state.problems.length ? [] : FACETS).map(
       (field) => html`<${Facet} key=${field} field=${field} facet=${state.facets[field]} state=${state} actions=${actions} />`,
     )}
   </nav>
 `;
 
-export const Facets = keep(draw, ({ state }) => [state.facets, state.terms, state.isFacetsOpen]);
+export const Facets = keep(draw, ({ state }) => [state.facets, state.terms, state.problems, state.isFacetsOpen]);

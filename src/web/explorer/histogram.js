@@ -7,6 +7,8 @@ import { formatSpan, formatTick, formatTime, zoneName } from "./time.js";
 
 const HEIGHT = 100;
 const GAP = 0.16;
+// Of the whole chart: one bar alone is no wall.
+const WIDEST = 0.04;
 
 const number = (count, relation) => `${relation === "approx" ? "\u2248 " : ""}${count.toLocaleString("en")}`;
 
@@ -156,7 +158,8 @@ const Bars = ({ buckets, from, to }) => {
       ${to === null ? null : html`<rect class="selection" x=${first} y="0" width=${last - first + 1} height=${HEIGHT} />`}
       ${buckets.map(({ count, failures, relation }, index) => {
         const [height, failed] = [heightOf(count), Math.min(heightOf(failures), heightOf(count))];
-        const [x, width] = [index + GAP / 2, 1 - GAP];
+        const width = Math.min(1 - GAP, buckets.length * WIDEST);
+        const x = index + (1 - width) / 2;
         return html`
           <rect class="count" data-relation=${relation} x=${x} y=${HEIGHT - height} width=${width} height=${height} />
           <rect class="failures" x=${x} y=${HEIGHT - failed} width=${width} height=${failed} />

@@ -129,7 +129,7 @@ export class List extends Component {
       ${pending
         ? html`<button type="button" class="button pending" onClick=${() => this.toTop()}>${pending}${isMore ? "+" : ""} new</button>`
         : null}
-      <div class="scroller" ref=${this.scroller} onScroll=${() => this.follow()} data-stale=${list.isStale ? "" : null}>
+      <div class="scroller" ref=${this.scroller} onScroll=${() => this.follow()} data-stale=${list.isLoading ? "" : null}>
         <div
           class="grid"
           role="grid"

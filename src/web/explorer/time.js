@@ -43,5 +43,6 @@ export const formatTick = (time, zone, spanMs) => {
 export const formatSpan = (ms) => {
   const units = [["d", 86_400_000], ["h", 3_600_000], ["min", 60_000], ["s", 1000]];
   const [unit, length] = units.find(([, length]) => ms >= length) ?? ["ms", 1];
+  if (ms < 1) return "less than 1 ms";
   return `${Math.round((ms / length) * 10) / 10} ${unit}`;
 };
