@@ -3,9 +3,11 @@
 // search(q)             shows the records that the text of a search box means, and puts it into the URL
 // narrow(term)          the same, with one more term, e.g. formatTerm("actor_id", "u-17") of query.js
 // toggle(term)          the same with the term, or without it if it was there
-// openRecord(id)        opens a record beside the list (it may be one that was removed)
+// openRecord(id, version)  opens a record beside the list (it may be one that was removed), at its newest version if
+//                       none is given
 // closeRecord()         closes it
 // show(view)            "records": the list; "changes": what was corrected or removed lately
+// filterChanges(patch)  changes what that view shows: `operations` and `by`
 // setZone(zone)         "utc" or "local"
 // notify(text)          says something in passing, to screen readers too, e.g. "Copied"
 
@@ -104,11 +106,12 @@ export const createActions = (store) => {
       store.set({ selected: id });
       actions.openRecord(id);
     },
-    openRecord: (id) => {
-      if (isUuid(id)) go({ record: id.toLowerCase() }, { isReplaced: store.get().record !== null });
+    openRecord: (id, version = null) => {
+      if (isUuid(id)) go({ record: id.toLowerCase(), version }, { isReplaced: store.get().record !== null });
     },
-    closeRecord: () => go({ record: null }),
+    closeRecord: () => go({ record: null, version: null }),
     show: (view) => go({ view }),
+    filterChanges: (patch) => go({ changes: { ...store.get().changes, ...patch } }),
     setZone: (zone) => go({ zone }, { isReplaced: true }),
     setHelp: (isHelpOpen) => store.set({ isHelpOpen }),
     toggleFacets: () => store.set(({ isFacetsOpen }) => ({ isFacetsOpen: !isFacetsOpen })),

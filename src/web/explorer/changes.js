@@ -17,33 +17,35 @@ const format = new Intl.NumberFormat("en").format;
 export class Changes extends Component {
   constructor(props) {
     super(props);
-    this.state = { operations: ["update", "delete"], by: null, ...NOTHING };
+    this.state = NOTHING;
     this.abort = null;
     this.more = () => this.load();
-    this.refresh = () => this.restart({});
+    this.restart = () => this.setState(NOTHING, this.more);
   }
 
   componentDidMount() {
     this.load();
   }
 
-  shouldComponentUpdate({ state: { zone, record } }, own) {
+  // The rest of the page changes often.
+  shouldComponentUpdate({ state: { zone, record, version, changes } }, own) {
     const before = this.props.state;
-    return zone !== before.zone || record !== before.record || own !== this.state;
+    return version !== before.version || zone !== before.zone || record !== before.record || changes !== before.changes || own !== this.state;
+  }
+
+  componentDidUpdate({ state: { changes } }) {
+    if (keyOf(changes) !== keyOf(this.props.state.changes)) this.restart();
   }
 
   componentWillUnmount() {
     this.abort?.abort();
   }
 
-  restart(filters) {
-    this.setState({ ...filters, ...NOTHING }, () => this.load());
-  }
-
   toggle(operation) {
-    const { operations } = this.state;
-    const isOn = operations.includes(operation);
-    this.restart({ operations: isOn ? operations.filter((each) => each !== operation) : [...operations, operation] });
+    const { operations } = this.props.state.changes;
+    const all = Object.keys(OPERATIONS);
+    const wanted = all.filter((each) => operations.includes(each) !== (each === operation));
+    this.props.actions.filterChanges({ operations: wanted.length ? wanted : all });
   }
 
   async load() {
@@ -60,11 +62,11 @@ export class Changes extends Component {
   }
 
   async loadPage(signal) {
-    const { operations, by } = this.state;
+    const { changes } = this.props.state;
     let { after } = this.state;
     const found = [];
     for (let pages = 0; pages < EMPTY_PAGES && found.length < PAGE && after !== END; pages += 1) {
-      const page = await get("ledger/changes", changeParams({ operations, by, after }), { signal, parse });
+      const page = await get("ledger/changes", toParams(changes, after), { signal, parse });
       found.push(...page.items);
       after = page.next_after > 0 ? page.next_after : END;
       this.setState(({ size }) => ({ size: size ?? page.size }));
@@ -72,7 +74,8 @@ export class Changes extends Component {
     this.setState(({ items }) => ({ items: [...(items ?? []), ...found], after }));
   }
 
-  render({ state, actions }, { operations, by, items, problem, isLoading, after, size }) {
+  render({ state, actions }, { items, problem, isLoading, after, size }) {
+    const { operations, by } = state.changes;
     return html`<section class="changes" aria-busy=${String(isLoading)}>
       <header class="changes-head">
         <h2>Changes</h2>
@@ -89,10 +92,10 @@ export class Changes extends Component {
           )}
           ${by === null
             ? null
-            : html`<button type="button" class="button toggle" aria-pressed="true" onClick=${() => this.restart({ by: null })}>
+            : html`<button type="button" class="button toggle" aria-pressed="true" onClick=${() => actions.filterChanges({ by: null })}>
                 by <${Text} value=${by} /> <span aria-hidden="true">\u00d7</span><span class="visually-hidden">: take this filter away</span>
               </button>`}
-          <button type="button" class="link" onClick=${this.refresh}>Refresh</button>
+          <button type="button" class="link" onClick=${this.restart}>Refresh</button>
         </div>
         <p class="muted">In the order of the ledger, newest first. Times are in ${zoneName(state.zone)}.</p>
       </header>
@@ -109,15 +112,15 @@ export class Changes extends Component {
     </section>`;
   }
 
-  renderChange(change, { zone, record: opened }, actions) {
+  renderChange(change, { zone, record: opened, version, changes }, actions) {
     const { audit_id, record, changed_by } = change;
-    return html`<li key=${change.index} class="change" data-open=${audit_id === opened ? "true" : null}>
+    return html`<li key=${change.index} class="change" data-open=${audit_id === opened && [null, change.version].includes(version) ? "true" : null}>
       <time datetime=${change.changed_at} title=${formatFull(change.changed_at, zone)}>
         ${formatTime(change.changed_at, zone, { milliseconds: false })}
       </time>
       <${Operation} value=${change.operation} />
       <div class="change-what">
-        <button type="button" class="change-open" onClick=${() => actions.openRecord(audit_id)}>
+        <button type="button" class="change-open" onClick=${() => actions.openRecord(audit_id, change.version)}>
           ${record ? html`<${Text} value=${record.action} />` : "The text of this version was redacted"}
         </button>
         ${record
@@ -126,10 +129,10 @@ export class Changes extends Component {
         <span class="muted">version ${change.version}</span>
       </div>
       <div class="change-who">
-        <${Attribution} ...${change} />
-        ${changed_by && this.state.by === null
-          ? html`<button type="button" class="link" onClick=${() => this.restart({ by: changed_by })}>Only theirs</button>`
-          : null}
+        <${Attribution}
+          ...${change}
+          onName=${changes.by === null ? () => actions.filterChanges({ by: changed_by }) : null}
+        />
       </div>
     </li>`;
   }
@@ -143,25 +146,27 @@ export class Changes extends Component {
     }
     if (items.length) return html`<p class="muted">This is the beginning of the ledger.</p>`;
     return html`<div class="empty">
-      <p><strong>Nothing was ${this.describeOperations()} ${this.state.by ? "by them" : ""} so far.</strong></p>
-      <p class="muted">Changes appear here a few seconds after their commit, when they are sealed.</p>
+      <h2>${describeNothing(this.props.state.changes)}</h2>
+      <p>A change appears here a few seconds after it was made, when it is sealed.</p>
     </div>`;
   }
-
-  describeOperations() {
-    const words = this.state.operations.map((operation) => OPERATIONS[operation].toLowerCase());
-    return words.length ? words.join(" or ") : "changed";
-  }
 }
+
+const describeNothing = ({ operations, by }) => {
+  const words = operations.map((operation) => OPERATIONS[operation].toLowerCase()).join(" or ");
+  return by === null ? `Nothing was ${words} so far` : `Nothing was ${words} by this name so far`;
+};
 
 /** There is nothing older. */
 const END = "end";
 const NOTHING = { items: null, after: null, size: null, problem: null, isLoading: true };
 
-const changeParams = ({ operations, by, after }) => [
+const toParams = ({ operations, by }, after) => [
   ["order", "desc"],
   ["limit", String(PAGE)],
   ...operations.map((operation) => ["operation", operation]),
   ...(by === null ? [] : [["changed_by", by]]),
   ...(after === null ? [] : [["after", String(after)]]),
 ];
+
+const keyOf = (changes) => JSON.stringify(changes);

@@ -16,17 +16,22 @@ const OF_EVERY_CHANGE = new Set(["/version", "/updated_at"]);
 /** The operation of a change as a badge. */
 export const Operation = ({ value }) => html`<span class="operation" data-operation=${value}>${OPERATIONS[value] ?? value}</span>`;
 
-/** Who changed it, and why. Of what was recorded nobody expects a reason. */
-export const Attribution = ({ operation, changed_by, reason }) => {
+/** Who changed it, and why. Of what was recorded nobody expects a reason. With `onName` the name is a button. */
+export const Attribution = ({ operation, changed_by, reason, onName }) => {
   const isExpected = operation !== "create";
   return html`<span class="attribution">
-    ${changed_by ? html`<span>by <strong><${Text} value=${changed_by} /></strong></span>` : isExpected && html`<span class="muted">no name given</span>`}
+    ${changed_by ? html`<span>by ${renderName(changed_by, onName)}</span>` : isExpected && html`<span class="muted">no name given</span>`}
     ${reason ? html`<q><${LongText} value=${reason} /></q>` : isExpected && html`<span class="muted">no reason given</span>`}
   </span>`;
 };
 
+const renderName = (name, onName) => {
+  const text = html`<strong><${Text} value=${name} /></strong>`;
+  return onName ? html`<button type="button" class="link" title="Only changes by this name" onClick=${onName}>${text}</button>` : text;
+};
+
 /** The list of versions, newest first. `shown` is the number of the version that the panel shows. */
-export const Versions = ({ revisions, shown, zone, show, compare }) => html`
+export const Versions = ({ revisions, shown, zone, show }) => html`
   <ol class="versions">
     ${revisions.map(
       (revision) => html`<li key=${revision.version} data-shown=${revision.version === shown}>
@@ -43,16 +48,6 @@ export const Versions = ({ revisions, shown, zone, show, compare }) => html`
           <time datetime=${revision.changed_at} title=${formatFull(revision.changed_at, zone)}>
             ${formatTime(revision.changed_at, zone, { milliseconds: false })}
           </time>
-          ${revision.version > 1
-            ? html`<button
-                type="button"
-                class="link"
-                aria-label=${`What version ${revision.version} changed`}
-                onClick=${() => compare(revision.version - 1, revision.version)}
-              >
-                What changed
-              </button>`
-            : null}
         </div>
         <${Attribution} ...${revision} />
       </li>`,
@@ -71,6 +66,7 @@ export class Comparison extends Component {
   render({ revisions, from, to, zone, compare }, { differences }) {
     const [before, after] = [from, to].map((version) => revisions.find((each) => each.version === version));
     return html`<div class="comparison">
+      <h4>${to === from + 1 ? `What version ${to} changed` : `Version ${from} compared with version ${to}`}</h4>
       <div class="compared">
         ${choose("From", revisions, from, zone, (version) => compare(version, to))}
         ${choose("To", revisions, to, zone, (version) => compare(from, version))}

@@ -1,6 +1,6 @@
 // The verifier key that the reader has got by another way than from this server. The browser keeps it.
 
-const NAME = "explorer.verifier-key";
+const NAME = "audit-trail.explorer.verifier-key";
 
 export const readOwnKey = () => {
   try {

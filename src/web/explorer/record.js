@@ -15,6 +15,8 @@ import { formatFull } from "./time.js";
 import { LongText, Tree } from "./tree_view.js";
 
 const NOT_FOUND = 404;
+// Versions that are loaded at once.
+const PAGE = 20;
 // Where the panel covers the list: record.css says the same.
 const COVERS_THE_LIST = "(max-width: 900px)";
 // What had the focus before a record was opened.
@@ -25,11 +27,11 @@ export class Record extends Component {
   constructor(props) {
     super(props);
     this.id = props.state.record;
-    this.state = { revisions: null, next: null, problem: null, shown: null, from: null, to: null };
+    this.state = { revisions: null, next: null, problem: null, from: null, to: null };
     this.abort = new AbortController();
     this.heading = createRef();
     this.search = this.search.bind(this);
-    this.show = (shown) => this.setState({ shown });
+    this.show = (version) => props.actions.openRecord(this.id, version);
     this.compare = (from, to) => this.setState({ from, to });
     const focused = document.activeElement;
     if (!focused?.closest(".record")) opener = focused;
@@ -42,7 +44,14 @@ export class Record extends Component {
 
   // The rest of the page changes often, and the panel can be large.
   shouldComponentUpdate(props, state) {
-    return props.state.zone !== this.props.state.zone || state !== this.state;
+    const { zone, version } = this.props.state;
+    return props.state.zone !== zone || props.state.version !== version || state !== this.state;
+  }
+
+  componentDidUpdate({ state: { version } }) {
+    if (version === this.props.state.version) return;
+    this.compareShown();
+    this.find();
   }
 
   componentWillUnmount() {
@@ -50,30 +59,31 @@ export class Record extends Component {
     if (opener?.isConnected) opener.focus({ preventScroll: true });
   }
 
-  async load(cursor = null) {
+  async load() {
     const { signal } = this.abort;
+    this.setState({ problem: null });
     try {
-      const params = cursor ? { cursor } : {};
-      const page = await get(`audits/${this.id}/history`, params, { signal, parse });
-      this.add(page);
+      const params = { limit: String(PAGE), ...(this.state.next ? { cursor: this.state.next } : {}) };
+      const { items, next_cursor } = await get(`audits/${this.id}/history`, params, { signal, parse });
+      this.setState(({ revisions }) => ({ revisions: [...(revisions ?? []), ...items], next: next_cursor }), () => {
+        if (this.state.from === null) this.compareShown();
+        this.find();
+      });
     } catch (problem) {
       if (!isAborted(problem) && !signal.aborted) this.setState({ problem });
     }
   }
 
-  add({ items, next_cursor }) {
-    this.setState(({ revisions, shown, from, to }) => {
-      const all = [...(revisions ?? []), ...items];
-      const newest = all[0].version;
-      return {
-        revisions: all,
-        next: next_cursor,
-        problem: null,
-        shown: shown ?? newest,
-        from: from ?? Math.max(newest - 1, all.at(-1).version),
-        to: to ?? newest,
-      };
-    });
+  /** Loads older versions until the one that is to be shown is there. */
+  find() {
+    const { revisions, next } = this.state;
+    const { version } = this.props.state;
+    if (version && next && version < revisions.at(-1).version) this.load();
+  }
+
+  compareShown() {
+    const shown = this.props.state.version ?? this.state.revisions?.[0].version;
+    if (shown) this.setState({ from: Math.max(1, shown - 1), to: shown });
   }
 
   search(q) {
@@ -82,8 +92,8 @@ export class Record extends Component {
     actions.search(q);
   }
 
-  render({ state, actions }, { revisions, problem, shown }) {
-    const revision = revisions?.find(({ version }) => version === shown);
+  render({ state, actions }, { revisions, next, problem }) {
+    const revision = state.version ? revisions?.find(({ version }) => version === state.version) : revisions?.[0];
     return html`<div class="record">
       <header class="record-head">
         <h2 ref=${this.heading} tabindex="-1">
@@ -94,7 +104,7 @@ export class Record extends Component {
         </button>
       </header>
       ${problem ? renderProblem(problem, () => this.load()) : null}
-      ${!revisions && !problem ? html`<p class="muted" role="status">Reading the record\u2026</p>` : null}
+      ${!revision && !problem ? renderMissing(revisions, next, state.version, this.show) : null}
       ${revision ? this.renderRevision(revision, revisions, state.zone) : null}
     </div>`;
   }
@@ -118,7 +128,7 @@ export class Record extends Component {
         <h3>Details</h3>
         <${Tree} key=${revision.version} value=${record.details} actionOf=${actionOf} />
       </section>
-      ${this.renderHistory(revisions, zone)}
+      ${this.renderHistory(revisions, revision, zone)}
       <section>
         <h3>Proof <span class="muted">of version ${revision.version}</span></h3>
         <${Proof} key=${revision.version} auditId=${this.id} revision=${revision} zone=${zone} actions=${actions} />
@@ -134,7 +144,7 @@ export class Record extends Component {
           <strong>Version ${revision.version}</strong>, not the newest. <${Operation} value=${revision.operation} /> ${formatFull(revision.changed_at, zone)}
           ${" "}<${Attribution} ...${revision} />
         </p>
-        <button type="button" class="link" onClick=${() => this.show(newest.version)}>Show version ${newest.version}</button>
+        <button type="button" class="link" onClick=${() => this.show(null)}>Show version ${newest.version}</button>
       </div>`;
     }
     if (!isRemoved) return null;
@@ -146,18 +156,16 @@ export class Record extends Component {
     </div>`;
   }
 
-  renderHistory(revisions, zone) {
-    const { next, shown, from, to } = this.state;
-    const loadOlder = () => this.load(next);
+  renderHistory(revisions, { version }, zone) {
+    const { next, from, to } = this.state;
     return html`<section>
       <h3>History</h3>
-      <${Versions} revisions=${revisions} shown=${shown} zone=${zone} show=${this.show} compare=${this.compare} />
-      ${next ? html`<button type="button" class="link more" onClick=${loadOlder}>Older versions</button>` : null}
+      <${Versions} revisions=${revisions} shown=${version} zone=${zone} show=${this.show} />
+      ${next ? html`<button type="button" class="link more" onClick=${() => this.load()}>Older versions</button>` : null}
       ${revisions.length > 1
-        ? html`<h4>Compare two versions</h4>
-            <${Comparison}
-              key=${`${from} ${to}`} revisions=${revisions} from=${from} to=${to} zone=${zone} compare=${this.compare}
-            />`
+        ? html`<${Comparison}
+            key=${`${from} ${to}`} revisions=${revisions} from=${from} to=${to} zone=${zone} compare=${this.compare}
+          />`
         : html`<p class="muted">It was never changed since it was recorded.</p>`}
     </section>`;
   }
@@ -182,13 +190,12 @@ export class Record extends Component {
   }
 
   renderCopies(revision, newest) {
-    const { zone } = this.props.state;
     const isNewest = revision === newest && newest.operation !== "delete";
     const url = urlOf(isNewest ? `audits/${this.id}` : `audits/${this.id}/history`);
     return [
       ["Copy JSON", () => stringify(isNewest ? revision.record : revision)],
       ["Copy curl", () => `curl -s '${url}'`],
-      ["Copy link", () => writeUrl(location.href, { q: "", record: this.id, zone, view: "records" })],
+      ["Copy link", () => writeUrl(location.href, { ...this.props.state, q: "", view: "records" })],
     ];
   }
 
@@ -196,6 +203,14 @@ export class Record extends Component {
     this.props.actions.notify((await copy(text)) ? "Copied" : "The browser did not copy it");
   }
 }
+
+const renderMissing = (revisions, next, version, show) => {
+  if (!revisions || next) return html`<p class="muted" role="status">Reading the record\u2026</p>`;
+  return html`<div class="banner">
+    <p>Version ${version} is not there.</p>
+    <button type="button" class="link" onClick=${() => show(null)}>Show the newest version</button>
+  </div>`;
+};
 
 const renderProblem = (problem, retry) =>
   problem.status === NOT_FOUND

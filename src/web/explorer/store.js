@@ -26,31 +26,50 @@ export const createStore = (initial) => {
 };
 
 const VIEWS = ["records", "changes"];
+const OPERATIONS = ["create", "update", "delete"];
+// What the view of changes shows unless the URL says otherwise: corrections and removals.
+const LATE_OPERATIONS = ["update", "delete"];
+const VERSION = /^[1-9][0-9]{0,9}$/;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 export const isUuid = (text) => UUID.test(text);
 
-/** What the URL says: `q` the search, `record` the id of the open record or null, `zone` utc or local, `view`. */
+/**
+ * What the URL says: `q` the search, `record` the id of the open record or null, `version` the one that it shows
+ * (null: the newest), `zone` utc or local, `view`; and what the view of changes shows: `changes` has its operations, and
+ * who made the changes (`by`) or null.
+ */
 export const readUrl = (url) => {
   const params = new URL(url).searchParams;
   const record = params.get("record");
   const view = params.get("view");
+  const version = params.get("version") ?? "";
+  const operations = OPERATIONS.filter((each) => params.getAll("operation").includes(each));
   return {
     q: params.get("q") ?? "",
     record: record && isUuid(record) ? record.toLowerCase() : null,
+    version: VERSION.test(version) ? Number(version) : null,
     zone: params.get("zone") === "local" ? "local" : "utc",
     view: VIEWS.includes(view) ? view : VIEWS[0],
+    changes: { operations: operations.length ? operations : LATE_OPERATIONS, by: params.get("changed_by") || null },
   };
 };
 
 /** The URL of a state, on the same page. */
-export const writeUrl = (url, { q, record, zone, view }) => {
+export const writeUrl = (url, { q, record, version, zone, view, changes }) => {
   const written = new URL(url);
   written.search = "";
   written.hash = "";
   if (q) written.searchParams.set("q", q);
   if (record) written.searchParams.set("record", record);
+  if (record && version) written.searchParams.set("version", String(version));
   written.searchParams.set("zone", zone);
-  if (view !== VIEWS[0]) written.searchParams.set("view", view);
+  if (view !== VIEWS[0]) {
+    written.searchParams.set("view", view);
+    if (String(changes.operations) !== String(LATE_OPERATIONS)) {
+      for (const operation of changes.operations) written.searchParams.append("operation", operation);
+    }
+    if (changes.by) written.searchParams.set("changed_by", changes.by);
+  }
   return written.href;
 };
