@@ -1,7 +1,7 @@
 // The versions of a record: who changed it, when and why, and what differs between any two.
 
 import { diff } from "./diff.js";
-import { Component, Fragment, html } from "./html.js";
+import { Component, createRef, Fragment, html } from "./html.js";
 import { Text } from "./text.js";
 import { formatFull, formatTime } from "./time.js";
 import { LongText, Value } from "./tree_view.js";
@@ -31,29 +31,53 @@ const renderName = (name, onName) => {
 };
 
 /** The list of versions, newest first. `shown` is the number of the version that the panel shows. */
-export const Versions = ({ revisions, shown, zone, show }) => html`
-  <ol class="versions">
-    ${revisions.map(
-      (revision) => html`<li key=${revision.version} data-shown=${revision.version === shown}>
-        <div class="version-head">
-          <button
-            type="button"
-            class="version"
-            aria-current=${revision.version === shown ? "true" : null}
-            onClick=${() => show(revision.version)}
-          >
-            Version ${revision.version}
-          </button>
-          <${Operation} value=${revision.operation} />
-          <time datetime=${revision.changed_at} title=${formatFull(revision.changed_at, zone)}>
-            ${formatTime(revision.changed_at, zone, { milliseconds: false })}
-          </time>
-        </div>
-        <${Attribution} ...${revision} />
-      </li>`,
-    )}
-  </ol>
-`;
+export class Versions extends Component {
+  constructor(props) {
+    super(props);
+    this.list = createRef();
+  }
+
+  componentDidMount() {
+    this.reveal();
+  }
+
+  componentDidUpdate({ shown }) {
+    if (shown !== this.props.shown) this.reveal();
+  }
+
+  // Not scrollIntoView, which would move the panel too.
+  reveal() {
+    const list = this.list.current;
+    const item = list.querySelector("[data-shown=true]");
+    if (!item) return;
+    const [frame, row] = [list.getBoundingClientRect(), item.getBoundingClientRect()];
+    if (row.top < frame.top || row.bottom > frame.bottom) list.scrollTop += row.top - frame.top - row.height;
+  }
+
+  render({ revisions, shown, zone, show }) {
+    return html`<ol class="versions" ref=${this.list}>
+      ${revisions.map(
+        (revision) => html`<li key=${revision.version} data-shown=${String(revision.version === shown)}>
+          <div class="version-head">
+            <button
+              type="button"
+              class="version"
+              aria-current=${revision.version === shown ? "true" : null}
+              onClick=${() => show(revision.version)}
+            >
+              Version ${revision.version}
+            </button>
+            <${Operation} value=${revision.operation} />
+            <time datetime=${revision.changed_at} title=${formatFull(revision.changed_at, zone)}>
+              ${formatTime(revision.changed_at, zone, { milliseconds: false })}
+            </time>
+          </div>
+          <${Attribution} ...${revision} />
+        </li>`,
+      )}
+    </ol>`;
+  }
+}
 
 /** What differs between two versions, each of which can be chosen. */
 export class Comparison extends Component {

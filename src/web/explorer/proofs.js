@@ -101,7 +101,11 @@ const checkSignatures = async (proof, keys) => {
 };
 
 const verifyOrigin = async (note, origin, text) => {
-  const key = await parseKey(text);
+  const key = await parseKey(text).catch((error) => {
+    if (!(error instanceof InvalidNote)) throw error;
+    return null;
+  });
+  if (!key) return "unreadable";
   return key.name === origin ? verifyNote(note, key) : "other";
 };
 
@@ -110,6 +114,7 @@ const SIGNATURES = {
   wrong: { result: "fails", text: "The signature of the checkpoint is wrong." },
   missing: { result: "fails", text: "The checkpoint is not signed with the key." },
   overlap: { result: "unchecked", text: "This key has not signed the checkpoint, and another one has." },
+  unreadable: { result: "fails", text: "The verifier key is none: it has the form name+id+key." },
   other: { result: "fails", text: "The checkpoint is one of another ledger than the key." },
   unsupported: { result: "unchecked", text: "Not checked: this browser does not know this kind of signature." },
 };

@@ -214,7 +214,7 @@ const renderMissing = (revisions, next, version, show) => {
 
 const renderProblem = (problem, retry) =>
   problem.status === NOT_FOUND
-    ? html`<p>There is no such record, and there never was one that is known here.</p>`
+    ? html`<p>There is no such record, and no history of one.</p>`
     : html`<${ProblemNote} problem=${asProblem(problem)} onRetry=${retry} />`;
 
 const FIELDS = [

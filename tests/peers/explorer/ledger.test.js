@@ -109,6 +109,8 @@ test("what cannot be checked is said, and is no success", async () => {
   assert.deepEqual(unsigned, { Revision: "holds", Entry: "holds", "Path to the root": "holds", "Signature of the checkpoint": "unchecked" });
   assert.equal(results(await recompute({}, []))["Signature of the checkpoint"], "unchecked");
   assert.equal(results(await recompute({}, [other_key]))["Signature of the checkpoint"], "fails");
+  assert.equal(results(await recompute({}, ["no key"]))["Signature of the checkpoint"], "fails");
+  assert.equal(results(await recompute({}, [key.replace("audit.", "other.")]))["Signature of the checkpoint"], "fails");
   const both = (await recompute({}, [key, other_key])).filter(({ name }) => name === "Signature of the checkpoint");
   assert.deepEqual(both.map(({ result }) => result), ["holds", "unchecked"]);
 });
