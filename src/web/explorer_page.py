@@ -1,8 +1,8 @@
 """The explorer: the page `/explorer`, on which people read the trail, and its files. It uses the public API alone.
 
 The page names its files under a digest of all of them, so browsers keep them for ever and ask for the page alone. They
-are read and compressed once, when somebody asks first: neither the start nor an import waits for it, and no compressed
-copy in the repository can differ from its file.
+are read, joined and compressed once, when somebody asks first: neither the start nor an import waits for it, and none of
+them is made of others in the repository.
 """
 
 import asyncio
@@ -18,21 +18,28 @@ from starlette.responses import Response
 
 from src.config import EXPLORER_PATH, AppSettings
 from src.etags import content_etag, matches_no_tag
+from src.web import explorer_modules
 from src.web.dependencies import list_header
 from src.web.negotiation import accepts_gzip
 
 FOLDER = Path(__file__).parent / "explorer"
 _PAGE = "index.html"
+_ENTRY = "main.js"
+_STYLES = ("style.css", "record.css")
 # In the page, this stands for the folder of the files: a URL relative to that of the page.
 _FILES = "{files}"
-_PRELOADS = "<!-- preloads -->"
 # What else is in the folder is for those who build the page, and for lawyers.
-_MEDIA_TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
-_MEDIA_TYPES[".mjs"] = _MEDIA_TYPES[".js"]
-_VENDORED = "vendor/"
-# A line or more of comment, and what indents a line: a seventh of the weight. Lines keep their numbers.
-_COMMENT = re.compile(rb"^[ \t]*(?://.*|/\*[\s\S]*?\*/[ \t]*)$", re.MULTILINE)
-_INDENT = re.compile(rb"^[ \t]+", re.MULTILINE)
+_MEDIA_TYPES = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+_LIBRARIES = "vendor/"
+# Lines of comments, and what indents a line: a seventh of the weight.
+_COMMENT = re.compile(r"^[ \t]*(?://.*|/\*[\s\S]*?\*/[ \t]*)\n", re.MULTILINE)
+_INDENT = re.compile(r"^[ \t]+|^\n", re.MULTILINE)
 _VERSION_CHARACTERS = 16
 _FOR_EVER, _REVALIDATE = "public, max-age=31536000, immutable", "no-cache"
 
@@ -91,28 +98,27 @@ async def _site() -> Site:
 
 @lru_cache(maxsize=1)
 def load() -> Site:
-    """Read and compress the files of the page."""
+    """Read the files of the page, join its modules and its styles, and compress them."""
     paths = sorted(path for path in FOLDER.rglob("*") if path.suffix in _MEDIA_TYPES)
-    sources = {path.relative_to(FOLDER).as_posix(): path.read_bytes() for path in paths}
-    texts = {name: _lighten(name, source) for name, source in sources.items()}
-    digest = sha256(b"".join(b"%s\0%d\0%s" % (name.encode(), len(text), text) for name, text in texts.items()))
-    version = digest.hexdigest()[:_VERSION_CHARACTERS]
-    texts[_PAGE] = _write_page(texts, f"explorer/{version}")
-    return Site(version, {name: _pack(name, text) for name, text in texts.items()})
+    texts = _join({path.relative_to(FOLDER).as_posix(): path.read_text() for path in paths})
+    version = sha256("\0".join(f"{name}\0{text}" for name, text in texts.items()).encode()).hexdigest()
+    version = version[:_VERSION_CHARACTERS]
+    texts[_PAGE] = texts[_PAGE].replace(_FILES, f"{EXPLORER_PATH[1:]}/{version}")
+    return Site(version, {name: _pack(name, text.encode()) for name, text in texts.items()})
 
 
-def _write_page(texts: dict[str, bytes], files: str) -> bytes:
-    """The page with the folder of its files, and with each module named: the browser asks for all of them at once."""
-    modules = [name for name in texts if _MEDIA_TYPES[Path(name).suffix] == _MEDIA_TYPES[".js"]]
-    preloads = "\n    ".join(f'<link rel="modulepreload" href="{files}/{name}">' for name in modules)
-    return texts[_PAGE].decode().replace(_PRELOADS, preloads).replace(_FILES, files).encode()
+def _join(texts: dict[str, str]) -> dict[str, str]:
+    """What is served: one module in place of ours, one style, and all else as it is."""
+    own = {name: text for name, text in texts.items() if name.endswith(".js") and not name.startswith(_LIBRARIES)}
+    others = {name: text for name, text in texts.items() if name not in own and name not in _STYLES}
+    script = explorer_modules.join({name: _lighten(text) for name, text in own.items()}, _ENTRY)
+    style = "".join(_lighten(texts[name]) for name in _STYLES)
+    return {**others, _ENTRY: script, _STYLES[0]: style}
 
 
-def _lighten(name: str, text: bytes) -> bytes:
-    """The text without comments and indents; a library byte for byte."""
-    if name.startswith(_VENDORED) or not name.endswith((".css", ".js")):
-        return text
-    return _INDENT.sub(b"", _COMMENT.sub(lambda comment: b"\n" * comment[0].count(b"\n"), text))
+def _lighten(text: str) -> str:
+    """The text without comments, indents and empty lines."""
+    return _INDENT.sub("", _COMMENT.sub("", text))
 
 
 def _pack(name: str, text: bytes) -> _Content:

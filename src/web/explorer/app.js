@@ -8,6 +8,7 @@ import { Histogram } from "./histogram.js";
 import { html, keep } from "./html.js";
 import { Help } from "./keys.js";
 import { List, describeTotal } from "./list.js";
+import { Menu } from "./menu.js";
 import { ProblemNote } from "./problem.js";
 import { Record } from "./record.js";
 import { Search } from "./search.js";
@@ -45,6 +46,11 @@ const Bar = keep(({ state, actions }) => html`
 const Toolbar = ({ state, actions }) => {
   const { list, live } = state;
   const exportUrl = (format) => urlOf("audits/export", [...(state.filter ?? []), ["format", format]]);
+  const drawExports = () => html`
+    <a href=${exportUrl("ndjson")} download>NDJSON</a>
+    <a href=${exportUrl("csv")} download>CSV</a>
+    <p class="muted">All records of this search, in one snapshot.</p>
+  `;
   return html`
     <div class="toolbar">
       <button
@@ -66,16 +72,7 @@ const Toolbar = ({ state, actions }) => {
           title="Show new records as they come (l)"
           onClick=${actions.toggleLive}
         >${LIVE_STATES[live.state]}</button>
-        ${state.filter
-          ? html`<details class="menu">
-              <summary class="button">Export</summary>
-              <div class="popover popover-small">
-                <a href=${exportUrl("ndjson")} download>NDJSON</a>
-                <a href=${exportUrl("csv")} download>CSV</a>
-                <p class="muted">All records of this search.</p>
-              </div>
-            </details>`
-          : null}
+        ${state.filter ? html`<${Menu} label="Export" draw=${drawExports} />` : null}
       </div>
     </div>
   `;
@@ -89,7 +86,7 @@ const Records = ({ state, actions, register }) => html`
     ${state.list.error
       ? html`<${ProblemNote}
           problem=${state.list.error}
-          note=${state.list.rows.length ? "The rows below are those of the search before." : null}
+          note=${state.list.rows.length ? "What is shown below is of the search before." : null}
           onRetry=${actions.retry}
         />`
       : null}

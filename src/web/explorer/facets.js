@@ -47,7 +47,7 @@ const Facet = ({ field, facet, state, actions }) => {
         : null}
     </h2>
     ${error
-      ? html`<p class="facet-error" title=${`request_id ${error.requestId}`}>
+      ? html`<p class="facet-error" role="alert" title=${`request_id ${error.requestId}`}>
           <${Text} value=${error.title} />
           <button type="button" class="link" onClick=${() => actions.reloadFacet(field)}>Retry</button>
         </p>`

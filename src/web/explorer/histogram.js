@@ -103,7 +103,7 @@ export class Histogram extends Component {
 
   render({ histogram, state, actions }, { from, to }) {
     const { data, error, isLoading } = histogram;
-    if (error && !data) {
+    if (error) {
       return html`<section class="histogram" aria-label="Histogram">
         <${ProblemNote} problem=${error} note="The list is not touched." onRetry=${actions.reloadHistogram} isSmall />
       </section>`;
@@ -111,13 +111,13 @@ export class Histogram extends Component {
     if (!data || !data.buckets.length) {
       return html`<section class="histogram" aria-label="Histogram">
         <div class="chart chart-empty" aria-hidden="true"></div>
-        <div class="axis"><span>${isLoading ? "\u00a0" : "No records in this span"}</span></div>
+        <div class="axis"><span>${data && !isLoading ? "No records in this span" : "\u00a0"}</span></div>
       </section>`;
     }
     const zone = state.zone;
     const span = Date.parse(data.to) - Date.parse(data.from);
     return html`
-      <section class="histogram" aria-label="Histogram" data-stale=${isLoading || error ? "" : null}>
+      <section class="histogram" aria-label="Histogram" data-stale=${isLoading ? "" : null}>
         <div
           class="chart"
           ref=${this.chart}

@@ -49,14 +49,9 @@ export const listenToKeys = (store, actions, inner) => {
   };
 
   const close = () => {
-    const menu = document.querySelector("details.menu[open]");
-    if (menu) {
-      menu.removeAttribute("open");
-      menu.querySelector("summary").focus();
-    } else if (store.get().record) {
-      actions.closeRecord();
-      inner.list?.focus();
-    }
+    if (!store.get().record) return;
+    actions.closeRecord();
+    inner.list?.focus();
   };
 
   const onKeyDown = (event) => {
@@ -79,12 +74,6 @@ export const listenToKeys = (store, actions, inner) => {
     run();
   };
   addEventListener("keydown", onKeyDown);
-  // A click beside a menu closes it.
-  addEventListener("pointerdown", (event) => {
-    for (const menu of document.querySelectorAll("details.menu[open]")) {
-      if (!menu.contains(event.target)) menu.removeAttribute("open");
-    }
-  });
 };
 
 /** The dialog of `?`. */

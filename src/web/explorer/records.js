@@ -30,7 +30,7 @@ const wait = (ms, signal) =>
 const isBehind = (row, other) =>
   row.occurred_at === other.occurred_at ? row.id < other.id : row.occurred_at < other.occurred_at;
 
-/** Creates the loader. `loaded` is called once the first page of a search is there, or failed, with its filter. */
+/** Creates the loader. `loaded` is called with the filter of a search once its first page is there. */
 export const createRecords = (store, { loaded }) => {
   let controller = new AbortController();
   let filter = [];
@@ -60,6 +60,7 @@ export const createRecords = (store, { loaded }) => {
     } catch (error) {
       if (isAborted(error)) return;
       setList({ isLoading: false, error: asProblem(error) });
+      return;
     }
     loaded(filter, signal);
   };

@@ -1,7 +1,8 @@
 // Saved views: searches that this browser keeps under a name.
 
 import { html } from "./html.js";
-import { Text } from "./text.js";
+import { Menu } from "./menu.js";
+import { Text, plain } from "./text.js";
 
 const KEY = "audit-trail.explorer.views";
 const MAX_VIEWS = 50;
@@ -44,8 +45,6 @@ export const createViews = (store, notify) => {
   };
 };
 
-const closeMenu = (event) => event.currentTarget.closest("details")?.removeAttribute("open");
-
 export const Views = ({ state, actions }) => {
   const save = (event) => {
     event.preventDefault();
@@ -53,37 +52,34 @@ export const Views = ({ state, actions }) => {
     actions.saveView(input.value);
     input.value = "";
   };
-  return html`
-    <details class="menu">
-      <summary class="button">Views</summary>
-      <div class="popover">
-        ${state.views.length
-          ? html`<ul class="view-list">
-              ${state.views.map(
-                (view) => html`<li key=${view.name}>
-                  <button
-                    type="button"
-                    class="view-open"
-                    onClick=${(event) => {
-                      closeMenu(event);
-                      actions.search(view.q);
-                    }}
-                  >
-                    <${Text} value=${view.name} />
-                    <${Text} class="muted" value=${view.q || "all records"} />
-                  </button>
-                  <button type="button" class="icon-button" aria-label=${`Remove the view ${view.name}`} onClick=${() => actions.removeView(view.name)}>
-                    <svg viewBox="0 0 12 12" aria-hidden="true"><path d="m3 3 6 6m0-6-6 6" /></svg>
-                  </button>
-                </li>`,
-              )}
-            </ul>`
-          : html`<p class="muted">No views yet. A view keeps the search under a name, in this browser.</p>`}
-        <form class="view-form" onSubmit=${save}>
-          <input type="text" name="name" aria-label="Name of the view" maxlength="80" placeholder="Name this search" autocomplete="off" required />
-          <button type="submit" class="button">Save</button>
-        </form>
-      </div>
-    </details>
+  const draw = (close) => html`
+    ${state.views.length
+      ? html`<ul class="view-list">
+          ${state.views.map(
+            (view) => html`<li key=${view.name}>
+              <button
+                type="button"
+                class="view-open"
+                aria-label=${plain(view.name)}
+                onClick=${() => {
+                  close();
+                  actions.search(view.q);
+                }}
+              >
+                <${Text} value=${view.name} />
+                <${Text} class="muted" value=${view.q || "all records"} />
+              </button>
+              <button type="button" class="icon-button" aria-label=${`Remove the view ${plain(view.name)}`} onClick=${() => actions.removeView(view.name)}>
+                <svg viewBox="0 0 12 12" aria-hidden="true"><path d="m3 3 6 6m0-6-6 6" /></svg>
+              </button>
+            </li>`,
+          )}
+        </ul>`
+      : html`<p class="muted">No views yet. A view keeps the search under a name, in this browser.</p>`}
+    <form class="view-form" onSubmit=${save}>
+      <input type="text" name="name" aria-label="Name of the view" maxlength="80" placeholder="Name this search" autocomplete="off" required />
+      <button type="submit" class="button">Save</button>
+    </form>
   `;
+  return html`<${Menu} label="Views" draw=${draw} />`;
 };
