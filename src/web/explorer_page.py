@@ -1,8 +1,7 @@
 """The explorer: the page `/explorer`, on which people read the trail, and its files. It uses the public API alone.
 
 The page names its files under a digest of all of them, so browsers keep them for ever and ask for the page alone. They
-are read, joined and compressed once, when somebody asks first: neither the start nor an import waits for it, and none of
-them is made of others in the repository.
+are read, joined and compressed once, when somebody asks first: neither the start nor an import waits for it.
 """
 
 import asyncio
