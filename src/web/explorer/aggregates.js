@@ -1,6 +1,7 @@
 // Loads the histogram and the facets of a search. Each fails alone, and none of them keeps the list waiting.
 
 import { asProblem, get, isAborted } from "./api.js";
+import { FIELDS } from "./query.js";
 
 // The service works on two at once in each process.
 const AT_ONCE = 2;
@@ -32,7 +33,7 @@ export const createAggregates = (store) => {
 
   // A facet shows what one could have beside the chosen values: its own terms do not count, unless one is a prefix.
   const facetJob = (field, filter, signal) => {
-    const isNarrowed = filter.some(([name, value]) => name === field && value.endsWith("*"));
+    const isNarrowed = FIELDS[field].prefix && filter.some(([name, value]) => name === field && value.endsWith("*"));
     const others = isNarrowed ? filter : filter.filter(([name]) => name !== field);
     return {
       set: (patch) => setFacet(field, patch),

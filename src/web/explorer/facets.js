@@ -28,7 +28,7 @@ const Values = ({ field, data, chosen, actions }) => {
           onClick=${() => actions.toggle(formatTerm(field, value))}
         >
           <span class="facet-bar" style=${{ width: `${(found / highest) * 100}%` }}></span>
-          <span class="facet-name" data-status=${field === "status" ? value : null}><${Text} value=${value} /></span>
+          <span class="facet-name" data-status=${field === "status" ? value : null}><${Text} value=${value} /></span>${" "}
           <span class="facet-count">${count(found, data.relation)}</span>
         </button>
       </li>`;

@@ -3,10 +3,13 @@
 // A term is `name:value`; a value with spaces is a JSON string: `actor_id:"u 17"`. Several values of one name mean any of
 // them, several names all of them. Times without an offset are UTC, so that a shared URL means the same everywhere.
 
-/** The names of terms. `many`: may be given several times; `values`: all there are; `suggests`: the API lists values. */
+/**
+ * The names of terms. `many`: may be given several times; `values`: all there are; `prefix`: a value
+ * may end in *; `suggests`: the API lists values.
+ */
 export const FIELDS = {
-  action: { many: true, suggests: true, help: "what was done; invoice.* for all that begin so" },
-  entity_type: { many: true, suggests: true, help: "what kind of thing it was done to; a prefix may end in *" },
+  action: { many: true, prefix: true, suggests: true, help: "what was done; invoice.* for all that begin so" },
+  entity_type: { many: true, prefix: true, suggests: true, help: "what kind of thing it was done to; a prefix may end in *" },
   entity_id: { many: true, suggests: true, help: "which one of its kind" },
   actor_id: { many: true, suggests: true, help: "who did it" },
   actor_type: { values: ["user", "system", "service", "anonymous"], help: "what kind of actor" },
@@ -118,7 +121,7 @@ const bareWord = (text, start) => {
   return { start, end, problem };
 };
 
-const checkTerm = ({ name, path, value, isQuoted }) => {
+const checkTerm = ({ name, path, value }) => {
   const field = Object.hasOwn(FIELDS, name) ? FIELDS[name] : null;
   if (!field) return unknownName(name, value);
   if (name === "details") return checkDetails(path, value);
@@ -130,7 +133,7 @@ const checkTerm = ({ name, path, value, isQuoted }) => {
       suggestions: field.values.map((each) => formatTerm(name, each)),
     };
   }
-  if (value === "*" && !isQuoted) return { message: `To match every value, leave ${name} out.` };
+  if (value === "*" && field.prefix) return { message: `To match every value, leave ${name} out.` };
   return null;
 };
 
