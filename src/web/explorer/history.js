@@ -80,35 +80,37 @@ export class Versions extends Component {
 }
 
 /** What differs between two versions, each of which can be chosen. */
-export class Comparison extends Component {
+export const Comparison = ({ revisions, from, to, zone, compare }) => {
+  const [before, after] = [from, to].map((version) => revisions.find((each) => each.version === version));
+  return html`<div class="comparison">
+    <h4>${to === from + 1 ? `What version ${to} changed` : `Version ${from} compared with version ${to}`}</h4>
+    <div class="compared">
+      ${choose("From", revisions, from, zone, (version) => compare(version, to))}
+      ${choose("To", revisions, to, zone, (version) => compare(from, version))}
+    </div>
+    ${before && after
+      ? html`<${Differences} key=${`${from} ${to}`} before=${before} after=${after} />`
+      : html`<p class="muted" role="status">Version ${before ? to : from} is not here to be compared.</p>`}
+  </div>`;
+};
+
+class Differences extends Component {
   constructor(props) {
     super(props);
-    this.state = { differences: DIFFERENCES };
-    this.showMore = () => this.setState(({ differences }) => ({ differences: differences + DIFFERENCES }));
+    this.found = diff(props.before.record, props.after.record).filter(({ path }) => !OF_EVERY_CHANGE.has(path));
+    this.state = { limit: DIFFERENCES };
+    this.showMore = () => this.setState(({ limit }) => ({ limit: limit + DIFFERENCES }));
   }
 
-  render({ revisions, from, to, zone, compare }, { differences }) {
-    const [before, after] = [from, to].map((version) => revisions.find((each) => each.version === version));
-    return html`<div class="comparison">
-      <h4>${to === from + 1 ? `What version ${to} changed` : `Version ${from} compared with version ${to}`}</h4>
-      <div class="compared">
-        ${choose("From", revisions, from, zone, (version) => compare(version, to))}
-        ${choose("To", revisions, to, zone, (version) => compare(from, version))}
-      </div>
-      ${before && after ? this.renderDifferences(before, after, differences) : null}
-    </div>`;
-  }
-
-  renderDifferences(before, after, limit) {
-    const found = diff(before.record, after.record).filter(({ path }) => !OF_EVERY_CHANGE.has(path));
-    const rest = found.length - limit;
+  render({ before, after }, { limit }) {
+    const rest = this.found.length - limit;
     return html`<${Fragment}>
       ${after.operation === "delete" && before.version < after.version
         ? html`<p>Version ${after.version} removed the record; what is compared is its last state.</p>`
         : null}
-      <p class="muted" role="status">${describe(found.length, before, after)}</p>
+      <p class="muted" role="status">${describe(this.found.length, before, after)}</p>
       <ul class="differences">
-        ${found.slice(0, limit).map((difference) => html`<${Difference} key=${difference.path} ...${difference} />`)}
+        ${this.found.slice(0, limit).map((difference) => html`<${Difference} key=${difference.path} ...${difference} />`)}
       </ul>
       ${rest > 0
         ? html`<button type="button" class="link more" onClick=${this.showMore}>
@@ -129,6 +131,7 @@ const describe = (count, before, after) => {
 const choose = (label, revisions, version, zone, set) => html`<label>
   ${label}
   <select value=${version} onChange=${(event) => set(Number(event.currentTarget.value))}>
+    ${revisions.some((each) => each.version === version) ? null : html`<option value=${version} selected>${version}</option>`}
     ${revisions.map(
       (each) => html`<option key=${each.version} value=${each.version} selected=${each.version === version}>
         ${`${each.version} \u00b7 ${OPERATIONS[each.operation]} ${formatTime(each.changed_at, zone, { milliseconds: false })}`}
@@ -137,10 +140,8 @@ const choose = (label, revisions, version, zone, set) => html`<label>
   </select>
 </label>`;
 
-const WORDS = { added: "added", removed: "removed", changed: "changed" };
-
 const Difference = ({ path, kind, before, after }) => html`<li class="difference">
-  <div class="path"><code><${LongText} value=${path} /></code> <span class="muted">${WORDS[kind]}</span></div>
+  <div class="path"><code><${LongText} value=${path} /></code> <span class="muted">${kind}</span></div>
   ${kind === "added" ? null : html`<div class="was"><span class="sign">was</span><div><${Value} value=${before} path=${path} /></div></div>`}
   ${kind === "removed" ? null : html`<div class="now"><span class="sign">now</span><div><${Value} value=${after} path=${path} /></div></div>`}
 </li>`;

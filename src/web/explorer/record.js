@@ -15,8 +15,9 @@ import { formatFull } from "./time.js";
 import { LongText, Tree } from "./tree_view.js";
 
 const NOT_FOUND = 404;
-// Versions that are loaded at once.
+// Versions that are loaded at once, and while one is looked for.
 const PAGE = 20;
+const LARGE_PAGE = 50;
 // Where the panel covers the list: record.css says the same.
 const COVERS_THE_LIST = "(max-width: 900px)";
 // What had the focus before a record was opened.
@@ -51,7 +52,6 @@ export class Record extends Component {
   componentDidUpdate({ state: { version } }) {
     if (version === this.props.state.version) return;
     this.compareShown();
-    this.find();
   }
 
   componentWillUnmount() {
@@ -59,31 +59,30 @@ export class Record extends Component {
     if (opener?.isConnected) opener.focus({ preventScroll: true });
   }
 
-  async load() {
+  async load(limit = PAGE) {
     const { signal } = this.abort;
     this.setState({ problem: null });
     try {
-      const params = { limit: String(PAGE), ...(this.state.next ? { cursor: this.state.next } : {}) };
+      const params = { limit: String(limit), ...(this.state.next ? { cursor: this.state.next } : {}) };
       const { items, next_cursor } = await get(`audits/${this.id}/history`, params, { signal, parse });
-      this.setState(({ revisions }) => ({ revisions: [...(revisions ?? []), ...items], next: next_cursor }), () => {
-        if (this.state.from === null) this.compareShown();
-        this.find();
-      });
+      this.setState(({ revisions }) => ({ revisions: [...(revisions ?? []), ...items], next: next_cursor }), () =>
+        this.state.from === null ? this.compareShown() : this.find(),
+      );
     } catch (problem) {
       if (!isAborted(problem) && !signal.aborted) this.setState({ problem });
     }
   }
 
-  /** Loads older versions until the one that is to be shown is there. */
-  find() {
-    const { revisions, next } = this.state;
-    const { version } = this.props.state;
-    if (version && next && version < revisions.at(-1).version) this.load();
-  }
-
+  /** Compares the version that is shown with the one before. */
   compareShown() {
     const shown = this.props.state.version ?? this.state.revisions?.[0].version;
-    if (shown) this.setState({ from: Math.max(1, shown - 1), to: shown });
+    if (shown) this.setState({ from: Math.max(1, shown - 1), to: shown }, () => this.find());
+  }
+
+  /** Loads older versions until those that are compared are there. */
+  find() {
+    const { revisions, next, from, to } = this.state;
+    if (next && Math.min(from, to) < revisions.at(-1).version) this.load(LARGE_PAGE);
   }
 
   search(q) {
@@ -124,12 +123,12 @@ export class Record extends Component {
           ([label, text]) => html`<button type="button" class="link" onClick=${() => this.copy(text())}>${label}</button>`,
         )}
       </div>
-      <section>
+      <section aria-label="Details">
         <h3>Details</h3>
         <${Tree} key=${revision.version} value=${record.details} actionOf=${actionOf} />
       </section>
       ${this.renderHistory(revisions, revision, zone)}
-      <section>
+      <section aria-label="Proof">
         <h3>Proof <span class="muted">of version ${revision.version}</span></h3>
         <${Proof} key=${revision.version} auditId=${this.id} revision=${revision} zone=${zone} actions=${actions} />
       </section>
@@ -158,14 +157,12 @@ export class Record extends Component {
 
   renderHistory(revisions, { version }, zone) {
     const { next, from, to } = this.state;
-    return html`<section>
+    return html`<section aria-label="History">
       <h3>History</h3>
       <${Versions} revisions=${revisions} shown=${version} zone=${zone} show=${this.show} />
       ${next ? html`<button type="button" class="link more" onClick=${() => this.load()}>Older versions</button>` : null}
       ${revisions.length > 1
-        ? html`<${Comparison}
-            key=${`${from} ${to}`} revisions=${revisions} from=${from} to=${to} zone=${zone} compare=${this.compare}
-          />`
+        ? html`<${Comparison} revisions=${revisions} from=${from} to=${to} zone=${zone} compare=${this.compare} />`
         : html`<p class="muted">It was never changed since it was recorded.</p>`}
     </section>`;
   }
@@ -181,11 +178,10 @@ export class Record extends Component {
     return html`<button
       type="button"
       class="link filter"
-      aria-label="Only records with this value"
       title="Only records with this value"
       onClick=${() => this.search(formatDetails(steps, value))}
     >
-      Filter
+      Filter<span class="visually-hidden">: only records with this value</span>
     </button>`;
   }
 
