@@ -10,14 +10,14 @@ const TITLES = {
 };
 
 const count = (value, relation) =>
-  `${relation === "approx" ? "\u2248\u2009" : ""}${value.toLocaleString("en", { notation: value >= 100_000 ? "compact" : "standard" })}`;
+  `${relation === "approx" ? "\u2248 " : ""}${value.toLocaleString("en", { notation: value >= 100_000 ? "compact" : "standard" })}`;
 
 const Values = ({ field, data, chosen, actions }) => {
   const highest = Math.max(1, ...data.values.map((each) => each.count));
   return html`<ul class="facet-values">
     ${data.values.map(({ value, count: found }) => {
       const isChosen = chosen.has(value);
-      const label = `${plain(value)}: ${data.relation === "approx" ? "about " : ""}${found} records`;
+      const label = `${plain(value)}: ${count(found, data.relation)} records`;
       return html`<li key=${value}>
         <button
           type="button"
