@@ -11,6 +11,7 @@ import { checkProof } from "./proofs.js";
 import { copy, download } from "./sharing.js";
 import { Text } from "./text.js";
 import { formatFull } from "./time.js";
+import { LongText } from "./tree_view.js";
 
 const format = new Intl.NumberFormat("en").format;
 const NOT_SEALED = 409;
@@ -98,12 +99,12 @@ export class Proof extends Component {
     return html`<div class="key">
       <h4>Verifier key</h4>
       ${keys.map(
-        (key) => html`<p class="hash"><code>${key}</code>
+        (key) => html`<p class="hash"><code><${LongText} value=${key} /></code>
           <button type="button" class="link" onClick=${async () => actions.notify((await copy(key)) ? "Copied" : NOT_COPIED)}>Copy</button></p>`,
       )}
       <p class="muted">
-        This server says that this is its key. Only if you compare it with the key that you got by another way do you know
-        that another server could not have signed.
+        This is what the server itself says. Compare it with the key that you were given by another way: only then does the
+        signature show who has signed.
       </p>
       <label>
         The key that you were given
