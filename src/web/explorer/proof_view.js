@@ -181,7 +181,7 @@ const renderSteps = (steps) => {
   return html`<div class="verdict" data-result=${verdict}>
     <p>
       <strong>${failed ? "It does not hold." : open ? "What could be checked holds." : "It holds."}</strong>
-      ${" "}Computed by this browser${failed ? "." : ", from what this page shows to the checkpoint."}
+      ${" "}Computed by this browser.
     </p>
     <ol class="steps">
       ${steps.map(
@@ -209,7 +209,7 @@ const renderMeaning = ({ checkpoint }, { quorum, witnesses }) => {
     not.push("That the ledger was not rewritten by whoever has the key: a checkpoint that you kept shows that.");
   }
   return html`<div class="meaning">
-    <div><h4>What it shows</h4><ul>${shows.map((text) => html`<li>${text}</li>`)}</ul></div>
+    <div><h4>What a proof that holds shows</h4><ul>${shows.map((text) => html`<li>${text}</li>`)}</ul></div>
     <div><h4>What it does not show</h4><ul>${not.map((text) => html`<li>${text}</li>`)}</ul></div>
   </div>`;
 };
