@@ -2,6 +2,7 @@
 // own filter. While one scrolls, nothing moves: what is new waits behind a button.
 
 import { get, isAborted, urlOf } from "./api.js";
+import { parse } from "./json.js";
 
 // After a change, others that come at the same time are waited for.
 const GATHER_MS = 400;
@@ -47,7 +48,7 @@ export const createLive = (store, records, refresh) => {
     };
     source.addEventListener("change", (event) => {
       after = Number(event.lastEventId);
-      take(JSON.parse(event.data));
+      take(parse(event.data));
     });
     source.onerror = () => {
       if (mine !== generation) return;

@@ -211,7 +211,8 @@ const mergeDetails = (terms) => {
     for (const segment of term.path.slice(0, -1)) {
       inner[segment] ??= Object.create(null);
       inner = inner[segment];
-      if (Object(inner) !== inner || Array.isArray(inner)) return { clash: term };
+      // Only what was made here has no prototype: no leaf, and nothing of a whole object.
+      if (Object(inner) !== inner || Object.getPrototypeOf(inner) !== null) return { clash: term };
     }
     const last = term.path.at(-1);
     if (last in inner) return { clash: term };

@@ -1,13 +1,13 @@
 // Loads the list: the first page of a search, and further ones before somebody scrolls to them.
 
 import { asProblem, get, isAborted } from "./api.js";
+import { parse as parseJson } from "./json.js";
 import { parse, toParams } from "./query.js";
-import { preview } from "./preview.js";
+import { preview } from "./tree.js";
 
 const PAGE = 50;
 // So many rows are loaded beyond the last one that is seen.
 const AHEAD = 400;
-const PREVIEW_CHARACTERS = 200;
 const RETRIES = 2;
 
 export const EMPTY_LIST = {
@@ -16,7 +16,7 @@ export const EMPTY_LIST = {
 };
 
 /** A row is all that the list shows of a record: of a million records nobody could keep the details. */
-export const toRow = ({ details, ...record }) => ({ ...record, preview: preview(details, PREVIEW_CHARACTERS) });
+export const toRow = ({ details, ...record }) => ({ ...record, preview: preview(details) });
 
 const wait = (ms, signal) =>
   new Promise((resolve, reject) => {
@@ -55,7 +55,7 @@ export const createRecords = (store, { loaded }) => {
     store.set({ filter });
     setList({ isLoading: true, isStale: true, isLoadingMore: false, error: null, moreError: null });
     try {
-      const page = await get("audits", [...filter, ["limit", PAGE]], { signal });
+      const page = await get("audits", [...filter, ["limit", PAGE]], { signal, parse: parseJson });
       begin(page);
     } catch (error) {
       if (isAborted(error)) return;
@@ -106,7 +106,7 @@ export const createRecords = (store, { loaded }) => {
     const params = [...filter, ["limit", PAGE], ["count", "none"], ["cursor", store.get().list.cursor]];
     for (let attempt = 0; ; attempt += 1) {
       try {
-        return await get("audits", params, { signal });
+        return await get("audits", params, { signal, parse: parseJson });
       } catch (error) {
         if (isAborted(error) || !error.isTemporary || attempt === RETRIES) throw error;
         await wait(1000 * (error.retryAfter ?? 2 ** attempt), signal);
@@ -128,7 +128,7 @@ export const createRecords = (store, { loaded }) => {
   /** The newest records of the search that are not in the list, and whether there may be more of them than these. */
   const findNew = async () => {
     const { signal } = controller;
-    const page = await get("audits", [...filter, ["limit", PAGE], ["count", "capped"]], { signal });
+    const page = await get("audits", [...filter, ["limit", PAGE], ["count", "capped"]], { signal, parse: parseJson });
     const fresh = page.items.filter(({ id }) => !known.has(id));
     if (signal.aborted) throw new DOMException("", "AbortError");
     return { fresh, isGap: fresh.length === PAGE && known.size > 0, page };
