@@ -13,9 +13,9 @@ import httpx2
 import pytest
 
 from scripts import vendor
-from src.config import PROJECT_ROOT, AppSettings
+from src.config import PROJECT_ROOT, AppSettings, DatabaseSettings
 from src.web import explorer_page
-from tests.application import NO_DATABASE, run_application
+from tests.application import NO_DATABASE, run_application, run_server
 
 EXPLORER = "/explorer"
 # The most that the page weighs on the wire, all files together, as gzip.
@@ -206,6 +206,13 @@ def test_no_file_makes_markup_or_code_of_text(path: Path) -> None:
         r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|\bstyle=\"|javascript:|srcdoc",
         text,
     )
+
+
+async def test_the_server_says_at_its_start_where_the_page_is(database_settings: DatabaseSettings) -> None:
+    async with run_server(database_settings.database_url.get_secret_value()) as server:
+        assert f"explorer: {server.url}{EXPLORER}" in [line["message"] for line in server.log()]
+        async with httpx2.AsyncClient() as client:
+            assert (await client.get(f"{server.url}{EXPLORER}")).status_code == 200
 
 
 def test_the_start_reads_no_file_of_the_page() -> None:

@@ -46,9 +46,9 @@ const Bar = keep(({ state, actions }) => html`
 const Toolbar = ({ state, actions }) => {
   const { list, live } = state;
   const exportUrl = (format) => urlOf("audits/export", [...(state.filter ?? []), ["format", format]]);
-  const drawExports = () => html`
-    <a href=${exportUrl("ndjson")} download>NDJSON</a>
-    <a href=${exportUrl("csv")} download>CSV</a>
+  const drawExports = (close) => html`
+    <a href=${exportUrl("ndjson")} download onClick=${close}>NDJSON</a>
+    <a href=${exportUrl("csv")} download onClick=${close}>CSV</a>
     <p class="muted">All records of this search, in one snapshot.</p>
   `;
   return html`

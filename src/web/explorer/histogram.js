@@ -63,9 +63,9 @@ export class Histogram extends Component {
     const last = this.buckets.length - 1;
     if (last < 0) return;
     const { from, to } = this.state;
-    const steps = { ArrowLeft: -1, ArrowRight: 1, Home: -last, End: last };
-    if (event.key in steps) {
-      const next = to === null ? (steps[event.key] > 0 ? 0 : last) : Math.max(0, Math.min(last, to + steps[event.key]));
+    const targets = { ArrowLeft: (to ?? last + 1) - 1, ArrowRight: (to ?? -1) + 1, Home: 0, End: last };
+    if (event.key in targets) {
+      const next = Math.max(0, Math.min(last, targets[event.key]));
       this.setState({ to: next, from: event.shiftKey && from !== null ? from : next });
     } else if (event.key === "Enter" && to !== null) {
       this.narrow();
