@@ -28,9 +28,8 @@ export class Changes extends Component {
   }
 
   // The rest of the page changes often.
-  shouldComponentUpdate({ state: { zone, record, version, changes } }, own) {
-    const before = this.props.state;
-    return version !== before.version || zone !== before.zone || record !== before.record || changes !== before.changes || own !== this.state;
+  shouldComponentUpdate({ state }, own) {
+    return own !== this.state || SHOWN.some((name) => state[name] !== this.props.state[name]);
   }
 
   componentDidUpdate({ state: { changes } }) {
@@ -92,8 +91,14 @@ export class Changes extends Component {
           )}
           ${by === null
             ? null
-            : html`<button type="button" class="button toggle" aria-pressed="true" onClick=${() => actions.filterChanges({ by: null })}>
-                by <${Text} value=${by} /> <span aria-hidden="true">\u00d7</span><span class="visually-hidden">: take this filter away</span>
+            : html`<button
+                type="button"
+                class="button toggle"
+                aria-pressed="true"
+                onClick=${() => actions.filterChanges({ by: null })}
+              >
+                by <${Text} value=${by} /> <span aria-hidden="true">\u00d7</span>
+                <span class="visually-hidden">: take this filter away</span>
               </button>`}
           <button type="button" class="link" onClick=${this.restart}>Refresh</button>
         </div>
@@ -114,7 +119,8 @@ export class Changes extends Component {
 
   renderChange(change, { zone, record: opened, version, changes }, actions) {
     const { audit_id, record, changed_by } = change;
-    return html`<li key=${change.index} class="change" data-open=${audit_id === opened && [null, change.version].includes(version) ? "true" : null}>
+    const isOpen = audit_id === opened && (version === null || version === change.version);
+    return html`<li key=${change.index} class="change" data-open=${isOpen ? "true" : null}>
       <time datetime=${change.changed_at} title=${formatFull(change.changed_at, zone)}>
         ${formatTime(change.changed_at, zone, { milliseconds: false })}
       </time>
@@ -124,7 +130,9 @@ export class Changes extends Component {
           ${record ? html`<${Text} value=${record.action} />` : "The text of this version was redacted"}
         </button>
         ${record
-          ? html`<span class="muted"><${Text} value=${record.entity_type} /> <${Text} value=${record.entity_id} /></span>`
+          ? html`<span class="muted">
+              <${Text} value=${record.entity_type} /> <${Text} value=${record.entity_id} />
+            </span>`
           : null}
         <span class="muted">version ${change.version}</span>
       </div>
@@ -159,6 +167,8 @@ const describeNothing = ({ operations, by }) => {
 
 /** There is nothing older. */
 const END = "end";
+/** What it shows of the state of the page. */
+const SHOWN = ["zone", "record", "version", "changes"];
 const NOTHING = { items: null, after: null, size: null, problem: null, isLoading: true };
 
 const toParams = ({ operations, by }, after) => [

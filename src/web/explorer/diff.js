@@ -21,8 +21,10 @@ export const isEqual = (one, other) => {
 };
 
 /**
- * The differences as `{path, kind, before, after}`; `kind` is `added`, `removed` or `changed`. Of arrays, what they have
- * in common at the beginning and at the end is left out. The path of what was removed is that in the older value.
+ * The differences as `{path, kind, before, after}`; `kind` is `added`, `removed` or `changed`.
+ *
+ * Of arrays, what they have in common at the beginning and at the end is left out. The path of what was removed is that
+ * in the older value.
  */
 export const diff = (before, after, path = "") => {
   if (isEqual(before, after)) return [];

@@ -14,20 +14,22 @@ export const OPERATIONS = { create: "Recorded", update: "Corrected", delete: "Re
 const OF_EVERY_CHANGE = new Set(["/version", "/updated_at"]);
 
 /** The operation of a change as a badge. */
-export const Operation = ({ value }) => html`<span class="operation" data-operation=${value}>${OPERATIONS[value] ?? value}</span>`;
+export const Operation = ({ value }) =>
+  html`<span class="operation" data-operation=${value}>${OPERATIONS[value] ?? value}</span>`;
 
 /** Who changed it, and why. Of what was recorded nobody expects a reason. With `onName` the name is a button. */
 export const Attribution = ({ operation, changed_by, reason, onName }) => {
-  const isExpected = operation !== "create";
+  const missing = (what) => (operation === "create" ? null : html`<span class="muted">no ${what} given</span>`);
   return html`<span class="attribution">
-    ${changed_by ? html`<span>by ${renderName(changed_by, onName)}</span>` : isExpected && html`<span class="muted">no name given</span>`}
-    ${reason ? html`<q><${LongText} value=${reason} /></q>` : isExpected && html`<span class="muted">no reason given</span>`}
+    ${changed_by ? html`<span>by ${renderName(changed_by, onName)}</span>` : missing("name")}
+    ${reason ? html`<q><${LongText} value=${reason} /></q>` : missing("reason")}
   </span>`;
 };
 
 const renderName = (name, onName) => {
   const text = html`<strong><${Text} value=${name} /></strong>`;
-  return onName ? html`<button type="button" class="link" title="Only changes by this name" onClick=${onName}>${text}</button>` : text;
+  if (!onName) return text;
+  return html`<button type="button" class="link" title="Only changes by this name" onClick=${onName}>${text}</button>`;
 };
 
 /** The list of versions, newest first. `shown` is the number of the version that the panel shows. */
@@ -110,7 +112,7 @@ class Differences extends Component {
         : null}
       <p class="muted" role="status">${describe(this.found.length, before, after)}</p>
       <ul class="differences">
-        ${this.found.slice(0, limit).map((difference) => html`<${Difference} key=${difference.path} ...${difference} />`)}
+        ${this.found.slice(0, limit).map((each) => html`<${Difference} key=${each.path} ...${each} />`)}
       </ul>
       ${rest > 0
         ? html`<button type="button" class="link more" onClick=${this.showMore}>
@@ -128,13 +130,18 @@ const describe = (count, before, after) => {
   return count === 1 ? `1 field differs ${versions}.` : `${count} fields differ ${versions}.`;
 };
 
+const nameOf = ({ version, operation, changed_at }, zone) =>
+  `${version} \u00b7 ${OPERATIONS[operation]} ${formatTime(changed_at, zone, { milliseconds: false })}`;
+
 const choose = (label, revisions, version, zone, set) => html`<label>
   ${label}
   <select value=${version} onChange=${(event) => set(Number(event.currentTarget.value))}>
-    ${revisions.some((each) => each.version === version) ? null : html`<option value=${version} selected>${version}</option>`}
+    ${revisions.some((each) => each.version === version)
+      ? null
+      : html`<option value=${version} selected>${version}</option>`}
     ${revisions.map(
       (each) => html`<option key=${each.version} value=${each.version} selected=${each.version === version}>
-        ${`${each.version} \u00b7 ${OPERATIONS[each.operation]} ${formatTime(each.changed_at, zone, { milliseconds: false })}`}
+        ${nameOf(each, zone)}
       </option>`,
     )}
   </select>
@@ -142,6 +149,11 @@ const choose = (label, revisions, version, zone, set) => html`<label>
 
 const Difference = ({ path, kind, before, after }) => html`<li class="difference">
   <div class="path"><code><${LongText} value=${path} /></code> <span class="muted">${kind}</span></div>
-  ${kind === "added" ? null : html`<div class="was"><span class="sign">was</span><div><${Value} value=${before} path=${path} /></div></div>`}
-  ${kind === "removed" ? null : html`<div class="now"><span class="sign">now</span><div><${Value} value=${after} path=${path} /></div></div>`}
+  ${kind === "added" ? null : renderSide("was", before, path)}
+  ${kind === "removed" ? null : renderSide("now", after, path)}
 </li>`;
+
+const renderSide = (sign, value, path) => html`<div class=${sign}>
+  <span class="sign">${sign}</span>
+  <div><${Value} value=${value} path=${path} /></div>
+</div>`;

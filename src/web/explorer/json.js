@@ -19,7 +19,7 @@ export class ExactNumber {
   }
 }
 
-/** The value of a JSON text, with an `ExactNumber` wherever a number would be written otherwise. Throws `SyntaxError`. */
+/** The value of a JSON text; what would be written otherwise is an `ExactNumber`. Throws `SyntaxError`. */
 export const parse = (text) => {
   let isMarked = false;
   const marked = text.replace(TOKENS, (token) => {

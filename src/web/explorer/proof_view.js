@@ -1,4 +1,4 @@
-// The proof that a version is in the ledger: what the server says of it, and what this browser finds when it recomputes.
+// The proof that a version is in the ledger: what the server says of it, and what this browser finds by itself.
 
 import { asProblem, get, isAborted } from "./api.js";
 import { Component, Fragment, html } from "./html.js";
@@ -65,7 +65,8 @@ export class Proof extends Component {
     try {
       this.setState({ steps: await checkProof({ proof, shown: revision, audit_id: auditId, keys }) });
     } catch (error) {
-      this.setState({ steps: [{ name: "Proof", result: "unchecked", text: `This browser could not check it: ${error.message}.` }] });
+      const text = `This browser could not check it: ${error.message}.`;
+      this.setState({ steps: [{ name: "Proof", result: "unchecked", text }] });
     }
   }
 
@@ -82,9 +83,13 @@ export class Proof extends Component {
     return html`<${Fragment}>
       ${renderPlace(proof, ledger, zone)}
       <div class="buttons">
-        <button type="button" class="button button-main" disabled=${!canHash()} onClick=${this.recompute}>Recompute in this browser</button>
+        <button type="button" class="button button-main" disabled=${!canHash()} onClick=${this.recompute}>
+          Recompute in this browser
+        </button>
         ${proof.tlog_proof
-          ? html`<button type="button" class="button" onClick=${() => save(auditId, revision.version, proof)}>Download .tlog-proof</button>`
+          ? html`<button type="button" class="button" onClick=${() => save(auditId, revision.version, proof)}>
+              Download .tlog-proof
+            </button>`
           : null}
       </div>
       ${canHash() ? null : html`<p class="caution">${NO_CRYPTO}</p>`}
@@ -95,24 +100,34 @@ export class Proof extends Component {
   }
 
   renderKey(keys, ownKey, actions) {
-    const isSame = keys.includes(ownKey);
+    const whose = keys.includes(ownKey) ? "It is" : "It is not";
+    const copyKey = async (key) => actions.notify((await copy(key)) ? "Copied" : NOT_COPIED);
     return html`<div class="key">
       <h4>Verifier key</h4>
       ${keys.map(
-        (key) => html`<p class="hash"><code><${LongText} value=${key} /></code>
-          <button type="button" class="link" onClick=${async () => actions.notify((await copy(key)) ? "Copied" : NOT_COPIED)}>Copy</button></p>`,
+        (key) => html`<p class="hash">
+          <code><${LongText} value=${key} /></code>
+          <button type="button" class="link" onClick=${() => copyKey(key)}>Copy</button>
+        </p>`,
       )}
       <p class="muted">
-        This is what the server itself says. Compare it with the key that you were given by another way: only then does the
-        signature show who has signed.
+        This is what the server itself says. Compare it with the key that you were given by another way: only then does
+        the signature show who has signed.
       </p>
       <label>
         The key that you were given
-        <input type="text" spellcheck="false" autocomplete="off" value=${ownKey} onInput=${this.setOwnKey} placeholder="name+id+key" />
+        <input
+          type="text"
+          spellcheck="false"
+          autocomplete="off"
+          placeholder="name+id+key"
+          value=${ownKey}
+          onInput=${this.setOwnKey}
+        />
       </label>
       ${ownKey
-        ? html`<p class=${isSame ? "holds" : "fails"}>
-            ${isSame ? "It is the key that this server states. The signature is checked with it." : "It is not the key that this server states. The signature is checked with yours."}
+        ? html`<p class=${keys.includes(ownKey) ? "holds" : "fails"}>
+            ${whose} the key that this server states. The signature is checked with yours.
           </p>`
         : null}
     </div>`;
@@ -121,11 +136,14 @@ export class Proof extends Component {
 
 const NOT_COPIED = "The browser did not copy it";
 const NO_CRYPTO =
-  "This browser computes no hashes on a page that came over plain HTTP. Open it over HTTPS, or download the proof and check it with scripts/check_ledger.py.";
+  "This browser computes no hashes on a page that came over plain HTTP. Open it over HTTPS, or download the proof and " +
+  "check it with scripts/check_ledger.py.";
 
 const notSealed = (retry) => html`
   <p role="status"><span class="seal" data-state="waiting">Not sealed yet</span></p>
-  <p class="muted">Every version gets its place in the ledger within seconds of its commit. This page looks again by itself.</p>
+  <p class="muted">
+    Every version gets its place in the ledger within seconds of its commit. This page looks again by itself.
+  </p>
   <button type="button" class="button" onClick=${retry}>Look again</button>
 `;
 
@@ -134,12 +152,17 @@ const save = (auditId, version, { tlog_proof }) => download(`${auditId}.${versio
 const renderPlace = (proof, ledger, zone) => {
   const last = ledger.last_checkpoint;
   const at = last?.size === proof.size ? `, of ${formatFull(last.created_at, zone)}` : "";
+  const entries = `${format(proof.size)} entries`;
   return html`<${Fragment}>
-    <p><span class="seal" data-state="sealed">Sealed</span> as entry <strong>${format(proof.index)}</strong> of the ledger</p>
+    <p>
+      <span class="seal" data-state="sealed">Sealed</span> as entry <strong>${format(proof.index)}</strong> of the ledger
+    </p>
     <dl class="facts">
       <dt>Checkpoint</dt>
       <dd>
-        ${proof.checkpoint === null ? html`none: this ledger has no key. It has ${format(proof.size)} entries` : html`<${Text} value=${ledger.origin} />, ${format(proof.size)} entries${at}`}
+        ${proof.checkpoint === null
+          ? `none: this ledger has no key. It has ${entries}`
+          : html`<${Text} value=${ledger.origin} />, ${entries}${at}`}
       </dd>
       <dt>Root</dt>
       <dd class="hash"><code>${proof.root}</code></dd>
@@ -157,9 +180,15 @@ const renderWitnesses = ({ checkpoint }, { origin, witnesses }, zone) => {
   if (!others.length && !missing.length) return "none: nobody else has signed what this server says";
   return html`<ul class="plain">
     ${others.map(
-      (signature) => html`<li><${Text} value=${signature.name} /> has signed${writeTime(cosignedAt(signature), zone)} <span class="muted">(its key is not known here, so this is not checked)</span></li>`,
+      (signature) => html`<li>
+        <${Text} value=${signature.name} /> has signed${writeTime(cosignedAt(signature), zone)}
+        ${" "}<span class="muted">(its key is not known here, so this is not checked)</span>
+      </li>`,
     )}
-    ${missing.map(({ name, state }) => html`<li><${Text} value=${name} /> has not signed it <span class="muted">(${state})</span></li>`)}
+    ${missing.map(
+      ({ name, state }) =>
+        html`<li><${Text} value=${name} /> has not signed it <span class="muted">(${state})</span></li>`,
+    )}
   </ul>`;
 };
 
@@ -201,8 +230,9 @@ const renderSteps = (steps) => {
 const renderMeaning = ({ checkpoint }, { quorum, witnesses }) => {
   const shows = ["This version is in the ledger, at this place, and is what was sealed."];
   const not = ["That what was recorded is true, and that all of what happened was recorded."];
-  if (checkpoint === null) not.push("That whoever owns the database did not rewrite it: there is no key, so there is no signature.");
-  else {
+  if (checkpoint === null) {
+    not.push("That whoever owns the database did not rewrite it: there is no key, so there is no signature.");
+  } else {
     shows.push("Whoever lacks the key has not rewritten it.");
     if (witnesses.length && quorum) shows.push("Where witnesses have signed, they saw the same ledger.");
     else not.push("That others see the same ledger: no witness has signed.");

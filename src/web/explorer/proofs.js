@@ -16,8 +16,8 @@ const decide = (isSo, name, text, otherwise, hash) => (isSo ? holds(name, text, 
 /**
  * The steps of the check, each `{name, result, text, hash}`.
  *
- * `proof` is what `GET /ledger/proofs/{audit_id}` answered, `shown` the revision as the page shows it, from the history,
- * and `keys` the verifier keys. The caller has parsed each JSON with `parse` of json.js.
+ * `proof` is what `GET /ledger/proofs/{audit_id}` answered, `shown` the revision of the history that the page shows, and
+ * `keys` the verifier keys. The caller has parsed each JSON with `parse` of json.js.
  */
 export const checkProof = async ({ proof, shown, audit_id, keys }) => {
   try {
@@ -41,13 +41,14 @@ const takeHashes = (hashes) => {
 
 const checkDocument = async ({ document, entry }, shown, audit_id) => {
   const name = "Revision";
-  if (document === null) return unchecked(name, "The text of this version was redacted. Its hash and its place remain.");
+  if (document === null) return unchecked(name, "The text of this version was redacted. Its hash and place remain.");
   const other = findOther(document, shown, audit_id);
   if (other) return fails(name, `The proof is of another ${other} than this page shows.`);
   try {
     const hash = toHex(await sha256(utf8.encode(canonicalize(document))));
+    const text = "What is shown above has the hash that is in the ledger.";
     const otherwise = "The hash of what is shown is not the one in the ledger.";
-    return decide(hash === hashOf(entry), name, "What is shown above has the hash that is in the ledger.", otherwise, hash);
+    return decide(hash === hashOf(entry), name, text, otherwise, hash);
   } catch (error) {
     if (!(error instanceof NotCanonical)) throw error;
     return unchecked(name, `Its hash cannot be recomputed in this browser: ${error.message}.`);
@@ -72,7 +73,8 @@ const checkEntry = ({ entry }, shown, audit_id, leaf) => {
   const { operation, version, hash } = shown;
   const expected = canonicalize({ audit_id, hash, operation, version });
   const text = "The entry of the ledger names this record, this version and its hash.";
-  return decide(entry === expected, "Entry", text, "The entry of the ledger is not the one of this version.", toHex(leaf));
+  const otherwise = "The entry of the ledger is not the one of this version.";
+  return decide(entry === expected, "Entry", text, otherwise, toHex(leaf));
 };
 
 const checkRoot = async ({ index, size, root, checkpoint }, computed) => {
@@ -80,11 +82,11 @@ const checkRoot = async ({ index, size, root, checkpoint }, computed) => {
   if (!computed) return fails(name, "The path has not the length that the size of the ledger demands.");
   const hash = toHex(computed);
   if (hash !== root) return fails(name, "The path leads to another root than the one of the ledger.", hash);
-  if (checkpoint === null) return holds(name, `Entry ${index} of ${size} leads to the root that the server states.`, hash);
+  const text = `Entry ${index} of ${size} leads to the root`;
+  if (checkpoint === null) return holds(name, `${text} that the server states.`, hash);
   const signed = parseCheckpoint(parseNote(checkpoint).text);
   const isSame = signed.size === String(size) && toHex(signed.root) === hash;
-  const text = `Entry ${index} of ${size} leads to the root in the checkpoint.`;
-  return decide(isSame, name, text, "The checkpoint is of another size or root.", hash);
+  return decide(isSame, name, `${text} in the checkpoint.`, "The checkpoint is of another size or root.", hash);
 };
 
 const checkSignatures = async (proof, keys) => {
@@ -96,8 +98,8 @@ const checkSignatures = async (proof, keys) => {
   const results = await Promise.all(keys.map((key) => verifyOrigin(note, origin, key)));
   // While keys overlap, an old checkpoint has not the signature of each.
   const isSigned = results.includes("valid");
-  const steps = results.map((result) => ({ name, ...SIGNATURES[isSigned && result === "missing" ? "overlap" : result] }));
-  return [...steps, checkFile(proof)];
+  const kinds = results.map((result) => (isSigned && result === "missing" ? "overlap" : result));
+  return [...kinds.map((kind) => ({ name, ...SIGNATURES[kind] })), checkFile(proof)];
 };
 
 const verifyOrigin = async (note, origin, text) => {

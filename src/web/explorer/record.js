@@ -116,11 +116,15 @@ export class Record extends Component {
       ${this.renderState(revision, revisions[0], zone)}
       ${renderFields(record, zone)}
       <div class="buttons" role="group" aria-label="Related records">
-        ${relatedSearches(record).map(({ label, q }) => html`<button type="button" class="button" onClick=${() => this.search(q)}>${label}</button>`)}
+        ${relatedSearches(record).map(
+          ({ label, q }) =>
+            html`<button type="button" class="button" onClick=${() => this.search(q)}>${label}</button>`,
+        )}
       </div>
       <div class="buttons copies" role="group" aria-label="Copy">
         ${this.renderCopies(revision, revisions[0]).map(
-          ([label, text]) => html`<button type="button" class="link" onClick=${() => this.copy(text())}>${label}</button>`,
+          ([label, text]) =>
+            html`<button type="button" class="link" onClick=${() => this.copy(text())}>${label}</button>`,
         )}
       </div>
       <section aria-label="Details">
@@ -140,7 +144,8 @@ export class Record extends Component {
     if (revision !== newest) {
       return html`<div class="banner">
         <p>
-          <strong>Version ${revision.version}</strong>, not the newest. <${Operation} value=${revision.operation} /> ${formatFull(revision.changed_at, zone)}
+          <strong>Version ${revision.version}</strong>, not the newest.
+          ${" "}<${Operation} value=${revision.operation} /> ${formatFull(revision.changed_at, zone)}
           ${" "}<${Attribution} ...${revision} />
         </p>
         <button type="button" class="link" onClick=${() => this.show(null)}>Show version ${newest.version}</button>
@@ -157,10 +162,11 @@ export class Record extends Component {
 
   renderHistory(revisions, { version }, zone) {
     const { next, from, to } = this.state;
+    const loadOlder = () => this.load();
     return html`<section aria-label="History">
       <h3>History</h3>
       <${Versions} revisions=${revisions} shown=${version} zone=${zone} show=${this.show} />
-      ${next ? html`<button type="button" class="link more" onClick=${() => this.load()}>Older versions</button>` : null}
+      ${next ? html`<button type="button" class="link more" onClick=${loadOlder}>Older versions</button>` : null}
       ${revisions.length > 1
         ? html`<${Comparison} revisions=${revisions} from=${from} to=${to} zone=${zone} compare=${this.compare} />`
         : html`<p class="muted">It was never changed since it was recorded.</p>`}

@@ -21,7 +21,7 @@ export class LongText extends Component {
     const next = Math.min(rest, PAGE_CHARACTERS);
     return html`<${Text} value=${`${shown}\u2026`} />
       <button type="button" class="link more" onClick=${this.showMore}>
-        ${next === rest ? `Show the other ${format(rest)} characters` : `Show ${format(next)} more of ${format(rest)} characters`}
+        Show ${next === rest ? `the other ${format(rest)}` : `${format(next)} more of ${format(rest)}`} characters
       </button>`;
   }
 }
@@ -69,7 +69,7 @@ export class Tree extends Component {
     const count = this.state.rows.get(path);
     const rest = countOf(value) - count;
     return html`<ul>
-      ${childrenOf(value, path, count).map((child) => this.renderRow(child, value, [...steps, child.name]))}
+      ${childrenOf(value, path, count).map((child) => this.renderRow(child, [...steps, child.name]))}
       ${rest > 0
         ? html`<li>
             <button type="button" class="link more" onClick=${() => this.setRows(path, count + PAGE_ROWS)}>
@@ -80,8 +80,8 @@ export class Tree extends Component {
     </ul>`;
   }
 
-  renderRow({ name, path, value }, parent, steps) {
-    const named = html`<span class="tree-name" data-kind=${kindOf(parent)}><${Text} value=${clip(name, ROW_CHARACTERS)} /></span>`;
+  renderRow({ name, path, value }, steps) {
+    const named = html`<span class="tree-name"><${Text} value=${clip(name, ROW_CHARACTERS)} /></span>`;
     if (!countOf(value)) {
       const isEmpty = kindOf(value) === "object" || kindOf(value) === "array";
       return html`<li key=${path} class="tree-leaf">
