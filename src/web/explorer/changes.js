@@ -100,8 +100,8 @@ export class Changes extends Component {
                 by <${Text} value=${by} /> <span aria-hidden="true">\u00d7</span>
                 <span class="visually-hidden">: take this filter away</span>
               </button>`}
-          <button type="button" class="link" onClick=${this.restart}>Refresh</button>
         </div>
+        <button type="button" class="link refresh" onClick=${this.restart}>Refresh</button>
         <p class="muted">In the order of the ledger, newest first. Times are in ${zoneName(state.zone)}.</p>
       </header>
       ${items?.length
@@ -124,7 +124,7 @@ export class Changes extends Component {
       <time datetime=${change.changed_at} title=${formatFull(change.changed_at, zone)}>
         ${formatTime(change.changed_at, zone, { milliseconds: false })}
       </time>
-      <${Operation} value=${change.operation} />
+      <div><${Operation} value=${change.operation} /> <span class="muted">version ${change.version}</span></div>
       <div class="change-what">
         <button type="button" class="change-open" onClick=${() => actions.openRecord(audit_id, change.version)}>
           ${record ? html`<${Text} value=${record.action} />` : "The text of this version was redacted"}
@@ -134,7 +134,6 @@ export class Changes extends Component {
               <${Text} value=${record.entity_type} /> <${Text} value=${record.entity_id} />
             </span>`
           : null}
-        <span class="muted">version ${change.version}</span>
       </div>
       <div class="change-who">
         <${Attribution}
