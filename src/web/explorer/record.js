@@ -20,6 +20,7 @@ const PAGE = 20;
 const LARGE_PAGE = 50;
 // Where the panel covers the list: record.css says the same.
 const COVERS_THE_LIST = "(max-width: 900px)";
+const NOTHING = { revisions: null, next: null, problem: null, from: null, to: null };
 // What had the focus before a record was opened.
 let opener = null;
 
@@ -28,7 +29,7 @@ export class Record extends Component {
   constructor(props) {
     super(props);
     this.id = props.state.record;
-    this.state = { revisions: null, next: null, problem: null, from: null, to: null };
+    this.state = NOTHING;
     this.abort = new AbortController();
     this.heading = createRef();
     this.search = this.search.bind(this);
@@ -46,7 +47,8 @@ export class Record extends Component {
   // The rest of the page changes often, and the panel can be large.
   shouldComponentUpdate(props, state) {
     const { zone, version } = this.props.state;
-    return props.state.zone !== zone || props.state.version !== version || state !== this.state;
+    const isShownOtherwise = props.state.zone !== zone || props.state.version !== version || state !== this.state;
+    return isShownOtherwise || this.isBehind(props.state.list) !== this.isBehind(this.props.state.list);
   }
 
   componentDidUpdate({ state: { version } }) {
@@ -57,6 +59,19 @@ export class Record extends Component {
   componentWillUnmount() {
     this.abort.abort();
     if (opener?.isConnected) opener.focus({ preventScroll: true });
+  }
+
+  /** Whether the list knows of a newer version, or of a removal. */
+  isBehind({ rows, removed }) {
+    const newest = this.state.revisions?.[0];
+    if (!newest || newest.operation === "delete") return false;
+    return removed.has(this.id) || rows.some(({ id, version }) => id === this.id && version > newest.version);
+  }
+
+  reload() {
+    this.heading.current.focus({ preventScroll: true });
+    this.setState(NOTHING, () => this.load());
+    this.show(null);
   }
 
   async load(limit = PAGE) {
@@ -113,6 +128,12 @@ export class Record extends Component {
     const { record } = revision;
     const actionOf = (value, steps) => this.renderFilter(record, value, steps);
     return html`<${Fragment}>
+      ${this.isBehind(this.props.state.list)
+        ? html`<div class="banner" role="status">
+            <p>This record has changed since it was opened.</p>
+            <button type="button" class="link" onClick=${() => this.reload()}>Show it as it is now</button>
+          </div>`
+        : null}
       ${this.renderState(revision, revisions[0], zone)}
       ${renderFields(record, zone)}
       <div class="buttons" role="group" aria-label="Related records">
