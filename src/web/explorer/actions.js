@@ -21,6 +21,8 @@ import { createViews, readViews } from "./views.js";
 
 const NOTICE_MS = 4000;
 const THEME_KEY = "audit-trail.explorer.theme";
+// The same as in style.css.
+const NARROW = matchMedia("(max-width: 900px)");
 const THEMES = ["auto", "light", "dark"];
 
 const readTheme = () => {
@@ -49,6 +51,7 @@ export const initialState = () => {
     views: readViews(),
     theme: readTheme(),
     isHelpOpen: false,
+    isNarrow: NARROW.matches,
     isFacetsOpen: false,
     notice: null,
   };
@@ -143,6 +146,7 @@ export const createActions = (store) => {
     },
     start: () => {
       showTheme(store.get().theme);
+      NARROW.addEventListener("change", ({ matches }) => store.set({ isNarrow: matches }));
       load(store.get().q);
       ask.find();
     },

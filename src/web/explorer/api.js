@@ -67,7 +67,7 @@ const problemOf = (response, text) => {
     status: response.status,
     requestId: document.request_id ?? response.headers.get("x-request-id"),
     retryAfter: Number(response.headers.get("retry-after")) || null,
-    errors: document.errors ?? null,
+    errors: Array.isArray(document.errors) ? document.errors : null,
   });
 };
 

@@ -17,8 +17,8 @@ import { Views } from "./views.js";
 const THEMES = { auto: "dark or light as the system", light: "light", dark: "dark" };
 const LIVE_STATES = { off: "Live", connecting: "Connecting\u2026", on: "Live", waiting: "Reconnecting\u2026" };
 
-const Bar = keep(({ state, actions }) => html`
-  <header class="bar">
+const Bar = keep(({ state, actions, isCovered }) => html`
+  <header class="bar" inert=${isCovered}>
     <h1><svg viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="8" /><path d="M9 11h14M9 16h10M9 21h6" /></svg> Audit trail</h1>
     <nav class="tabs" aria-label="Sections">
       ${[["records", "Records"], ["changes", "Changes"]].map(
@@ -41,7 +41,7 @@ const Bar = keep(({ state, actions }) => html`
       <button type="button" class="icon-button" aria-label="Keys and search" title="Keys and search (?)" onClick=${() => actions.setHelp(true)}>?</button>
     </div>
   </header>
-`, ({ state }) => [state.view, state.ask, state.views, state.theme, state.q]);
+`, ({ state, isCovered }) => [state.view, state.ask, state.views, state.theme, state.q, isCovered]);
 
 const Toolbar = ({ state, actions }) => {
   const { list, live } = state;
@@ -97,17 +97,20 @@ const Records = ({ state, actions, register }) => html`
   </div>
 `;
 
+// On a narrow screen the record lies over all else: Tab stays in it.
+const isCovered = ({ record, isNarrow }) => record !== null && isNarrow;
+
 /** The page. `register` takes the components that the keys move. */
 export const App = ({ state, actions, register }) => html`
   <div class="page" data-record=${state.record ? "" : null}>
-    <${Bar} state=${state} actions=${actions} />
+    <${Bar} state=${state} actions=${actions} isCovered=${isCovered(state)} />
     ${state.view === "records"
-      ? html`<div class="searches">
+      ? html`<div class="searches" inert=${isCovered(state)}>
           <${Search} state=${state} actions=${actions} register=${register.search} />
           <${Ask} state=${state} actions=${actions} />
         </div>`
       : null}
-    <main class="main" data-view=${state.view}>
+    <main class="main" data-view=${state.view} inert=${isCovered(state)}>
       ${state.view === "records"
         ? html`<${Records} state=${state} actions=${actions} register=${register} />`
         : html`<${Changes} state=${state} actions=${actions} />`}
