@@ -17,7 +17,7 @@ TEST_PROCESSES = $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)))
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-peers chaos bench coverage migrate rollback migration psql domain verify ledger-key check audit format lock openapi vendor up down
+.PHONY: help setup run test test-peers chaos bench coverage migrate rollback migration psql domain seed verify ledger-key check audit format lock openapi vendor up down
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,11 +56,15 @@ psql: setup ## open the database in psql: the private one, or that of DATABASE_U
 
 # Only the command line counts, and as it was given: neither make nor the shell expands it.
 as_given = $(if $(filter command,$(origin $(1))),$(value $(1)))
-unexport name singular origin
+unexport name singular origin rows
 domain: export DOMAIN_NAME := $(call as_given,name)
 domain: export DOMAIN_SINGULAR := $(call as_given,singular)
 domain: setup ## write a new domain: make domain name=invoices [singular=invoice]
 	@$(BIN)/python -m scripts.domain "$$DOMAIN_NAME" "$$DOMAIN_SINGULAR"
+
+seed: export SEED_ROWS := $(call as_given,rows)
+seed: setup ## fill the trail with 90 days of a small company, to try things: make seed [rows=100000]
+	@$(WITH_POSTGRES) $(BIN)/python -m scripts.seed $${SEED_ROWS:+-- "$$SEED_ROWS"}
 
 verify: export VERIFY_SINCE := $(value SINCE)
 verify: export VERIFY_KEY := $(value KEY)
