@@ -1,0 +1,186 @@
+"""The list: scrolling, the keyboard, and what comes while one looks."""
+
+import re
+
+from playwright.sync_api import expect
+from visit import Visit
+
+MAX_NODES = 400
+_COUNT_NODES = "(grid) => grid.querySelectorAll('*').length + 1"
+_SCROLL_DOWN = "(grid) => { grid.closest('.scroller').scrollTop += 1e6 }"
+
+
+def scrolling_loads_what_follows_and_keeps_few_nodes(visit: Visit) -> None:
+    visit.open()
+    expected = []
+    cursor: dict[str, str] = {}
+    for _ in range(12):
+        page = visit.get("", limit=50, count="none", **cursor)
+        expected += page["items"]
+        cursor = {"cursor": page["next_cursor"]}
+    seen: list[int] = []
+    for _ in range(100):
+        visit.grid.evaluate(_SCROLL_DOWN)
+        last = visit.rows.last
+        expect(last).to_be_visible()
+        nodes = visit.grid.evaluate(_COUNT_NODES)
+        assert nodes <= MAX_NODES, nodes
+        index = int(last.get_attribute("aria-rowindex") or 0)
+        seen.append(index)
+        if index >= len(expected):
+            break
+    assert seen[-1] >= len(expected), seen
+    for row in visit.rows.all():
+        position = int(row.get_attribute("aria-rowindex") or 0) - 2
+        if position < len(expected):
+            expect(row).to_have_id(f"row-{expected[position]['id']}")
+
+
+def load_more_is_there_beside_scrolling(visit: Visit) -> None:
+    visit.open("action:payment.*")
+    visit.grid.evaluate(_SCROLL_DOWN)
+    expect(visit.page.get_by_role("button", name="Load more")).to_be_attached()
+
+
+def everything_by_keyboard_alone(visit: Visit) -> None:
+    visit.open()
+    newest = visit.records(action="user.login", limit=3)
+    keyboard = visit.page.keyboard
+    keyboard.press("/")
+    expect(visit.search_box).to_be_focused()
+    keyboard.type("action:user.login")
+    keyboard.press("Escape")
+    keyboard.press("/")
+    keyboard.press("End")
+    keyboard.press("Enter")
+    expect(visit.chip("action", "user.login")).to_be_visible()
+    expect(visit.rows.first).to_contain_text(newest[0]["entity_id"])
+    keyboard.press("Escape")
+    expect(visit.search_box).not_to_be_focused()
+
+    selected = visit.grid.locator("[role=row][aria-selected=true]")
+    keyboard.press("j")
+    expect(selected).to_have_id(f"row-{newest[0]['id']}")
+    keyboard.press("j")
+    expect(selected).to_have_id(f"row-{newest[1]['id']}")
+    keyboard.press("j")
+    keyboard.press("k")
+    expect(selected).to_have_id(f"row-{newest[1]['id']}")
+    keyboard.press("Enter")
+    expect(visit.record).to_contain_text(newest[1]["id"])
+    keyboard.press("Escape")
+    expect(visit.record).to_be_hidden()
+    expect(selected).to_have_id(f"row-{newest[1]['id']}")
+
+    keyboard.press("?")
+    help_dialog = visit.page.get_by_role("dialog")
+    expect(help_dialog).to_be_visible()
+    for key in ("/", "j", "k", "Enter", "Esc", "?"):
+        expect(help_dialog.get_by_text(key, exact=True).first).to_be_visible()
+    keyboard.press("Escape")
+    expect(help_dialog).to_be_hidden()
+
+
+def the_histogram_is_narrowed_by_keys(visit: Visit) -> None:
+    visit.open("action:user.login")
+    chart = visit.histogram.get_by_role("group")
+    expect(chart).to_be_visible()
+    for _ in range(60):
+        if chart.evaluate("(chart) => chart === document.activeElement"):
+            break
+        visit.page.keyboard.press("Tab")
+    expect(chart).to_be_focused()
+    visit.page.keyboard.press("End")
+    for _ in range(5):
+        visit.page.keyboard.press("Shift+ArrowLeft")
+    visit.page.keyboard.press("Enter")
+    expect(visit.search_box).to_have_value(re.compile(r"^action:user.login since:\S+ until:\S+$"))
+
+
+def every_control_is_reached_by_tab_and_shows_it(visit: Visit) -> None:
+    visit.open()
+    visit.page.evaluate("() => document.activeElement.blur()")
+    reached = set()
+    for _ in range(120):
+        visit.page.keyboard.press("Tab")
+        reached.add(
+            visit.page.evaluate(
+                "() => document.activeElement.getAttribute('aria-label') ?? document.activeElement.innerText"
+            )
+        )
+        is_shown = visit.page.evaluate("""() => {
+            const element = document.activeElement;
+            if (element === document.body) return true;
+            const style = getComputedStyle(element);
+            const parent = getComputedStyle(element.parentElement);
+            return [style, parent].some((each) => each.outlineStyle !== "none" || each.boxShadow !== "none");
+        }""")
+        assert is_shown, visit.page.evaluate("() => document.activeElement.outerHTML")
+    assert "Search records" in reached
+    assert any(name.startswith("Records over time") for name in reached)
+    assert any(name.startswith("success: ") for name in reached)
+    assert any(name.startswith("Records, newest first") for name in reached)
+
+
+def new_records_appear_while_one_looks(visit: Visit) -> None:
+    visit.open("entity_type:gauge") if visit.records(entity_type="gauge", limit=1) else visit.go("entity_type:gauge")
+    live = visit.page.get_by_role("button", name=re.compile("^Live"))
+    if live.get_attribute("aria-pressed") != "true":
+        live.click()
+    expect(live).to_have_attribute("aria-pressed", "true")
+    record = visit.create(entity_type="gauge", entity_id="G-live", action="gauge.read")
+    expect(visit.rows.first).to_have_id(f"row-{record['id']}")
+    visit.correct(record["id"], status="failure")
+    expect(visit.rows.first).to_contain_text("failure")
+    visit.remove(record["id"])
+    expect(visit.rows.first).to_contain_text("removed")
+
+
+def what_comes_while_one_scrolls_waits_and_is_counted(visit: Visit) -> None:
+    visit.open("action:invoice.*")
+    live = visit.page.get_by_role("button", name=re.compile("^Live"))
+    if live.get_attribute("aria-pressed") != "true":
+        live.click()
+    visit.grid.evaluate("(grid) => { grid.closest('.scroller').scrollTop = 600 }")
+    expect(visit.grid.locator("[aria-rowindex='2']")).to_have_count(0)
+    before = visit.rows.nth(10).get_attribute("id")
+    ids = [visit.create(entity_id=f"INV-live-{n}")["id"] for n in range(2)]
+    waiting = visit.page.get_by_role("button", name=re.compile(r"^2 new"))
+    expect(waiting).to_be_visible()
+    assert visit.rows.nth(10).get_attribute("id") == before
+    waiting.click()
+    expect(visit.rows.first).to_have_id(f"row-{ids[1]}")
+    for audit_id in ids:
+        visit.remove(audit_id)
+
+
+def corrections_and_removals_are_shown_newest_first(visit: Visit) -> None:
+    record = visit.create(entity_id="INV-changed", action="invoice.change")
+    visit.correct(record["id"], status="failure")
+    visit.open()
+    visit.page.get_by_role("link", name="Changes").or_(visit.page.get_by_role("button", name="Changes")).first.click()
+    expect(visit.page).to_have_url(re.compile("view=changes"))
+    changes = (
+        visit.page.get_by_role("main").get_by_role("listitem").or_(visit.page.get_by_role("main").get_by_role("row"))
+    )
+    corrected = changes.filter(has_text="INV-changed").first
+    expect(corrected).to_contain_text("u-4")
+    expect(corrected).to_contain_text("wrong status")
+    visit.remove(record["id"])
+    visit.page.reload()
+    removed = changes.filter(has_text="INV-changed").first
+    expect(removed).to_contain_text("u-9")
+    expect(removed).to_contain_text("recorded twice")
+
+
+def views_are_saved_and_opened_again(visit: Visit) -> None:
+    visit.open("action:user.login status:failure")
+    visit.page.get_by_role("button", name=re.compile("^(Saved )?[Vv]iews")).click()
+    visit.page.get_by_role("textbox", name=re.compile("[Nn]ame")).fill("Failed logins")
+    visit.page.get_by_role("button", name=re.compile("^Save")).last.click()
+    visit.open()
+    visit.page.get_by_role("button", name=re.compile("^(Saved )?[Vv]iews")).click()
+    visit.page.get_by_role("button", name="Failed logins", exact=True).or_(
+        visit.page.get_by_role("menuitem", name="Failed logins", exact=True)
+    ).first.click()
+    expect(visit.search_box).to_have_value("action:user.login status:failure")

@@ -1,0 +1,68 @@
+"""What the page shows when the service does not answer as it should."""
+
+import json
+import re
+
+from playwright.sync_api import Route, expect
+from visit import Visit
+
+
+def rows_stay_when_the_database_is_away(visit: Visit) -> None:
+    visit.open()
+    first = visit.rows.first.get_attribute("id")
+    with visit.without_database():
+        visit.search("status:failure")
+        alert = visit.page.get_by_role("alert").filter(has_text="request_id").first
+        expect(alert).to_be_visible()
+        expect(alert).to_contain_text("database")
+        request_id = re.search(r"[0-9a-f]{8}-[0-9a-f-]{27}", alert.inner_text())
+        assert request_id, alert.inner_text()
+        expect(visit.rows.first).to_have_id(str(first))
+    alert.get_by_role("button", name="Retry").click()
+    expect(visit.rows.first).to_contain_text("failure")
+    expect(alert).to_be_hidden()
+
+
+def a_page_that_opens_without_a_database_says_so_and_recovers(visit: Visit) -> None:
+    with visit.without_database():
+        visit.go("status:failure")
+        alert = visit.page.get_by_role("alert").filter(has_text="request_id").first
+        expect(alert).to_be_visible()
+    alert.get_by_role("button", name="Retry").click()
+    expect(visit.rows.first).to_contain_text("failure")
+
+
+def chart_and_facets_fail_alone(visit: Visit) -> None:
+    def fail(route: Route) -> None:
+        problem = {"title": "The service is overloaded", "status": 503, "detail": "Later.", "request_id": "req-of-test"}
+        route.fulfill(status=503, content_type="application/problem+json", body=json.dumps(problem))
+
+    visit.page.route(re.compile("/audits/(histogram|facets)"), fail)
+    visit.open()
+    expect(visit.histogram.get_by_role("alert")).to_contain_text("req-of-test")
+    expect(visit.facet("Status").get_by_role("alert")).to_contain_text("The service is overloaded")
+    expect(visit.rows.nth(5)).to_be_visible()
+    visit.page.unroute_all()
+    visit.histogram.get_by_role("button", name="Retry").click()
+    expect(visit.histogram.get_by_role("alert")).to_be_hidden()
+    expect(visit.histogram.get_by_role("table")).to_be_attached()
+
+
+def a_slow_answer_is_said_to_be_on_its_way(visit: Visit) -> None:
+    visit.open()
+    held: list[Route] = []
+    visit.page.route(re.compile(r"/audits\?"), held.append)
+    visit.search("status:pending")
+    expect(visit.grid).to_have_attribute("aria-busy", "true")
+    for route in held:
+        route.continue_()
+    visit.page.unroute_all(behavior="wait")
+    expect(visit.grid).to_have_attribute("aria-busy", "false")
+    expect(visit.rows.first).to_contain_text("pending")
+
+
+def what_is_no_problem_document_is_a_problem_too(visit: Visit) -> None:
+    visit.open()
+    visit.page.route(re.compile(r"/audits\?"), lambda route: route.fulfill(status=502, body="<h1>Bad gateway</h1>"))
+    visit.search("status:failure")
+    expect(visit.page.get_by_role("alert").filter(has_text="502").first).to_be_visible()
