@@ -92,5 +92,5 @@ HOSTILE: list[dict[str, Any]] = [
     audit_body(
         action="hostile.component", details={"type": "script", "props": {"children": "alert(1)"}, "constructor": None}
     ),
-    audit_body(action="hostile.numbers", details={"n": [1e308, 2**63, -0.0, 1e-300, 0.1, 12345678901234567890]}),
+    audit_body(action="hostile.numbers", details={"n": [1e308, 2**63, -0.0, 1e-300, 0.1]}),
 ]

@@ -46,9 +46,9 @@ def a_search_is_in_the_url_and_back_and_reload_show_it_again(visit: Visit) -> No
 
 
 def chips_are_taken_out_one_by_one(visit: Visit) -> None:
-    visit.open("action:invoice.* status:failure details.tenant:t-1")
+    visit.open("action:invoice.* status:success details.tenant:t-1")
     expect(visit.chip("details.tenant", "t-1")).to_be_visible()
-    visit.chip("status", "failure").get_by_role("button", name="Remove status").click()
+    visit.chip("status", "success").get_by_role("button", name="Remove status").click()
     expect(visit.search_box).to_have_value("action:invoice.* details.tenant:t-1")
     expect(visit.rows.first).to_contain_text("invoice.")
     visit.page.get_by_role("button", name="Clear all").click()
@@ -93,7 +93,7 @@ def names_and_values_are_suggested(visit: Visit) -> None:
 
 def a_facet_becomes_a_filter_of_the_api(visit: Visit) -> None:
     visit.open()
-    value = visit.facet("Status").get_by_role("button", name=re.compile("^failure: "))
+    value = visit.facet("Status").get_by_role("button", name=re.compile("^failure"))
     value.click()
     expect(visit.chip("status", "failure")).to_be_visible()
     expect(value).to_have_attribute("aria-pressed", "true")
@@ -102,9 +102,9 @@ def a_facet_becomes_a_filter_of_the_api(visit: Visit) -> None:
     expect(visit.rows.first).to_contain_text("failure")
     value.click()
     expect(visit.chips).to_have_count(0)
-    visit.facet("Action").get_by_role("button", name=re.compile("^deploy.start: ")).click()
-    expect(visit.chip("action", "deploy.start")).to_be_visible()
-    expect(visit.rows.first).to_contain_text("deploy.start")
+    visit.facet("Action").get_by_role("button", name=re.compile("^invoice.send")).click()
+    expect(visit.chip("action", "invoice.send")).to_be_visible()
+    expect(visit.rows.first).to_contain_text("invoice.send")
 
 
 def facets_count_what_the_filter_finds(visit: Visit) -> None:
@@ -114,7 +114,9 @@ def facets_count_what_the_filter_finds(visit: Visit) -> None:
     }
     assert counted
     for value, count in counted.items():
-        expect(visit.facet("Status").get_by_role("button", name=f"{value}: {count} records")).to_be_visible()
+        expect(
+            visit.facet("Status").get_by_role("button", name=re.compile(rf"^{value}\b.*\b{count}\b"))
+        ).to_be_visible()
 
 
 def dragging_over_the_histogram_narrows_the_time(visit: Visit) -> None:

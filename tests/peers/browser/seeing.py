@@ -23,8 +23,13 @@ def _findings(visit: Visit, state: str) -> list[str]:
 def _check_states(visit: Visit) -> None:
     visit.context.add_init_script(path=visit.axe)
     visit.open()
-    expect(visit.facet("Status").get_by_role("button").first).to_be_attached()
+    expect(visit.histogram.get_by_role("table")).to_be_attached()
     findings = _findings(visit, "list")
+    filters = visit.page.get_by_role("button", name="Filters")
+    if filters.is_visible():
+        filters.click()
+    expect(visit.facet("Actor type").get_by_role("button").first).to_be_visible()
+    findings += _findings(visit, "facets")
     visit.go("actr:1")
     expect(visit.page.get_by_text(re.compile("no field"))).to_be_visible()
     findings += _findings(visit, "unknown name")

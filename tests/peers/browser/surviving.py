@@ -12,7 +12,7 @@ def rows_stay_when_the_database_is_away(visit: Visit) -> None:
     first = visit.rows.first.get_attribute("id")
     with visit.without_database():
         visit.search("status:failure")
-        alert = visit.page.get_by_role("alert").filter(has_text="request_id").first
+        alert = visit.page.get_by_role("alert").filter(has_text="The rows below are those of the search before")
         expect(alert).to_be_visible()
         expect(alert).to_contain_text("database")
         request_id = re.search(r"[0-9a-f]{8}-[0-9a-f-]{27}", alert.inner_text())
@@ -26,8 +26,9 @@ def rows_stay_when_the_database_is_away(visit: Visit) -> None:
 def a_page_that_opens_without_a_database_says_so_and_recovers(visit: Visit) -> None:
     with visit.without_database():
         visit.go("status:failure")
-        alert = visit.page.get_by_role("alert").filter(has_text="request_id").first
+        alert = visit.page.get_by_role("alert").filter(has_text="request_id").last
         expect(alert).to_be_visible()
+        expect(visit.page.get_by_text("the search has failed")).to_be_visible()
     alert.get_by_role("button", name="Retry").click()
     expect(visit.rows.first).to_contain_text("failure")
 
@@ -51,7 +52,7 @@ def chart_and_facets_fail_alone(visit: Visit) -> None:
 def a_slow_answer_is_said_to_be_on_its_way(visit: Visit) -> None:
     visit.open()
     held: list[Route] = []
-    visit.page.route(re.compile(r"/audits\?"), held.append)
+    visit.page.route(re.compile(r"/audits\?"), lambda route: held.append(route))
     visit.search("status:pending")
     expect(visit.grid).to_have_attribute("aria-busy", "true")
     for route in held:

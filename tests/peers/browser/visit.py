@@ -121,6 +121,16 @@ class Visit:
         with urlopen(request, timeout=10) as answer:
             return json.load(answer)
 
+    def wait_until_sealed(self, record: dict[str, Any], version: int) -> None:
+        """Wait until the feed has this change."""
+        query = {"entity_id": record["entity_id"], "wait": 5, "after": -1}
+        while True:
+            page = self.ask_api("GET", f"/api/v1/ledger/changes?{urlencode(query)}")
+            if any((each["audit_id"], each["version"]) == (record["id"], version) for each in page["items"]):
+                return
+            assert page["items"], "nothing was sealed in 5 seconds"
+            query["after"] = page["items"][-1]["index"]
+
     @contextmanager
     def without_database(self) -> Iterator[None]:
         self.ask("stop the database")
