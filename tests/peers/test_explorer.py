@@ -161,5 +161,6 @@ async def test_failures_are_shown_and_survived(
 
 
 async def test_the_scenarios_have_the_types_that_they_say(python_programs: Path) -> None:
-    check = (sys.executable, "-m", "mypy", "--strict", "--python-executable", python_programs / "python")
-    await run(*check, "--config-file=", *sorted(path.name for path in BROWSER.glob("*.py")), cwd=BROWSER)
+    check = (sys.executable, "-m", "mypy", "--strict", "--explicit-package-bases", "--config-file=")
+    sources = sorted(path.name for path in BROWSER.glob("*.py"))
+    await run(*check, "--python-executable", python_programs / "python", *sources, cwd=BROWSER, MYPYPATH=".")

@@ -4,7 +4,7 @@ import json
 import re
 from urllib.parse import parse_qs, urlsplit
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 from visit import Visit
 
 _TOGGLES = "[aria-expanded=false]"
@@ -84,12 +84,9 @@ def the_browser_recomputes_the_proof(visit: Visit) -> None:
 def a_proof_that_was_tampered_with_does_not_hold(visit: Visit) -> None:
     record = visit.create(entity_id="INV-forged", details={"amount": 100})
 
-    def forge(route: object) -> None:
-        answer = route.fetch()  # type: ignore[attr-defined]
-        route.fulfill(
-            response=answer,
-            body=answer.text().replace('"amount": 100', '"amount": 999').replace('"amount":100', '"amount":999'),
-        )  # type: ignore[attr-defined]
+    def forge(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, body=re.sub(r'("amount": ?)100', r"\g<1>999", answer.text()))
 
     visit.page.route(re.compile("/history"), forge)
     visit.open_record(record["id"])

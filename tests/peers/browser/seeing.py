@@ -104,7 +104,7 @@ def the_page_weighs_at_most_60_kb(visit: Visit) -> None:
     session.send("Network.enable")
     urls: dict[str, str] = {}
     bytes_of: dict[str, float] = {}
-    session.on("Network.requestWillBeSent", lambda event: urls.setdefault(event["requestId"], event["request"]["url"]))
+    session.on("Network.requestWillBeSent", lambda event: urls.update({event["requestId"]: event["request"]["url"]}))
     session.on(
         "Network.loadingFinished", lambda event: bytes_of.update({event["requestId"]: event["encodedDataLength"]})
     )
