@@ -12,7 +12,7 @@ def rows_stay_when_the_database_is_away(visit: Visit) -> None:
     first = visit.rows.first.get_attribute("id")
     with visit.without_database():
         visit.search("status:failure")
-        alert = visit.page.get_by_role("alert").filter(has_text="The rows below are those of the search before")
+        alert = visit.page.get_by_role("alert").filter(has_text="of the search before")
         expect(alert).to_be_visible()
         expect(alert).to_contain_text("database")
         request_id = re.search(r"[0-9a-f]{8}-[0-9a-f-]{27}", alert.inner_text())
