@@ -103,7 +103,7 @@ chaos: setup .tools/chaos/installed ## load, faults and floods against the servi
 	@$(UV) pip sync --quiet --require-hashes --python .tools/chaos/bin/python requirements/chaos.txt
 	@touch $@
 
-bench: setup ## measure beside bare asyncpg, an earlier build and Fastify; ROWS=1000000 adds lists of so many records, PARTS=yes each part of the fast path
+bench: setup ## measure beside bare asyncpg, an earlier build and Fastify; ROWS=1000000 adds lists of so many records, PARTS=yes each part of the fast path, EXPLORER=only the explorer beside sqladmin
 	@$(BIN)/python -m tests.benchmarks
 
 coverage: setup ## run the tests and say which lines of src they do not reach

@@ -2,7 +2,8 @@
 
 `ROWS=1000000` also measures lists in a table of so many records, beside those of 10,000 and 100,000, and histograms and
 facets of so many. `PARTS=yes` also measures the service beside itself without each part of the fast path. `LEDGER=only`
-measures nothing but the ledger, `AGGREGATES=only` nothing but histograms, facets and suggestions.
+measures nothing but the ledger, `AGGREGATES=only` nothing but histograms, facets and suggestions, `EXPLORER=only`
+nothing but the explorer in Chromium, beside sqladmin.
 """
 
 import asyncio
@@ -24,6 +25,8 @@ from tests.benchmarks.servers import Server, serve
 
 FOLDER = PROJECT_ROOT / ".benchmarks"
 FEW, MANY = 10_000, 100_000
+# What can be measured alone.
+_PARTS = ("ledger", "aggregates", "explorer")
 
 
 def main() -> None:
@@ -36,26 +39,33 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     log = FOLDER / "server.log"
     log.unlink(missing_ok=True)
-    only = next((name for name in ("ledger", "aggregates") if os.environ.get(name.upper()) == "only"), None)
+    only = next((name for name in _PARTS if os.environ.get(name.upper()) == "only"), None)
     results = FOLDER / f"results-{only or rows}-{GENERATOR}.json"
     last = report.load_last(results)
     if (PROJECT_ROOT / ".env").exists():
         logger.warning("the servers read .env too: what is measured may not be the defaults")
     started = time.monotonic()
     with postgres(FOLDER / "postgres") as cluster:
-        figures = [] if only else _at_ten_thousand(cluster, log)
-        if only != "aggregates":
-            figures += ledger.measure(cluster, log, FEW)
-            figures += _at_many(cluster, log, rows) if rows > FEW else []
-        if only != "ledger":
-            for size in sorted({FEW, rows}):
-                figures += aggregates.measure(cluster, log, size)
+        figures = _measure(only, cluster, log, rows)
     facts = report.machine() | {"generator": GENERATOR, "rows": rows, "seconds": round(time.monotonic() - started)}
     report.store(results, figures, facts)
     sys.stdout.write(f"\n{report.table(figures, last)}\n\n{report.summary(figures)}\n")
-    if rows == FEW:
+    if rows == FEW and only is None:
         sys.stdout.write("The targets of lists in a large table were not measured: ROWS=1000000 make bench\n")
     logger.info("%s s in all; stored in %s", facts["seconds"], results.relative_to(PROJECT_ROOT))
+
+
+def _measure(only: str | None, cluster: Cluster, log: Path, rows: int) -> list[Figure]:
+    if only == "explorer":
+        return explorer.measure(cluster, log, rows)
+    figures = [] if only else _at_ten_thousand(cluster, log)
+    if only != "aggregates":
+        figures += ledger.measure(cluster, log, FEW)
+        figures += _at_many(cluster, log, rows) if rows > FEW else []
+    if only != "ledger":
+        for size in sorted({FEW, rows}):
+            figures += aggregates.measure(cluster, log, size)
+    return figures
 
 
 def _rows() -> int:
