@@ -17,7 +17,7 @@ from pathlib import Path
 
 from scripts.postgres import Cluster, postgres
 from src.config import PROJECT_ROOT, FastPath
-from tests.benchmarks import aggregates, cost, ledger, lists, measures, programs, report, streams
+from tests.benchmarks import aggregates, cost, explorer, ledger, lists, measures, programs, report, streams
 from tests.benchmarks.databases import fresh_copy, seeded
 from tests.benchmarks.load import GENERATOR
 from tests.benchmarks.report import Figure
