@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from src.config import DatabaseSettings
+from tests.ai.application import KEY
 from tests.application import run_server
 
 FOLDER = Path(__file__).resolve().parent
@@ -38,6 +39,22 @@ def installed(name: str) -> Path:
     folder = FOLDER / name
     assert folder.is_dir(), "run `make test-peers`, which installs it"
     return folder
+
+
+@pytest.fixture(scope="session")
+async def provider_url(node_modules: Path) -> AsyncIterator[str]:
+    """The URL of aimock, a provider of AI."""
+    command = (node_modules / ".bin/llmock", "--port", "0", "--fixtures", FOLDER / "aimock.json")
+    process = await asyncio.create_subprocess_exec(
+        *command, env={"PATH": "/usr/local/bin:/usr/bin:/bin", "AIMOCK_API_KEYS": KEY}, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout
+    async with asyncio.timeout(20):
+        while not (match := re.search(rb"listening on (http://\S+)", await process.stdout.readline())):
+            pass
+    yield f"{match[1].decode()}/v1"
+    process.terminate()
+    await process.wait()
 
 
 @pytest.fixture(scope="module")

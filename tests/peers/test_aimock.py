@@ -1,10 +1,8 @@
 """The provider https://aimock.copilotkit.dev, written by others, answers and fails as `aimock.json` says."""
 
-import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx2
 import pytest
@@ -14,27 +12,11 @@ from src.config import DatabaseSettings
 from tests.ai.application import KEY, RESPONSES, ai_settings, run_ai
 from tests.application import run_application
 from tests.audits.factories import create_audit
-from tests.peers.conftest import FOLDER
 
 pytestmark = pytest.mark.peers
 
 GREETING = "Hello from a server that nobody here wrote."
 BOTH = pytest.mark.parametrize("path", [RESPONSES, f"{RESPONSES}/stream"])
-
-
-@pytest.fixture(scope="session")
-async def provider_url(node_modules: Path) -> AsyncIterator[str]:
-    command = (node_modules / ".bin/llmock", "--port", "0", "--fixtures", FOLDER / "aimock.json")
-    process = await asyncio.create_subprocess_exec(
-        *command, env={"PATH": "/usr/local/bin:/usr/bin:/bin", "AIMOCK_API_KEYS": KEY}, stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdout
-    async with asyncio.timeout(20):
-        while not (match := re.search(rb"listening on (http://\S+)", await process.stdout.readline())):
-            pass
-    yield f"{match[1].decode()}/v1"
-    process.terminate()
-    await process.wait()
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ import pytest
 from scripts.postgres import Cluster
 from scripts.seed import seed
 from src.config import DatabaseSettings
+from tests.ai.application import KEY as AI_KEY
 from tests.application import run_server
 from tests.audits.factories import AUDITS, audit_body
 from tests.conftest import settings_for
@@ -158,6 +159,24 @@ async def test_failures_are_shown_and_survived(
         "start the database": partial(asyncio.to_thread, own_cluster.start),
     }
     await browser.carry_out(scenario, stoppable_trail, do)
+
+
+@pytest.mark.parametrize("scenario", scenarios("asking"))
+async def test_a_model_is_asked_where_there_is_one(
+    browser: Browser, database_settings: DatabaseSettings, provider_url: str, scenario: str
+) -> None:
+    await seed(database_settings, 100)
+    asked = {"OPENAI_API_KEY": AI_KEY, "OPENAI_BASE_URL": provider_url}
+    async with run_server(database_settings.database_url.get_secret_value(), **asked) as server:
+        await browser.carry_out(scenario, server.url)
+
+
+async def test_all_of_it_works_below_the_path_of_a_proxy(browser: Browser, database_settings: DatabaseSettings) -> None:
+    await seed(database_settings, 100)
+    async with run_server(database_settings.database_url.get_secret_value(), ROOT_PATH="/audit") as server:
+        await browser.carry_out(
+            "searching.a_search_is_in_the_url_and_back_and_reload_show_it_again", f"{server.url}/audit"
+        )
 
 
 async def test_the_scenarios_have_the_types_that_they_say(python_programs: Path) -> None:

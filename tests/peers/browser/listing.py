@@ -74,6 +74,8 @@ def everything_by_keyboard_alone(visit: Visit) -> None:
     keyboard.press("Escape")
     expect(visit.record).to_be_hidden()
     expect(selected).to_have_id(f"row-{newest[1]['id']}")
+    keyboard.press("k")
+    expect(selected).to_have_id(f"row-{newest[0]['id']}")
 
     keyboard.press("?")
     help_dialog = visit.page.get_by_role("dialog")

@@ -1,5 +1,6 @@
 """The search box, the URL, the histogram and the facets."""
 
+import json
 import re
 from urllib.parse import parse_qs, urlsplit
 
@@ -165,3 +166,13 @@ def a_search_without_a_match_says_what_to_do(visit: Visit) -> None:
     expect(visit.page.get_by_role("heading", name="No record matches")).to_be_visible()
     visit.page.get_by_role("button", name="Show all records").click()
     expect(visit.rows.first).to_be_visible()
+
+
+def an_export_has_the_filter_of_the_search(visit: Visit) -> None:
+    visit.open("action:user.login status:failure")
+    visit.page.get_by_role("main").get_by_text("Export", exact=True).click()
+    with visit.page.expect_download() as downloaded:
+        visit.page.get_by_role("link", name="NDJSON").click()
+    lines = downloaded.value.path().read_text().splitlines()
+    assert len(lines) == visit.get("", action="user.login", status="failure", limit=1)["total"]
+    assert {(json.loads(line)["action"], json.loads(line)["status"]) for line in lines} == {("user.login", "failure")}

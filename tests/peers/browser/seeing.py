@@ -99,6 +99,28 @@ def _is_as_wide_as_the_screen(page: Page) -> bool:
     return is_so
 
 
+def text_of_four_times_the_size_needs_no_scrolling_sideways(visit: Visit) -> None:
+    """WCAG 2.2, 1.4.10: 1,280 pixels at 400 % are 320."""
+    visit.open()
+    assert _is_as_wide_as_the_screen(visit.page)
+    visit.open_record(visit.records(action="incident.resolve", limit=1)[0]["id"])
+    assert _is_as_wide_as_the_screen(visit.page)
+
+
+text_of_four_times_the_size_needs_no_scrolling_sideways.options = {  # type: ignore[attr-defined]
+    "viewport": {"width": 320, "height": 640}
+}
+
+
+def a_row_says_who_did_it_on_a_phone_too(visit: Visit) -> None:
+    newest = visit.records(limit=1)[0]
+    visit.open()
+    expect(visit.rows.first.get_by_text(newest["actor_id"], exact=True).last).to_be_visible()
+
+
+a_row_says_who_did_it_on_a_phone_too.options = PHONE  # type: ignore[attr-defined]
+
+
 def the_page_weighs_at_most_60_kb(visit: Visit) -> None:
     session = visit.context.new_cdp_session(visit.page)
     session.send("Network.enable")

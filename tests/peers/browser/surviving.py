@@ -67,3 +67,16 @@ def what_is_no_problem_document_is_a_problem_too(visit: Visit) -> None:
     visit.page.route(re.compile(r"/audits\?"), lambda route: route.fulfill(status=502, body="<h1>Bad gateway</h1>"))
     visit.search("status:failure")
     expect(visit.page.get_by_role("alert").filter(has_text="502").first).to_be_visible()
+
+
+def rows_stay_when_the_service_cannot_be_reached(visit: Visit) -> None:
+    visit.open()
+    first = visit.rows.first.get_attribute("id")
+    visit.context.set_offline(True)
+    visit.search("status:failure")
+    alert = visit.page.get_by_role("alert").filter(has_text="cannot be reached").filter(has_text="of the search before")
+    expect(alert).to_be_visible()
+    expect(visit.rows.first).to_have_id(str(first))
+    visit.context.set_offline(False)
+    alert.get_by_role("button", name="Retry").click()
+    expect(visit.rows.first).to_contain_text("failure")
