@@ -1,5 +1,6 @@
 """The provider https://aimock.copilotkit.dev, written by others, answers and fails as `aimock.json` says."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator

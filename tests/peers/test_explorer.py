@@ -172,11 +172,10 @@ async def test_a_model_is_asked_where_there_is_one(
 
 
 async def test_all_of_it_works_below_the_path_of_a_proxy(browser: Browser, database_settings: DatabaseSettings) -> None:
-    await seed(database_settings, 100)
+    await seed(database_settings, 1_000)
+    scenario = "searching.a_search_is_in_the_url_and_back_and_reload_show_it_again"
     async with run_server(database_settings.database_url.get_secret_value(), ROOT_PATH="/audit") as server:
-        await browser.carry_out(
-            "searching.a_search_is_in_the_url_and_back_and_reload_show_it_again", f"{server.url}/audit"
-        )
+        await browser.carry_out(scenario, f"{server.url}/audit")
 
 
 async def test_the_scenarios_have_the_types_that_they_say(python_programs: Path) -> None:
