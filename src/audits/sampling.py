@@ -63,6 +63,8 @@ _MAX_COUNTED, _COUNTED = 1_200_000, 500_000
 _MAX_COUNTED_TO_SCALE = 300_000
 # And so many where all that takes too long.
 _FEW = 50_000
+# Fewer tell nothing of a bucket.
+_LEAST_COUNTED = 2_000
 # How many records are looked at, at most.
 _LOOKED_AT = 15_000
 
@@ -170,7 +172,7 @@ async def _count_entries(
         counted = await _count(reads, driver, bounds, _MANY_WINDOWS, share, (reads.seconds_left - end) * 2 / 3)
         if counted and sum(counted):
             return [(entries, False) for entries in counted]
-    if rough and sum(rough):
+    if rough and sum(rough) * _SMALL_SHARE >= _LEAST_COUNTED:
         return [(entries, False) for entries in rough]
     raise DatabaseTimeout(TOO_LONG)
 
