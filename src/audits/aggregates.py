@@ -51,7 +51,7 @@ from src.statement import Statement
 
 _MAX_CACHED_STATEMENTS = 512
 # How many blocks of the table are read for facets without a filter.
-_BLOCKS = 1_500
+_BLOCKS = 1_000
 
 
 async def get_histogram(reads: BoundedReads, query: HistogramQuery) -> Histogram:
@@ -75,12 +75,16 @@ async def get_histogram(reads: BoundedReads, query: HistogramQuery) -> Histogram
 
 
 def _bounds(query: HistogramQuery, first: int | None, last: int | None) -> list[int]:
-    """The bounds of the buckets: of the filter where it has them, else of what matches. None if nothing does."""
+    """The bounds of the buckets; none if nothing matches, unless the filter has both ends."""
+    span = _span(query, first, last)
+    return find_bounds(*span, query.buckets) if span else []
+
+
+def _span(query: AuditFilter, first: int | None, last: int | None) -> tuple[int, int] | None:
+    """Begin and end of the filter where it has them, else of what matches. None without any."""
     begin = first if query.occurred_from is None else to_microseconds(query.occurred_from)
     end = (None if last is None else last + 1) if query.occurred_to is None else to_microseconds(query.occurred_to)
-    if begin is None or end is None or begin >= end:
-        return []
-    return find_bounds(begin, end, query.buckets)
+    return None if begin is None or end is None or begin >= end else (begin, end)
 
 
 def _histogram(bounds: Sequence[int], counts: Counts, failures: Counts) -> Histogram:
@@ -195,12 +199,10 @@ async def get_facets(reads: BoundedReads, query: FacetsQuery) -> Facets:
     if not wanted:
         rows = await reads.fetch(_blocks_statement(query.field))
         return _facets(query.field, rows, "eq" if rows and rows[0][3] else "approx")
-    first, last = await _find_extent(reads, query, wanted)
-    begin = first if query.occurred_from is None else to_microseconds(query.occurred_from)
-    end = (None if last is None else last + 1) if query.occurred_to is None else to_microseconds(query.occurred_to)
-    if begin is None or end is None or begin >= end:
+    span = _span(query, *await _find_extent(reads, query, wanted))
+    if span is None:
         return _facets(query.field, [], "eq")
-    found, looked_at, is_exact = await sampling.find_commonest(reads, wanted, begin, end, query.field)
+    found, looked_at, is_exact = await sampling.find_commonest(reads, wanted, span, query.field)
     return _facets(query.field, [(*each, looked_at) for each in found], "eq" if is_exact else "approx")
 
 

@@ -286,19 +286,17 @@ def _matches_statement(driver_column: str | None, rest: tuple[str, ...]) -> Stat
 
 
 async def find_commonest(
-    reads: BoundedReads, wanted: Mapping[str, Any], begin: int, end: int, field: str
+    reads: BoundedReads, wanted: Mapping[str, Any], span: tuple[int, int], field: str
 ) -> tuple[list[tuple[str, float]], int, bool]:
-    """The commonest values of a field between two times, and how many matching records have each.
+    """The commonest values of a field within a time, and how many matching records have each.
 
     Also how many records were looked at, and whether these are all. Raises `DatabaseTimeout`.
     """
     driver = await choose_driver(reads, wanted)
-    ((entries, is_exact),) = await _count_entries(
-        reads, driver, [begin, end], reads.seconds_left / 2, _MAX_COUNTED_TO_SCALE
-    )
+    ((entries, is_exact),) = await _count_entries(reads, driver, span, reads.seconds_left / 2, _MAX_COUNTED_TO_SCALE)
     share = min(1.0, _LOOKED_AT / max(1, entries))
     statement = _commonest_statement(driver.column, driver.rest, field)
-    rows, is_whole = await _fetch(reads, statement, driver, wanted, [begin, end], share)
+    rows, is_whole = await _fetch(reads, statement, driver, wanted, span, share)
     looked_at = rows[0][2] if rows else 0
     return [(value, entries * number / looked_at) for value, number, _ in rows], looked_at, is_exact and is_whole
 
