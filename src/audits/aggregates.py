@@ -22,7 +22,6 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
-    text,
 )
 
 from src.audits import filters, sampling
@@ -50,8 +49,6 @@ from src.pagination import COUNT_CAP
 from src.statement import Statement
 
 _MAX_CACHED_STATEMENTS = 512
-# How many blocks of the table are read for facets without a filter.
-_BLOCKS = 1_000
 
 
 async def get_histogram(reads: BoundedReads, query: HistogramQuery) -> Histogram:
@@ -196,9 +193,6 @@ async def get_facets(reads: BoundedReads, query: FacetsQuery) -> Facets:
     rows = await reads.try_fetch(statement, reads.seconds_left / 3, **wanted, limit=COUNT_CAP + 1)
     if rows is not None and (not rows or rows[0][2] <= COUNT_CAP):
         return _facets(query.field, rows, "eq")
-    if not wanted:
-        rows = await reads.fetch(_blocks_statement(query.field))
-        return _facets(query.field, rows, "eq" if rows and rows[0][3] else "approx")
     span = _span(query, *await _find_extent(reads, query, wanted))
     if span is None:
         return _facets(query.field, [], "eq")
@@ -226,32 +220,6 @@ def _commonest(value: ColumnElement[str], number: ColumnElement[Any]) -> Select[
         .group_by(value)
         .order_by(number.desc(), value)
         .limit(literal_column(str(MAX_FACETS)))
-    )
-
-
-@lru_cache
-def _blocks_statement(field: str) -> Statement:
-    """The same of all records, from those in some blocks of the table; and whether these are all blocks.
-
-    Records that were written one after the other are often alike, so all blocks have the same distance. Counts are
-    scaled to all blocks.
-    """
-    return Statement(
-        text(
-            f"""
-            SELECT value, count(*) * blocks::float / looked_at, (sum(count(*)) OVER ())::int, blocks = looked_at
-            FROM (SELECT pg_relation_size('audit') / current_setting('block_size')::int AS blocks) AS size
-            CROSS JOIN LATERAL (SELECT least(blocks, {_BLOCKS}) AS looked_at) AS sample
-            CROSS JOIN generate_series(0, looked_at - 1) AS number
-            CROSS JOIN LATERAL (
-                SELECT {field} AS value FROM audit
-                WHERE ctid >= format('(%s,0)', number * blocks / looked_at)::tid
-                    AND ctid < format('(%s,0)', number * blocks / looked_at + 1)::tid
-                OFFSET 0
-            ) AS found
-            GROUP BY value, blocks, looked_at ORDER BY 2 DESC, 1 LIMIT {MAX_FACETS}
-            """
-        )
     )
 
 

@@ -35,7 +35,7 @@ from sqlalchemy import (
     true,
 )
 
-from src.audits import filters
+from src.audits import blocks, filters
 from src.audits.aggregate_schemas import MAX_FACETS
 from src.audits.buckets import EARLIEST, LATEST, to_time
 from src.audits.models import audit
@@ -67,6 +67,8 @@ _FEW = 50_000
 _LEAST_COUNTED = 2_000
 # How many records are looked at, at most.
 _LOOKED_AT = 15_000
+# A sample of the table is as good where so many of its records match.
+_ENOUGH = 4_000
 
 Counts = list[tuple[float, bool]]
 """How many records each bucket has, and whether that is exact."""
@@ -135,11 +137,44 @@ def _values_statement(field: str, has_end: bool) -> Statement:
 
 
 async def count(reads: BoundedReads, wanted: Mapping[str, Any], bounds: Sequence[int], seconds: float) -> Counts:
-    """How many records match in each bucket. Raises `DatabaseTimeout`."""
+    """How many records match in each bucket. It leaves other reads what is more than so many seconds.
+
+    Raises `DatabaseTimeout`.
+    """
+    end = reads.seconds_left - seconds
     driver = await choose_driver(reads, wanted)
-    counts = await _count_entries(reads, driver, bounds, seconds / 2 if driver.rest else seconds, _MAX_COUNTED)
-    if not driver.rest:
-        return counts
+    rough = await _count(reads, driver, bounds, _FEW_WINDOWS, _SMALL_SHARE, seconds / 4)
+    total = _total(rough)
+    if driver.rest or total > _MAX_COUNTED:
+        found = await _count_in_blocks(reads, wanted, bounds, (reads.seconds_left - end) / 2)
+        if found:
+            return found
+    counts = await _count_entries(reads, driver, bounds, rough, _MAX_COUNTED, (reads.seconds_left - end) * 2 / 3)
+    return await _count_matches(reads, driver, wanted, bounds, counts) if driver.rest else counts
+
+
+def _total(rough: list[float] | None) -> float:
+    return math.inf if rough is None else max(1.0, sum(rough, 0.0))
+
+
+async def _count_in_blocks(
+    reads: BoundedReads, wanted: Mapping[str, Any], bounds: Sequence[int], seconds: float
+) -> Counts | None:
+    """The same by a sample of the table; None if it has too few that match, or takes too long."""
+    rows = await blocks.count_buckets(reads, wanted, [to_time(bound) for bound in bounds[:-1]], seconds)
+    if not rows or (rows[0][2] > 1 and sum(number for _, number, _ in rows) < _ENOUGH):
+        return None
+    scale: float = rows[0][2]
+    counts: Counts = [(0, scale == 1)] * (len(bounds) - 1)
+    for bucket, number, _ in rows:
+        counts[bucket - 1] = number * scale, scale == 1
+    return counts
+
+
+async def _count_matches(
+    reads: BoundedReads, driver: Driver, wanted: Mapping[str, Any], bounds: Sequence[int], counts: Counts
+) -> Counts:
+    """Of the driver's entries in each bucket, how many match the other filters too. Raises `DatabaseTimeout`."""
     share = min(1.0, _LOOKED_AT / max(1, sum(entries for entries, _ in counts)))
     statement = _matches_statement(driver.column, driver.rest)
     rows, is_whole = await _fetch(reads, statement, driver, wanted, bounds, share)
@@ -153,18 +188,15 @@ async def count(reads: BoundedReads, wanted: Mapping[str, Any], bounds: Sequence
 
 
 async def _count_entries(
-    reads: BoundedReads, driver: Driver, bounds: Sequence[int], seconds: float, most: int
+    reads: BoundedReads, driver: Driver, bounds: Sequence[int], rough: list[float] | None, most: int, seconds: float
 ) -> Counts:
-    """How many entries of the driver's index each bucket has. Raises `DatabaseTimeout`.
+    """How many entries of the driver's index each bucket has: all are counted if there are at `most` so many.
 
-    First it finds out roughly how many there are, and then counts as many of them as can be counted in time: all if
-    there are at `most` so many.
+    Raises `DatabaseTimeout`.
     """
-    end = reads.seconds_left - seconds
-    rough = await _count(reads, driver, bounds, _FEW_WINDOWS, _SMALL_SHARE, seconds / 3)
-    total = max(1.0, sum(rough, 0.0)) if rough else math.inf
+    total, end = _total(rough), reads.seconds_left - seconds
     if total <= most:
-        exact = await _count(reads, driver, bounds, 0, 1, (reads.seconds_left - end) * 2 / 3)
+        exact = await _count(reads, driver, bounds, 0, 1, seconds * 2 / 3)
         if exact is not None:
             return [(entries, True) for entries in exact]
     for number in (_COUNTED, _FEW) if total > most else (_FEW,):
@@ -292,13 +324,19 @@ async def find_commonest(
 
     Also how many records were looked at, and whether these are all. Raises `DatabaseTimeout`.
     """
+    rows = await blocks.find_commonest(reads, wanted, field, reads.seconds_left / 2)
+    if rows and (rows[0][3] == 1 or rows[0][2] >= _ENOUGH):
+        return [(value, number * scale) for value, number, _, scale in rows], rows[0][2], rows[0][3] == 1
     driver = await choose_driver(reads, wanted)
-    ((entries, is_exact),) = await _count_entries(reads, driver, span, reads.seconds_left / 2, _MAX_COUNTED_TO_SCALE)
+    rough = await _count(reads, driver, span, _FEW_WINDOWS, _SMALL_SHARE, reads.seconds_left / 4)
+    ((entries, is_exact),) = await _count_entries(
+        reads, driver, span, rough, _MAX_COUNTED_TO_SCALE, reads.seconds_left / 2
+    )
     share = min(1.0, _LOOKED_AT / max(1, entries))
     statement = _commonest_statement(driver.column, driver.rest, field)
-    rows, is_whole = await _fetch(reads, statement, driver, wanted, span, share)
-    looked_at = rows[0][2] if rows else 0
-    return [(value, entries * number / looked_at) for value, number, _ in rows], looked_at, is_exact and is_whole
+    found, is_whole = await _fetch(reads, statement, driver, wanted, span, share)
+    looked_at = found[0][2] if found else 0
+    return [(value, entries * number / looked_at) for value, number, _ in found], looked_at, is_exact and is_whole
 
 
 @lru_cache(_MAX_CACHED_STATEMENTS)

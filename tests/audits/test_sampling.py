@@ -11,7 +11,7 @@ import asyncpg
 import httpx2
 import pytest
 
-from src.audits import aggregates, sampling
+from src.audits import blocks, sampling
 from src.config import AppSettings, DatabaseSettings
 from tests.application import run_application
 from tests.audits.factories import AUDITS
@@ -55,8 +55,7 @@ def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampling, "_MAX_COUNTED_TO_SCALE", 2_000)
     monkeypatch.setattr(sampling, "_COUNTED", 10_000)
     monkeypatch.setattr(sampling, "_LOOKED_AT", 4_000)
-    monkeypatch.setattr(aggregates, "_BLOCKS", 200)
-    aggregates._blocks_statement.cache_clear()  # noqa: SLF001
+    monkeypatch.setattr(blocks, "_BLOCKS", 200)
 
 
 async def read(client: httpx2.AsyncClient, path: str, query: dict[str, Any]) -> dict[str, Any]:
