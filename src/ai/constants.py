@@ -14,11 +14,13 @@ MAX_PROVIDER_STREAM_BYTES = 4 * MAX_PROVIDER_BODY_BYTES
 
 # Sent to callers with each answer. Raise one whenever its instructions or its output format change.
 PROMPT_VERSION = "responses-1"
-QUERY_PROMPT_VERSION = "audit-query-2"
-SUMMARY_PROMPT_VERSION = "audit-summary-1"
+QUERY_PROMPT_VERSION = "audit-query-3"
+SUMMARY_PROMPT_VERSION = "audit-summary-2"
 
 MAX_QUESTION_LENGTH = 2_000
 MAX_FOCUS_LENGTH = 500
+# How many parts of a question an answer names that no filter can express.
+MAX_UNSUPPORTED = 20
 DEFAULT_SUMMARY_RECORDS, MAX_SUMMARY_RECORDS = 50, 100
 # How many characters of a record's details, as JSON, the provider is sent.
 MAX_SHOWN_DETAILS = 500

@@ -17,7 +17,8 @@
     ├── AITimeout                         504
     │   ├── AIProviderGaveUp              504   the provider answered 408
     │   └── AIAnswerTooSlow               504   the answer was under way at the deadline
-    └── AIInvalidProviderResponse         502
+    ├── AIInvalidProviderResponse         502
+    └── AIStructuredOutputUnsupported     502   the model writes no JSON, and nothing makes it
 
 The provider's error messages can hold the prompt and the key. No `detail` quotes them, and an error whose
 cause holds them is raised `from None`.
@@ -116,6 +117,10 @@ class AIAnswerTooSlow(AITimeout):
 
 class AIInvalidProviderResponse(AIError):
     status, code, title = 502, "ai-invalid-provider-response", "The AI provider's answer cannot be understood"
+
+
+class AIStructuredOutputUnsupported(AIError):
+    status, code, title = 502, "ai-structured-output-unsupported", "The AI provider gives no structured output"
 
 
 class ModelNotAllowed(ValidationFailed):

@@ -43,6 +43,7 @@ _PROVIDER_ERRORS = (
     exceptions.AISaturated,
     exceptions.AITimeout,
 )
+_AUDIT_ERRORS = (*_PROVIDER_ERRORS, exceptions.AIStructuredOutputUnsupported, *problems.DATABASE_ERRORS)
 
 _EVENTS_SCHEMA = {
     "type": "string",
@@ -124,14 +125,15 @@ def _encode_event(event: StreamEvent) -> bytes:
     "/audits/query",
     summary="Ask for records in words",
     response_model=AuditQuestionAnswer,
-    responses=problems.documented(*problems.BODY_ERRORS, *_PROVIDER_ERRORS, *problems.DATABASE_ERRORS),
+    responses=problems.documented(*problems.BODY_ERRORS, *_AUDIT_ERRORS),
 )
 async def query_audits(
     question: AuditQuestion, connection: AutocommitDep, client: AIClientDep, request: Request
 ) -> Response:
     """A model turns the question into a filter of `GET /audits`, which is shown with the records that it finds.
 
-    What no filter can express is in `unsupported`, and was not looked for. The model sees the question, and no record.
+    What no filter can express is in `unsupported`, and was not looked for. If that leaves no filter at all, no records
+    are read: `items` is null. The model sees the question, and no record.
     """
     settings = shared(request, "app_settings", AppSettings)
     list_path = settings.root_path + AUDITS_PATH
@@ -142,7 +144,7 @@ async def query_audits(
 @router.post(
     "/audits/summary",
     summary="Summarise records",
-    responses=problems.documented(*problems.BODY_ERRORS, *_PROVIDER_ERRORS, *problems.DATABASE_ERRORS),
+    responses=problems.documented(*problems.BODY_ERRORS, *_AUDIT_ERRORS),
 )
 async def summarize_audits(
     body: SummaryRequest, client: AIClientDep, connection: AutocommitDep, request: Request

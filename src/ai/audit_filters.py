@@ -1,0 +1,319 @@
+"""Makes a filter of what a model says a question asks for.
+
+A value that cannot be used, or that the question does not ask for, is no reason to refuse the rest: it is left out and
+named, as are words of the question for which the filter has no condition. So no condition is lost in silence, and
+none runs that a model invented. All texts are the question's own words or fixed ones, and never the model's.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from typing import Any
+
+from pydantic import ValidationError
+
+from src import json_parser
+from src.ai import english
+from src.ai.constants import MAX_UNSUPPORTED
+from src.ai.question_words import Question
+from src.audits.constants import PREFIX_MARK, ActorType, AuditStatus
+from src.audits.schemas import AuditFilter
+from src.exceptions import AppError
+
+UNSUPPORTED = "unsupported"
+GENERAL_REMARK = "A part of the question that no filter can express."
+EMPTY = "the model gave no value"
+UNUSABLE = "the model's value cannot be used"
+NOT_ASKED_FOR = "the question does not ask for the model's value"
+
+_EMPTY_TEXTS = frozenset(("", "null", "none", "nil", "n/a", "na", "undefined", "-", "{}", "[]"))
+_QUOTES = ("''", '""', "``", "“”", "‘’", "„“", "«»")
+# In questions that are not English a name of an action may be a translation, but no sentence.
+_TRANSLATION = re.compile(r"[a-z][a-z0-9]{0,31}(?:[._:-][a-z0-9]{1,32}){0,3}(?:[._:-]\*)?")
+_PERIOD = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d)(:\d\d(?:\.\d+)?)?(?:[Zz]|([+-]\d\d:\d\d))?")
+_LAST_SECOND = time(23, 59, 59)
+
+
+@dataclass(frozen=True)
+class Understood:
+    """`unsupported`: the words of the question, and the fields, that are not in the filter."""
+
+    filter: AuditFilter
+    unsupported: list[str]
+
+
+class _Unusable(Exception):
+    """A value is not used, for this reason."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def understand(said: Mapping[str, Any], text: str) -> Understood:
+    """`said` is the model's object, `text` the question."""
+    reader = _Reader(Question(text))
+    for name, value in said.items():
+        if name in AuditFilter.model_fields:
+            reader.read(name, value)
+        elif name != UNSUPPORTED:
+            reader.note_unknown(value)
+    reader.check_times()
+    reader.read_unsupported(said.get(UNSUPPORTED))
+    return Understood(AuditFilter.model_validate(reader.conditions), reader.unsupported())
+
+
+class _Reader:
+    """Reads the fields of one answer."""
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
+        self.conditions: dict[str, Any] = {}
+        self._notes: dict[str, None] = {}
+        self._left_out: defaultdict[str, list[str]] = defaultdict(list)
+        self._claimed: set[tuple[int, int]] = set()
+        one_of_many: Callable[[str, Any], Any] = self._read_id
+        self._readers: dict[str, Callable[[str, Any], Any]] = dict.fromkeys(AuditFilter.model_fields, one_of_many) | {
+            "action": self._read_names,
+            "entity_type": self._read_name,
+            "actor_type": lambda _, value: self._read_enumeration(ActorType, value),
+            "status": self._read_statuses,
+            "occurred_from": self._read_time,
+            "occurred_to": self._read_time,
+            "details": self._read_details,
+        }
+
+    def read(self, name: str, value: Any) -> None:
+        """Add the condition, or note why not."""
+        if value is None or value == [] or value == {}:
+            return
+        try:
+            found = self._readers[name](name, value)
+            AuditFilter.model_validate({name: found})
+        except (_Unusable, ValidationError) as fault:
+            self._leave_out(name, value, fault.reason if isinstance(fault, _Unusable) else UNUSABLE)
+        else:
+            if found:
+                self.conditions[name] = found
+
+    def _leave_out(self, name: str, value: Any, reason: str) -> None:
+        words = self._quotations(value) if reason == UNUSABLE else []
+        if words:
+            self._notes[f"{name}: {', '.join(words)}"] = None
+        elif name not in self._left_out[reason]:
+            self._left_out[reason].append(name)
+
+    def _quotations(self, value: Any) -> list[str]:
+        """Return which texts and numbers of a value the question has, as it writes them."""
+        spans = [each[0] for scalar in _scalars(value) if (each := self._question.quotations(_text_of(scalar)))]
+        self._question.cover(spans)
+        return [*dict.fromkeys(self._question.text[slice(*span)] for span in spans)][:MAX_UNSUPPORTED]
+
+    def note_unknown(self, value: Any) -> None:
+        """Note the value of a field that no filter has."""
+        if _is_empty(value) or value in ([], {}):
+            return
+        self._notes |= dict.fromkeys(self._quotations(value) or [GENERAL_REMARK])
+
+    def _read_id(self, name: str, value: Any) -> str:
+        """One mention in the question stands for one id."""
+        text = _single_text(value)
+        free = [span for span in self._question.mentions(text) if span not in self._claimed]
+        if not free:
+            raise _Unusable(NOT_ASKED_FOR)
+        self._claimed.update(free)
+        self._question.cover(free)
+        return self._question.text[slice(*free[0])]
+
+    def _read_names(self, name: str, value: Any) -> list[str]:
+        """Alternatives: one that cannot be used is left out, and the others stay."""
+        return [*dict.fromkeys(self._each(name, value, lambda item: self._read_name(name, item)))]
+
+    def _each(self, name: str, value: Any, read: Callable[[Any], str]) -> Iterator[str]:
+        for item in value if isinstance(value, list) else [value]:
+            if item is None:
+                continue
+            try:
+                found = read(item)
+                AuditFilter.model_validate({name: [found]})
+                yield found
+            except (_Unusable, ValidationError) as fault:
+                self._leave_out(name, item, fault.reason if isinstance(fault, _Unusable) else UNUSABLE)
+
+    def _read_name(self, name: str, value: Any) -> str:
+        text = _single_text(value)
+        if re.search(r"[\d._:]", text) and (spelled := self._question.spelling(text)):
+            return spelled
+        spans = self._question.words_of(text.removesuffix(PREFIX_MARK))
+        self._question.cover(spans)
+        if not spans and (self._question.is_english or not _TRANSLATION.fullmatch(text)):
+            raise _Unusable(NOT_ASKED_FOR)
+        return text
+
+    def _read_statuses(self, name: str, value: Any) -> list[str]:
+        return [*dict.fromkeys(self._each(name, value, lambda item: self._read_enumeration(AuditStatus, item)))]
+
+    def _read_enumeration(self, kind: type[ActorType] | type[AuditStatus], value: Any) -> StrEnum:
+        text = _single_text(value).casefold()
+        member = next((each for each in kind if text == each or english.SPELLINGS[each].fullmatch(text)), None)
+        if member is None:
+            raise _Unusable(UNUSABLE)
+        spans = self._question.matches(english.MEANINGS[member])
+        if not spans and self._question.is_english:
+            raise _Unusable(NOT_ASKED_FOR)
+        self._question.cover(spans)
+        return member
+
+    def _read_time(self, name: str, value: Any) -> str:
+        text = _single_text(value)
+        if self._question.is_english and not self._question.matches(english.TIMES):
+            raise _Unusable(NOT_ASKED_FOR)
+        return _parse_time(text, is_end=name == "occurred_to").isoformat().replace("+00:00", "Z")
+
+    def check_times(self) -> None:
+        """Leave out a period that ends before it starts. Cover the question's times if the period has both its ends."""
+        start, end = self.conditions.get("occurred_from"), self.conditions.get("occurred_to")
+        if start and end and datetime.fromisoformat(start) >= datetime.fromisoformat(end):
+            for name in ("occurred_from", "occurred_to"):
+                self._leave_out(name, self.conditions.pop(name), UNUSABLE)
+            return
+        matches = self._question.matches
+        is_whole = (start and end) or (start and matches(english.ONLY_START)) or (end and matches(english.ONLY_END))
+        if is_whole:
+            self._question.cover([*matches(english.TIMES), *matches(english.TIME_HELPERS)])
+
+    def _read_details(self, name: str, value: Any) -> dict[str, Any]:
+        """Members that the question does not ask for are left out, and the others stay."""
+        members = _parse_details(value)
+        kept = {}
+        for key, item in members.items():
+            if self._asks_for(key, item):
+                kept[key] = item
+            else:
+                self._leave_out(name, {key: item}, NOT_ASKED_FOR)
+        return kept
+
+    def _asks_for(self, key: str, value: Any) -> bool:
+        keys, scalars = [key, *_keys(value)], [*_scalars(value)]
+        spans = [self._question.mentions(each) or self._question.words_of(each) for each in keys]
+        spans += [self._mentions_scalar(scalar) for scalar in scalars if not isinstance(scalar, bool)]
+        if key in AuditFilter.model_fields or not scalars or not all(spans):
+            return False
+        self._question.cover(span for each in spans for span in each)
+        return True
+
+    def _mentions_scalar(self, scalar: Any) -> list[tuple[int, int]]:
+        texts = [_text_of(scalar), f"{scalar:,}" if isinstance(scalar, int | float) else ""]
+        return next(filter(None, map(self._question.mentions, texts)), [])
+
+    def read_unsupported(self, value: Any) -> None:
+        """Keep entries that are words of the question, and for which the filter has no condition."""
+        for item in value if isinstance(value, list) else [value]:
+            if _is_empty(item):
+                continue
+            spans = self._question.quotations(item) if isinstance(item, str) else []
+            if not spans:
+                self._notes |= dict.fromkeys([] if self._is_named_anyway(item) else [GENERAL_REMARK])
+            elif free := [span for span in spans if self._question.is_free(span)]:
+                self._question.cover(free)
+                self._notes[self._question.text[slice(*free[0])]] = None
+
+    def _is_named_anyway(self, item: Any) -> bool:
+        """Return whether the question has each word of an entry in another form: what is left over names it then."""
+        return isinstance(item, str) and self._question.is_english and bool(self._question.words_of(item))
+
+    def unsupported(self) -> list[str]:
+        left_out = [f"{', '.join(names)}: {reason}." for reason, names in self._left_out.items()]
+        notes = dict.fromkeys([*self._notes, *self._question.left_over()])
+        return [*left_out, *notes][:MAX_UNSUPPORTED]
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and value.strip().casefold() in _EMPTY_TEXTS)
+
+
+def _single_text(value: Any) -> str:
+    """Return the one text of a value, without quotes. Raises `_Unusable`."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if _is_empty(value):
+        raise _Unusable(EMPTY)
+    text = _text_of(value).strip()
+    if not text:
+        raise _Unusable(UNUSABLE)
+    return text[1:-1] if len(text) > 2 and text[0] + text[-1] in _QUOTES else text
+
+
+def _text_of(scalar: Any) -> str:
+    """Return a text or a number as text; nothing for any other value."""
+    if isinstance(scalar, float) and scalar.is_integer():
+        return str(int(scalar))
+    return str(scalar) if isinstance(scalar, str | int | float) and not isinstance(scalar, bool) else ""
+
+
+def _scalars(value: Any) -> Iterator[Any]:
+    found = [value]
+    for item in found:  # The loop adds to `found`.
+        if isinstance(item, dict):
+            found += item.values()
+        elif isinstance(item, list):
+            found += item
+        else:
+            yield item
+
+
+def _keys(value: Any) -> Iterator[str]:
+    found = [value]
+    for item in found:  # The loop adds to `found`.
+        if isinstance(item, dict):
+            yield from item
+            found += item.values()
+        elif isinstance(item, list):
+            found += item
+
+
+def _parse_time(text: str, *, is_end: bool) -> datetime:
+    """Return a time; of a day, a month or a year its start, or for `is_end` its end. Raises `_Unusable`.
+
+    `occurred_to` is not included in what a filter finds, so a day ends when the next one starts. All is in UTC, unless
+    the text names an offset.
+    """
+    try:
+        if period := _PERIOD.fullmatch(text):
+            start = date(int(period[1]), int(period[2] or 1), int(period[3] or 1))
+            day = _next_start(start, month=bool(period[2]), day=bool(period[3])) if is_end else start
+            return datetime.combine(day, time(), UTC)
+        if parts := _TIME.fullmatch(text):
+            moment = datetime.fromisoformat(f"{parts[1]}T{parts[2]}{parts[3] or ''}{parts[4] or '+00:00'}").astimezone(UTC)
+            ends_day = is_end and moment.time().replace(microsecond=0) == _LAST_SECOND
+            return moment.replace(microsecond=0) + timedelta(seconds=1) if ends_day else moment
+    except (ValueError, OverflowError):
+        pass
+    raise _Unusable(UNUSABLE)
+
+
+def _next_start(start: date, *, month: bool, day: bool) -> date:
+    if day:
+        return start + timedelta(days=1)
+    if month:
+        return (start.replace(day=28) + timedelta(days=4)).replace(day=1)
+    return start.replace(year=start.year + 1)
+
+
+def _parse_details(value: Any) -> dict[str, Any]:
+    """Raises `_Unusable`."""
+    if _is_empty(value):
+        raise _Unusable(EMPTY)
+    try:
+        members = json_parser.parse(value) if isinstance(value, str) else value
+        # Also checks what the list checks of its own query.
+        AuditFilter.model_validate({"details": members})
+    except (AppError, ValidationError):
+        raise _Unusable(UNUSABLE) from None
+    if not isinstance(members, dict):
+        raise _Unusable(UNUSABLE)
+    return members

@@ -1,0 +1,127 @@
+"""English words that questions about records use, and what they mean for a filter."""
+
+import os.path
+import re
+
+from src.audits.constants import ActorType, AuditStatus
+
+# Words that do not say which records are meant.
+FILLERS = frozenset(
+    """
+    a about all am an and any anyone anything are as at audit audits be been being both by can could did do does doing
+    done during each either else entries entry event events ever every everybody everyone everything exactly find for
+    from gave get give given go had happen happened happening happens has have having he her here him his how i if in
+    into is it its kindly know let like list log logs look made make many may me might must my need of off on only or
+    our out please record recorded records s see seen shall she should show so some somebody someone something such tell
+    than that the their them then there these they thing things this those to took trail up us want wanted was we well
+    went were what when where whether which who whom whose why will with within would you your actions action activities
+    activity return display search place ones one now themselves itself
+    """.split()
+)
+
+# Each line: words that mean the same in the name of an action.
+_SYNONYMS = tuple(
+    frozenset(line.split())
+    for line in """
+    create add new make made open insert register generate issue
+    update change modify edit alter adjust set
+    delete remove erase destroy purge drop
+    read view see saw seen look access open fetch get
+    login logon signin log logged sign signed
+    logout logoff signout log logged sign signed
+    pay paid payment
+    send sent
+    write wrote written
+    export download
+    import upload
+    approve approval accept grant
+    reject deny denied decline refuse
+    cancel cancellation
+    """.strip().splitlines()
+)
+
+
+def _words(pattern: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![\w.-])(?:{' '.join(pattern.split())})(?!-?\w)", re.IGNORECASE)
+
+
+# What a question says that asks for a status, or for a kind of actor.
+MEANINGS = {
+    AuditStatus.FAILURE: _words(
+        r"fail\w*|error\w*|unsuccessful\w*|den(?:y|ied|ials?)|refus\w*|reject\w*|could(?: not|n['’]t)|can(?:not|['’]t)"
+        r"|(?:did|was|were)(?: not|n['’]t) (?:work|able|succeed|successful|go through|manage)\w*|unable|broke|crash\w*"
+        r"|(?:go|goes|went|gone) wrong|problems?|blocked|forbidden|in vain"
+    ),
+    AuditStatus.SUCCESS: _words(r"succe\w*|complet\w*|(?:go|goes|went) through|worked|passed|fine|okay|ok|managed to"),
+    AuditStatus.PENDING: _words(
+        r"pending|waiting|unfinished|in progress|outstanding|incomplete|unresolved|ongoing|queued|open"
+        r"|(?:not|n['’]t) (?:yet )?(?:done|finished|complete\w*|decided)|still running"
+    ),
+    ActorType.USER: _words(
+        r"users?|people|persons?|humans?|employees?|staff|customers?|members?|colleagues?|accounts?"
+    ),
+    ActorType.SYSTEM: _words(r"systems?|automat\w*|cron\w*|schedul\w*|by itself"),
+    ActorType.SERVICE: _words(r"services?|bots?|robots?|integrations?|machines?|daemons?|workers?|jobs?|apps?|apis?"),
+    ActorType.ANONYMOUS: _words(
+        r"anonym\w*|unauthenticated|guests?|visitors?|unknown|(?:not|without) (?:being )?(?:logged|signed|logging|signing) ?in"
+    ),
+}
+# How else a model writes a value of an enumeration.
+SPELLINGS = {
+    AuditStatus.FAILURE: _words("fail(?:ed|ures?)?|errors?|unsuccessful"),
+    AuditStatus.SUCCESS: _words("succe(?:eded|ss|ssful)|ok|completed"),
+    AuditStatus.PENDING: _words("pending|in[ _]progress|waiting"),
+    ActorType.USER: _words("users?|human|person|people"),
+    ActorType.SYSTEM: _words("systems?"),
+    ActorType.SERVICE: _words("services?|bots?"),
+    ActorType.ANONYMOUS: _words("anonymous|guests?"),
+}
+
+_MONTHS = (
+    "jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|june?|july?|aug(?:ust)?|sep(?:t(?:ember)?)?|oct(?:ober)?"
+    "|nov(?:ember)?|dec(?:ember)?|may(?= \\d)|(?<=\\d )may|(?<=in )may|(?<=since )may"
+)
+_DAYS = "(?:mon|tues|wednes|thurs|fri|satur|sun)days?"
+_UNITS = "(?:second|minute|hour|day|week|weekend|fortnight|month|quarter|year)s?"
+# What says when: words that name a time, and then words that mean one only beside these.
+TIMES = _words(
+    rf"{_MONTHS}|{_DAYS}|{_UNITS}|\d+ ?(?:s|min|h|d|w)|\d{{4}}-\d\d(?:-\d\d)?(?:[T ]\d\d:\d\d(?::\d\d)?(?:\.\d+)?"
+    r"(?:Z|[+-]\d\d:\d\d)?)?|\d{1,2}[./]\d{1,2}[./](?:\d{4}|\d\d)|\d{1,2}:\d\d(?::\d\d)?|\d{1,2} ?[ap]\.?m"
+    r"|(?:19|20)\d\d|q[1-4]|today|yesterday|tonight|midnight|noon|mornings?|afternoons?|evenings?|nights?|recent(?:ly)?"
+    r"|lately|ago|so far|until now"
+)
+TIME_HELPERS = _words(
+    r"last|latest|past|previous|current|this|since|before|after|until|till|between|and|through|to|from|earlier|later|than"
+    r"|older|newer|first|end|start|beginning|half|early|late|ut?c|gmt|z|\d{1,2}(?:st|nd|rd|th)?|one|two|three|four|five"
+    r"|six|seven|eight|nine|ten|twelve|couple|few|whole|entire|of"
+)
+# A time that has a start and no end, as in "since May"; one that has an end and no start.
+ONLY_START = _words(
+    rf"since|after|from|starting|newer|later|ago|within|onwards?|so far|until now|today|recent(?:ly)?|lately|this {_UNITS}"
+    rf"|(?:last|past|previous) (?:\d+|one|two|three|four|five|six|seven|eight|nine|ten|twelve|few|couple of) ?{_UNITS}"
+    rf"|past {_UNITS}|last (?:hour|minute)|last \d+ ?(?:s|min|h|d|w)"
+)
+ONLY_END = _words(r"before|until|till|older|up to|prior to|earlier|by")
+
+_ANY = (*MEANINGS.values(), TIMES)
+
+
+def is_known(word: str) -> bool:
+    return word.casefold() in FILLERS or any(pattern.fullmatch(word) for pattern in _ANY)
+
+
+def is_same_word(first: str, second: str) -> bool:
+    """Compare words of names of actions, in lower case: by stem, or as synonyms."""
+    return has_same_stem(first, second) or any(
+        any(has_same_stem(first, word) for word in words) and any(has_same_stem(second, word) for word in words)
+        for words in _SYNONYMS
+    )
+
+
+def has_same_stem(first: str, second: str) -> bool:
+    """Return whether only endings differ: update and updating, pay and payment, delete and deletion."""
+    if first == second:
+        return True
+    shorter, longer = sorted((len(first), len(second)))
+    shared = len(os.path.commonprefix([first, second]))
+    return shared >= 3 and longer - shared <= 4 and shorter - shared <= (2 if shared > 3 else 0)

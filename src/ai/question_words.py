@@ -1,0 +1,142 @@
+"""The words of a question, and which of them a filter's values stand for.
+
+Models invent conditions, and leave out others. A value is used only if the question has its words, and words that no
+condition uses are named. Which words mean the same is known for English (`english.py`); of questions in other languages
+only names and numbers are compared.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from functools import cached_property
+
+from src.ai import english
+from src.ai.constants import MAX_UNSUPPORTED
+
+Span = tuple[int, int]
+
+_TOKEN = re.compile(r"[^\W_]+(?:[^\w\s,;!?()\[\]{}\"]*\w+)*")
+_PARTS = re.compile(r"[^\W\d_]+|\d+")
+_CAMEL_CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+# What names and numbers have, and words have not.
+_OF_NAMES = re.compile(r"\d|[^\W_][._:/@#+\\-]+[^\W_]")
+_ASCII_WORD = re.compile(r"[A-Za-z0-9_]")
+_NAME_GOES_ON_BEFORE = re.compile(r"[A-Za-z0-9_][-./@+#]?$")
+_NAME_GOES_ON_AFTER = re.compile(r"[-./@:+#]?[A-Za-z0-9_]")
+
+# What excludes the value that comes next, as no filter can.
+_EXCLUDES = re.compile(
+    r"(?:\b(?:except|excepting|excluding|without|other than|apart from|besides|außer|ohne|sauf|sans|excepto|salvo|sin)"
+    r"(?: [\w-]+){0,2}"
+    r"|(?<!could )(?<!can )\b(?:not|nicht|pas)(?: (?:by|from|of|for|on|in|to|the|an?|user|actor|von|durch|par|de)){0,3}"
+    r"|\bno|\b(?:is|are|was|were|has|have|did)n['’]t)[\s'\"`]*$",
+    re.IGNORECASE,
+)
+_LONGEST_EXCLUSION = 80
+
+
+class Question:
+    """The text of a question, and which of its words are accounted for."""
+
+    def __init__(self, text: str) -> None:
+        self.text = unicodedata.normalize("NFC", text)
+        self._tokens = [match.span() for match in _TOKEN.finditer(self.text)]
+        self._covered: list[Span] = []
+
+    @cached_property
+    def is_english(self) -> bool:
+        """Guessed: one word in four is one of those that English questions have."""
+        words = [self._at(span) for span in self._tokens if not _OF_NAMES.search(self._at(span))]
+        return sum(map(english.is_known, words)) * 4 >= len(words)
+
+    def _at(self, span: Span) -> str:
+        return self.text[slice(*span)]
+
+    def mentions(self, value: str) -> list[Span]:
+        """Return where the value stands as a whole, in upper or lower case, and is not excluded.
+
+        If it stands there in exactly these letters, other spellings do not count.
+        """
+        words = unicodedata.normalize("NFC", value).split()
+        if not words:
+            return []
+        found = re.finditer(r"\s+".join(map(re.escape, words)), self.text, re.IGNORECASE)
+        whole = [match.span() for match in found if self._is_whole(*match.span())]
+        exact = [span for span in whole if self._at(span) == value]
+        return self._without_excluded(exact or whole)
+
+    def spelling(self, value: str) -> str | None:
+        """Return the value as the question writes it; None if it does not, or excludes it. The words are covered."""
+        spans = self.mentions(value)
+        self.cover(spans)
+        return self._at(spans[0]) if spans else None
+
+    def _is_whole(self, start: int, end: int) -> bool:
+        """Return whether no name goes on before or after: u-1 is not in u-17, nor 42 in INV-42."""
+        before, after = self.text[max(0, start - 2) : start], self.text[end : end + 3]
+        if _ASCII_WORD.match(self.text[start]) and _NAME_GOES_ON_BEFORE.search(before):
+            return False
+        return not (_ASCII_WORD.match(self.text[end - 1]) and _NAME_GOES_ON_AFTER.match(after))
+
+    def _without_excluded(self, spans: Iterable[Span]) -> list[Span]:
+        return [
+            span for span in spans if not _EXCLUDES.search(self.text[max(0, span[0] - _LONGEST_EXCLUSION) : span[0]])
+        ]
+
+    def matches(self, pattern: re.Pattern[str]) -> list[Span]:
+        """Return where the pattern matches, and is not excluded."""
+        return self._without_excluded(match.span() for match in pattern.finditer(self.text))
+
+    def words_of(self, name: str) -> list[Span]:
+        """Return the words of the question that mean a name such as `invoice.update`; none unless each word has one."""
+        found: list[Span] = []
+        for part in _split(name):
+            spans = self._without_excluded(span for span in self._tokens if self._means(span, part))
+            if not spans:
+                return []
+            found += spans
+        return found
+
+    def _means(self, span: Span, word: str) -> bool:
+        return any(english.is_same_word(part, word) for part in _split(self._at(span)))
+
+    def quotations(self, text: str) -> list[Span]:
+        """Return where the question has the words of this text; marks between them may differ."""
+        words = re.findall(r"\w+", unicodedata.normalize("NFC", text))
+        if not words:
+            return []
+        pattern = rf"(?<!\w){r'\W+'.join(map(re.escape, words))}(?!\w)"
+        return [match.span() for match in re.finditer(pattern, self.text, re.IGNORECASE)]
+
+    def is_free(self, span: Span) -> bool:
+        """Return whether these words say something, and nothing stands for any of them yet."""
+        inside = [token for token in self._tokens if token[0] < span[1] and span[0] < token[1]]
+        return any(map(self._says_something, inside)) and not any(map(self._is_covered, inside))
+
+    def cover(self, spans: Iterable[Span]) -> None:
+        """Note that something of the answer stands for these words."""
+        self._covered += spans
+
+    def left_over(self) -> list[str]:
+        """Return the words that nothing stands for; those with only fillers in between are one text."""
+        phrases: list[Span] = []
+        joins = False
+        for span in self._tokens:
+            if self._is_covered(span):
+                joins = False
+            elif self._says_something(span):
+                start = phrases.pop()[0] if joins else span[0]
+                phrases.append((start, span[1]))
+                joins = True
+        return [self._at(span) for span in phrases[:MAX_UNSUPPORTED]]
+
+    def _is_covered(self, span: Span) -> bool:
+        return any(start < span[1] and span[0] < end for start, end in self._covered)
+
+    def _says_something(self, span: Span) -> bool:
+        word = self._at(span)
+        return bool(_OF_NAMES.search(word)) or (self.is_english and word.casefold() not in english.FILLERS)
+
+
+def _split(name: str) -> list[str]:
+    return [part.casefold() for part in _PARTS.findall(_CAMEL_CASE.sub(" ", name))]
