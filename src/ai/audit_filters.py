@@ -30,7 +30,7 @@ UNUSABLE = "the model's value cannot be used"
 NOT_ASKED_FOR = "the question does not ask for the model's value"
 
 _EMPTY_TEXTS = frozenset(("", "null", "none", "nil", "n/a", "na", "undefined", "-", "{}", "[]"))
-_QUOTES = ("''", '""', "``", "“”", "‘’", "„“", "«»")
+_QUOTES = ("''", '""', "``", "“”", "«»")
 # In questions that are not English a name of an action may be a translation, but no sentence.
 _TRANSLATION = re.compile(r"[a-z][a-z0-9]{0,31}(?:[._:-][a-z0-9]{1,32}){0,3}(?:[._:-]\*)?")
 _PERIOD = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
@@ -99,6 +99,7 @@ class _Reader:
         else:
             if found:
                 self.conditions[name] = found
+                self._question.cover_words(english.NAMES_OF_FIELDS.get(name, ()))
 
     def _leave_out(self, name: str, value: Any, reason: str) -> None:
         words = self._quotations(value) if reason == UNUSABLE else []
@@ -109,7 +110,11 @@ class _Reader:
 
     def _quotations(self, value: Any) -> list[str]:
         """Return which texts and numbers of a value the question has, as it writes them."""
-        spans = [each[0] for scalar in _scalars(value) if (each := self._question.quotations(_text_of(scalar)))]
+        spans = [
+            each[0]
+            for scalar in _scalars(value)[:MAX_UNSUPPORTED]
+            if (each := self._question.quotations(_text_of(scalar)))
+        ]
         self._question.cover(spans)
         return [*dict.fromkeys(self._question.text[slice(*span)] for span in spans)][:MAX_UNSUPPORTED]
 
@@ -125,7 +130,7 @@ class _Reader:
         free = [span for span in self._question.mentions(text) if span not in self._claimed]
         if not free:
             raise _Unusable(NOT_ASKED_FOR)
-        self._claimed.update(free)
+        self._claimed.add(free[0])
         self._question.cover(free)
         return self._question.text[slice(*free[0])]
 
@@ -134,9 +139,7 @@ class _Reader:
         return [*dict.fromkeys(self._each(name, value, lambda item: self._read_name(name, item)))]
 
     def _each(self, name: str, value: Any, read: Callable[[Any], str]) -> Iterator[str]:
-        for item in value if isinstance(value, list) else [value]:
-            if item is None:
-                continue
+        for item in _items(value):
             try:
                 found = read(item)
                 AuditFilter.model_validate({name: [found]})
@@ -198,10 +201,14 @@ class _Reader:
         return kept
 
     def _asks_for(self, key: str, value: Any) -> bool:
-        keys, scalars = [key, *_keys(value)], [*_scalars(value)]
+        if key in AuditFilter.model_fields:
+            return False
+        keys, scalars = [key, *_keys(value)], _scalars(value)
+        if not scalars or len(keys) + len(scalars) > MAX_UNSUPPORTED:
+            return False
         spans = [self._question.mentions(each) or self._question.words_of(each) for each in keys]
         spans += [self._mentions_scalar(scalar) for scalar in scalars if not isinstance(scalar, bool)]
-        if key in AuditFilter.model_fields or not scalars or not all(spans):
+        if not all(spans):
             return False
         self._question.cover(span for each in spans for span in each)
         return True
@@ -212,7 +219,7 @@ class _Reader:
 
     def read_unsupported(self, value: Any) -> None:
         """Keep entries that are words of the question, and for which the filter has no condition."""
-        for item in value if isinstance(value, list) else [value]:
+        for item in _items(value):
             if _is_empty(item):
                 continue
             spans = self._question.quotations(item) if isinstance(item, str) else []
@@ -230,6 +237,13 @@ class _Reader:
         left_out = [f"{', '.join(names)}: {reason}." for reason, names in self._left_out.items()]
         notes = dict.fromkeys([*self._notes, *self._question.left_over()])
         return [*left_out, *notes][:MAX_UNSUPPORTED]
+
+
+def _items(value: Any) -> list[Any]:
+    """Return the different values of a list, at most `MAX_UNSUPPORTED`, or the one value."""
+    if not isinstance(value, list):
+        return [value]
+    return [*{repr(item): item for item in value if item is not None}.values()][:MAX_UNSUPPORTED]
 
 
 def _is_empty(value: Any) -> bool:
@@ -255,15 +269,17 @@ def _text_of(scalar: Any) -> str:
     return str(scalar) if isinstance(scalar, str | int | float) and not isinstance(scalar, bool) else ""
 
 
-def _scalars(value: Any) -> Iterator[Any]:
-    found = [value]
+def _scalars(value: Any) -> list[Any]:
+    """Return the different texts, numbers, booleans and nulls in a value."""
+    found, scalars = [value], {}
     for item in found:  # The loop adds to `found`.
         if isinstance(item, dict):
             found += item.values()
         elif isinstance(item, list):
             found += item
         else:
-            yield item
+            scalars[repr(item)] = item
+    return [*scalars.values()]
 
 
 def _keys(value: Any) -> Iterator[str]:
@@ -288,7 +304,8 @@ def _parse_time(text: str, *, is_end: bool) -> datetime:
             day = _next_start(start, month=bool(period[2]), day=bool(period[3])) if is_end else start
             return datetime.combine(day, time(), UTC)
         if parts := _TIME.fullmatch(text):
-            moment = datetime.fromisoformat(f"{parts[1]}T{parts[2]}{parts[3] or ''}{parts[4] or '+00:00'}").astimezone(UTC)
+            exact = f"{parts[1]}T{parts[2]}{parts[3] or ''}{parts[4] or '+00:00'}"
+            moment = datetime.fromisoformat(exact).astimezone(UTC)
             ends_day = is_end and moment.time().replace(microsecond=0) == _LAST_SECOND
             return moment.replace(microsecond=0) + timedelta(seconds=1) if ends_day else moment
     except (ValueError, OverflowError):

@@ -153,7 +153,7 @@ def _read_finding(value: Any) -> Finding | None:
 
 
 def _repeats_instructions(text: str, prompt: Prompt) -> bool:
-    """Return whether a text has the boundary, or many words of the instructions in a row: a record has asked for them."""
+    """Return whether a text has the boundary or many words of the instructions in a row: a record asked for them."""
     instructions = " ".join(_words(prompt.instructions or ""))
     words = _words(text)
     if any(len(word) >= _SHORTEST_BOUNDARY and word in instructions for word in words):

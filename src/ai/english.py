@@ -1,13 +1,12 @@
 """English words that questions about records use, and what they mean for a filter."""
 
-import os.path
 import re
+from functools import lru_cache
 
 from src.audits.constants import ActorType, AuditStatus
 
 # Words that do not say which records are meant.
-FILLERS = frozenset(
-    """
+_FILLERS = """
     a about all am an and any anyone anything are as at audit audits be been being both by can could did do does doing
     done during each either else entries entry event events ever every everybody everyone everything exactly find for
     from gave get give given go had happen happened happening happens has have having he her here him his how i if in
@@ -16,8 +15,8 @@ FILLERS = frozenset(
     than that the their them then there these they thing things this those to took trail up us want wanted was we well
     went were what when where whether which who whom whose why will with within would you your actions action activities
     activity return display search place ones one now themselves itself
-    """.split()
-)
+"""
+FILLERS = frozenset(_FILLERS.split())
 
 # Each line: words that mean the same in the name of an action.
 _SYNONYMS = tuple(
@@ -41,6 +40,9 @@ _SYNONYMS = tuple(
 )
 
 
+_NOT = r"(?: not|n['\u2019]t)"
+
+
 def _words(pattern: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w.-])(?:{' '.join(pattern.split())})(?!-?\w)", re.IGNORECASE)
 
@@ -48,14 +50,15 @@ def _words(pattern: str) -> re.Pattern[str]:
 # What a question says that asks for a status, or for a kind of actor.
 MEANINGS = {
     AuditStatus.FAILURE: _words(
-        r"fail\w*|error\w*|unsuccessful\w*|den(?:y|ied|ials?)|refus\w*|reject\w*|could(?: not|n['’]t)|can(?:not|['’]t)"
-        r"|(?:did|was|were)(?: not|n['’]t) (?:work|able|succeed|successful|go through|manage)\w*|unable|broke|crash\w*"
+        r"fail\w*|error\w*|unsuccessful\w*|den(?:y|ied|ials?)|refus\w*|reject\w*"
+        rf"|could{_NOT}|can(?:not|['\u2019]t)|(?:did|was|were){_NOT} (?:work|able|succe|go through|manage)\w*"
+        r"|unable|broke|crash\w*"
         r"|(?:go|goes|went|gone) wrong|problems?|blocked|forbidden|in vain"
     ),
     AuditStatus.SUCCESS: _words(r"succe\w*|complet\w*|(?:go|goes|went) through|worked|passed|fine|okay|ok|managed to"),
     AuditStatus.PENDING: _words(
         r"pending|waiting|unfinished|in progress|outstanding|incomplete|unresolved|ongoing|queued|open"
-        r"|(?:not|n['’]t) (?:yet )?(?:done|finished|complete\w*|decided)|still running"
+        r"|(?:not|n['\u2019]t) (?:yet )?(?:done|finished|complete\w*|decided)|still running"
     ),
     ActorType.USER: _words(
         r"users?|people|persons?|humans?|employees?|staff|customers?|members?|colleagues?|accounts?"
@@ -63,8 +66,22 @@ MEANINGS = {
     ActorType.SYSTEM: _words(r"systems?|automat\w*|cron\w*|schedul\w*|by itself"),
     ActorType.SERVICE: _words(r"services?|bots?|robots?|integrations?|machines?|daemons?|workers?|jobs?|apps?|apis?"),
     ActorType.ANONYMOUS: _words(
-        r"anonym\w*|unauthenticated|guests?|visitors?|unknown|(?:not|without) (?:being )?(?:logged|signed|logging|signing) ?in"
+        r"anonym\w*|unauthenticated|guests?|visitors?|unknown"
+        r"|(?:not|without) (?:being )?(?:logged|signed|logging|signing) ?in"
     ),
+}
+# Words beside a value that only say which field it belongs to.
+NAMES_OF_FIELDS = {
+    "action": {"action", "actions", "type"},
+    "entity_type": {"entity", "entities", "type", "kind"},
+    "entity_id": {"entity", "id", "object"},
+    "actor_type": {"actor", "actors", "type"},
+    "actor_id": {"actor", "user", "account", "person", "id"},
+    "status": {"status", "result", "outcome", "state"},
+    "correlation_id": {"correlation", "request", "trace", "id"},
+    "source": {"source", "system", "producer"},
+    "event_id": {"event", "id"},
+    "details": {"detail", "details"},
 }
 # How else a model writes a value of an enumeration.
 SPELLINGS = {
@@ -82,6 +99,7 @@ _MONTHS = (
     "|nov(?:ember)?|dec(?:ember)?|may(?= \\d)|(?<=\\d )may|(?<=in )may|(?<=since )may"
 )
 _DAYS = "(?:mon|tues|wednes|thurs|fri|satur|sun)days?"
+_NUMBERS = "one|two|three|four|five|six|seven|eight|nine|ten|twelve|few"
 _UNITS = "(?:second|minute|hour|day|week|weekend|fortnight|month|quarter|year)s?"
 # What says when: words that name a time, and then words that mean one only beside these.
 TIMES = _words(
@@ -92,13 +110,13 @@ TIMES = _words(
 )
 TIME_HELPERS = _words(
     r"last|latest|past|previous|current|this|since|before|after|until|till|between|and|through|to|from|earlier|later|than"
-    r"|older|newer|first|end|start|beginning|half|early|late|ut?c|gmt|z|\d{1,2}(?:st|nd|rd|th)?|one|two|three|four|five"
-    r"|six|seven|eight|nine|ten|twelve|couple|few|whole|entire|of"
+    r"|older|newer|first|end|start|beginning|half|early|late|utc|gmt|z|\d{1,2}(?:st|nd|rd|th)?"
+    rf"|whole|entire|of|couple|{_NUMBERS}"
 )
 # A time that has a start and no end, as in "since May"; one that has an end and no start.
 ONLY_START = _words(
-    rf"since|after|from|starting|newer|later|ago|within|onwards?|so far|until now|today|recent(?:ly)?|lately|this {_UNITS}"
-    rf"|(?:last|past|previous) (?:\d+|one|two|three|four|five|six|seven|eight|nine|ten|twelve|few|couple of) ?{_UNITS}"
+    r"since|after|from|starting|newer|later|ago|within|onwards?|so far|until now|today|recent(?:ly)?|lately"
+    rf"|this {_UNITS}|(?:last|past|previous) (?:\d+|{_NUMBERS}|couple of) ?{_UNITS}"
     rf"|past {_UNITS}|last (?:hour|minute)|last \d+ ?(?:s|min|h|d|w)"
 )
 ONLY_END = _words(r"before|until|till|older|up to|prior to|earlier|by")
@@ -110,6 +128,7 @@ def is_known(word: str) -> bool:
     return word.casefold() in FILLERS or any(pattern.fullmatch(word) for pattern in _ANY)
 
 
+@lru_cache(1024)
 def is_same_word(first: str, second: str) -> bool:
     """Compare words of names of actions, in lower case: by stem, or as synonyms."""
     return has_same_stem(first, second) or any(
@@ -123,5 +142,5 @@ def has_same_stem(first: str, second: str) -> bool:
     if first == second:
         return True
     shorter, longer = sorted((len(first), len(second)))
-    shared = len(os.path.commonprefix([first, second]))
+    shared = next((n for n, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1]), shorter)
     return shared >= 3 and longer - shared <= 4 and shorter - shared <= (2 if shared > 3 else 0)

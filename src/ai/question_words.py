@@ -7,7 +7,7 @@ only names and numbers are compared.
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cached_property
 
 from src.ai import english
@@ -20,6 +20,7 @@ _PARTS = re.compile(r"[^\W\d_]+|\d+")
 _CAMEL_CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 # What names and numbers have, and words have not.
 _OF_NAMES = re.compile(r"\d|[^\W_][._:/@#+\\-]+[^\W_]")
+_PAUSE = re.compile(r"[,;.:!?()]")
 _ASCII_WORD = re.compile(r"[A-Za-z0-9_]")
 _NAME_GOES_ON_BEFORE = re.compile(r"[A-Za-z0-9_][-./@+#]?$")
 _NAME_GOES_ON_AFTER = re.compile(r"[-./@:+#]?[A-Za-z0-9_]")
@@ -28,11 +29,14 @@ _NAME_GOES_ON_AFTER = re.compile(r"[-./@:+#]?[A-Za-z0-9_]")
 _EXCLUDES = re.compile(
     r"(?:\b(?:except|excepting|excluding|without|other than|apart from|besides|außer|ohne|sauf|sans|excepto|salvo|sin)"
     r"(?: [\w-]+){0,2}"
-    r"|(?<!could )(?<!can )\b(?:not|nicht|pas)(?: (?:by|from|of|for|on|in|to|the|an?|user|actor|von|durch|par|de)){0,3}"
-    r"|\bno|\b(?:is|are|was|were|has|have|did)n['’]t)[\s'\"`]*$",
+    r"|(?<!could )(?<!can )\b(?:not|nicht|pas)"
+    r"(?: (?:done|made|caused|by|from|of|for|on|in|to|the|an?|user|actor|von|durch|par|de)){0,4}"
+    r"|\bno|\b(?:is|are|was|were|has|have|did)n['\u2019]t)[\s'\"`]*$",
     re.IGNORECASE,
 )
 _LONGEST_EXCLUSION = 80
+# Of the name of an action or a kind of thing.
+_MOST_PARTS = 12
 
 
 class Question:
@@ -41,13 +45,14 @@ class Question:
     def __init__(self, text: str) -> None:
         self.text = unicodedata.normalize("NFC", text)
         self._tokens = [match.span() for match in _TOKEN.finditer(self.text)]
-        self._covered: list[Span] = []
+        # For each character, whether something stands for its word.
+        self._covered = bytearray(len(self.text))
 
     @cached_property
     def is_english(self) -> bool:
-        """Guessed: one word in four is one of those that English questions have."""
-        words = [self._at(span) for span in self._tokens if not _OF_NAMES.search(self._at(span))]
-        return sum(map(english.is_known, words)) * 4 >= len(words)
+        """Guessed: one word in three is one of those that English questions have."""
+        words = [word for span in self._tokens if not _OF_NAMES.search(word := self._at(span))]
+        return sum(map(english.is_known, words)) * 3 >= len(words)
 
     def _at(self, span: Span) -> str:
         return self.text[slice(*span)]
@@ -58,7 +63,7 @@ class Question:
         If it stands there in exactly these letters, other spellings do not count.
         """
         words = unicodedata.normalize("NFC", value).split()
-        if not words:
+        if not words or len(value) > len(self.text):
             return []
         found = re.finditer(r"\s+".join(map(re.escape, words)), self.text, re.IGNORECASE)
         whole = [match.span() for match in found if self._is_whole(*match.span())]
@@ -90,7 +95,10 @@ class Question:
     def words_of(self, name: str) -> list[Span]:
         """Return the words of the question that mean a name such as `invoice.update`; none unless each word has one."""
         found: list[Span] = []
-        for part in _split(name):
+        parts = {*_split(name)}
+        if len(parts) > _MOST_PARTS:
+            return []
+        for part in parts:
             spans = self._without_excluded(span for span in self._tokens if self._means(span, part))
             if not spans:
                 return []
@@ -103,10 +111,11 @@ class Question:
     def quotations(self, text: str) -> list[Span]:
         """Return where the question has the words of this text; marks between them may differ."""
         words = re.findall(r"\w+", unicodedata.normalize("NFC", text))
-        if not words:
+        if not words or len(text) > 2 * len(self.text):
             return []
-        pattern = rf"(?<!\w){r'\W+'.join(map(re.escape, words))}(?!\w)"
-        return [match.span() for match in re.finditer(pattern, self.text, re.IGNORECASE)]
+        pattern = r"\W+".join(map(re.escape, words))
+        found = re.finditer(pattern, self.text, re.IGNORECASE)
+        return [match.span() for match in found if self._is_whole(*match.span())]
 
     def is_free(self, span: Span) -> bool:
         """Return whether these words say something, and nothing stands for any of them yet."""
@@ -115,23 +124,28 @@ class Question:
 
     def cover(self, spans: Iterable[Span]) -> None:
         """Note that something of the answer stands for these words."""
-        self._covered += spans
+        for start, end in spans:
+            self._covered[start:end] = bytes([True]) * (end - start)
+
+    def cover_words(self, words: Collection[str]) -> None:
+        self.cover(span for span in self._tokens if self._at(span).casefold() in words)
 
     def left_over(self) -> list[str]:
-        """Return the words that nothing stands for; those with only fillers in between are one text."""
+        """Return the words that nothing stands for; those with only spaces or fillers in between are one text."""
         phrases: list[Span] = []
         joins = False
         for span in self._tokens:
-            if self._is_covered(span):
+            if self._is_covered(span) or not (self._says_something(span) or self.is_english):
                 joins = False
             elif self._says_something(span):
+                joins = joins and not _PAUSE.search(self.text[phrases[-1][1] : span[0]])
                 start = phrases.pop()[0] if joins else span[0]
                 phrases.append((start, span[1]))
                 joins = True
         return [self._at(span) for span in phrases[:MAX_UNSUPPORTED]]
 
     def _is_covered(self, span: Span) -> bool:
-        return any(start < span[1] and span[0] < end for start, end in self._covered)
+        return any(self._covered[slice(*span)])
 
     def _says_something(self, span: Span) -> bool:
         word = self._at(span)

@@ -40,7 +40,7 @@ async def test_no_connection_is_held_while_the_provider_works(
 SAID = [
     says({"unsupported": ["answer-4713"]}),
     says({"summary": "answer-4713", "findings": []}),
-    says({"action": ["answer-4713 *"], "findings": "answer-4713"}),
+    says([{"action": ["answer-4713 *"], "findings": "answer-4713"}]),
     says("answer-4713"),
     answers(output=[message({"type": "refusal", "refusal": "answer-4713"})]),
     fails(400, said=f"asked-4711 details-4712 answer-4713 {KEY}"),
@@ -55,11 +55,13 @@ async def test_questions_records_and_answers_are_not_logged(
     path: str,
     body: dict[str, Any],
 ) -> None:
-    provider.replies(*SAID)
     async with run_application(database_settings, ai_settings(provider)) as client:
         await create_audit(client, details={"note": "details-4712"})
         caplog.set_level(logging.DEBUG)
-        statuses = [(await client.post(path, json=body)).status_code for _ in SAID]
+        statuses = []
+        for said in SAID:
+            provider.replies(said)
+            statuses.append((await client.post(path, json=body)).status_code)
     assert sorted(statuses) == [200, 422, 502, 502, 502, 502]
     logged = caplog.text + repr([vars(record) for record in caplog.records])
     for secret in ("asked-4711", "details-4712", "answer-4713", KEY):

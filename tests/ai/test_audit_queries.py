@@ -38,7 +38,7 @@ def understands(**changes: Any) -> Reply:
 
 
 async def ask(client: httpx2.AsyncClient, **body: Any) -> httpx2.Response:
-    return await client.post(QUERY, json={"question": "What failed?"} | body)
+    return await client.post(QUERY, json={"question": "Show everything."} | body)
 
 
 async def test_the_answer_has_the_filter_and_the_records_that_the_list_returns_for_it(
@@ -58,7 +58,8 @@ async def test_the_answer_has_the_filter_and_the_records_that_the_list_returns_f
             unsupported=["sorted by amount"],
         )
     )
-    answer = await ask(client_with_database)
+    question = "Which invoices or orders of tenant t 1 failed since 2020, sorted by amount?"
+    answer = await ask(client_with_database, question=question)
     assert answer.status_code == 200, answer.text
     body = answer.json()
     assert [item["id"] for item in body["items"]] == [wanted]
@@ -74,7 +75,7 @@ async def test_the_answer_has_the_filter_and_the_records_that_the_list_returns_f
     }
     assert body["unsupported"] == ["sorted by amount"]
     assert (body["model"], body["usage"]["total_tokens"]) == ("gpt-5.4-mini-2026-03-17", 50)
-    assert body["meta"]["prompt_version"] == "audit-query-2"
+    assert body["meta"]["prompt_version"] == "audit-query-3"
     listed = (await client_with_database.get(body["url"])).json()
     assert (listed["items"], listed["total"]) == (body["items"], body["total"])
 
@@ -84,7 +85,7 @@ async def test_large_numbers_of_the_filter_and_the_records_have_an_exponent(
 ) -> None:
     await create_audit(client_with_database, details={"n": 10**23, "s": str(10**23)})
     provider.replies(understands(details='{"n": 99999999999999991611392}'))
-    answer = await ask(client_with_database)
+    answer = await ask(client_with_database, question="Which have n 99999999999999991611392?")
     assert (answer.json()["total"], answer.text.count('"details":{"n":1e+23')) == (1, 2)
     assert answer.json()["items"][0]["details"]["s"] == str(10**23)
 
@@ -113,7 +114,7 @@ async def test_the_limit_applies_to_the_records_and_is_in_the_url(
 async def test_a_dry_run_does_not_use_the_database(provider: FakeProvider) -> None:
     provider.replies(understands(actor_id="u-17"))
     async with run_ai(provider) as client:
-        body = (await ask(client, dry_run=True)).json()
+        body = (await ask(client, question="What did u-17 do?", dry_run=True)).json()
     assert (body["items"], body["total"], body["total_relation"]) == (None, None, None)
     assert body["url"] == f"{AUDITS}?actor_id=u-17"
 
@@ -147,27 +148,57 @@ async def test_the_schema_for_the_model_has_each_filter_of_the_list_as_nullable_
         assert {"type": "null"} in schema["properties"][name]["anyOf"]
 
 
+async def test_an_answer_without_any_condition_reads_no_records_if_the_question_asks_for_some(
+    provider: FakeProvider, client: httpx2.AsyncClient
+) -> None:
+    """The application has no database."""
+    provider.replies(understands(status=["broken"], details="big ones"))
+    answer = await ask(client, question="Which big ones failed?")
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    assert body["filter"] == dict.fromkeys(AuditFilter.model_fields) | {"action": [], "status": []}
+    assert (body["items"], body["total"], body["total_relation"]) == (None, None, None)
+    assert body["unsupported"] == ["status: the model's value cannot be used.", "details: big ones", "failed"]
+
+
+async def test_the_instructions_describe_each_field_and_mark_examples(
+    provider: FakeProvider, client: httpx2.AsyncClient
+) -> None:
+    provider.replies(understands())
+    await ask(client, dry_run=True)
+    asked = provider.requests[0].body
+    assert "Answer with one JSON object and nothing else." in asked["instructions"]
+    for name, field in asked["text"]["format"]["schema"]["properties"].items():
+        (line,) = [each for each in asked["instructions"].split("\n") if each.startswith(f"- `{name}`")]
+        assert field["description"] in line
+    assert "one of user, system, service, anonymous" in asked["instructions"]
+    assert "Examples of the form, for other questions; never use their values" in asked["instructions"]
+
+
+async def test_example_values_of_the_instructions_are_in_no_answer(
+    provider: FakeProvider, client: httpx2.AsyncClient
+) -> None:
+    examples = [
+        {"action": ["parcel.ship"], "entity_id": "P-9", "occurred_from": "2031-05-01T00:00:00Z"},
+        {"action": ["refund.*"], "actor_id": "clerk-3", "status": ["failure"], "unsupported": ["largest first"]},
+    ]
+    for example in examples:
+        provider.replies(says(NOTHING | example))
+        body = (await ask(client, question="What did u-17 do?", dry_run=True)).json()
+        assert not [value for value in body["filter"].values() if value]
+        assert all(word not in json.dumps(body["unsupported"]) for word in ("parcel", "P-9", "clerk", "largest"))
+
+
 @pytest.mark.parametrize(
     "given",
     [
         {"action": "invoice.*", "status": "failure"},
         {"details": {"tenant": "t-1"}},
         {"unsupported": None},
+        {"unsupported": "everything"},
+        {"unsupported": [5]},
         dict.fromkeys(NOTHING),
         {},
-    ],
-    ids=str,
-)
-async def test_filters_of_models_without_strict_output_are_accepted_in_the_forms_that_the_list_accepts(
-    provider: FakeProvider, client: httpx2.AsyncClient, given: dict[str, Any]
-) -> None:
-    provider.replies(says(given))
-    assert (await ask(client, dry_run=True)).status_code == 200
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
         NOTHING | {"action": ["*"]},
         NOTHING | {"action": ["invoice.update\t' OR 1=1 --"]},
         NOTHING | {"status": ["broken"]},
@@ -175,35 +206,41 @@ async def test_filters_of_models_without_strict_output_are_accepted_in_the_forms
         NOTHING | {"entity_id": "a\0b"},
         NOTHING | {"entity_id": "x" * 1025},
         NOTHING | {"occurred_from": "yesterday"},
-        NOTHING | {"occurred_from": "2026-01-31T12:00:00"},
         NOTHING | {"occurred_to": 5},
         NOTHING | {"details": "not JSON"},
         NOTHING | {"details": "[1]"},
         NOTHING | {"details": '{"a": 1e400}'},
         NOTHING | {"details": '{"a": "\\ud800"}'},
         NOTHING | {"details": json.loads("[" * 40 + "]" * 40)},
-        # These make a URL that is longer than the limit.
         NOTHING | {"action": [f"invoice.{number}" for number in range(500)]},
         NOTHING | {"details": json.dumps({"a": "x" * 8_192})},
-        NOTHING | {"unsupported": "everything"},
-        NOTHING | {"unsupported": [5]},
         NOTHING | {"sql": "SELECT 1"},
         NOTHING | {"limit": 1000},
         NOTHING | {"cursor": "abc"},
-        [NOTHING],
-        None,
-        "not JSON",
-        "",
-        '{"entity_id": "\\ud800"}',
-        "[" * 100_000,
     ],
     ids=lambda value: json.dumps(value)[-60:],
 )
-async def test_a_filter_that_the_list_refuses_gets_502(
-    provider: FakeProvider, client: httpx2.AsyncClient, given: Any
+async def test_no_value_of_a_filter_throws_the_answer_away(
+    provider: FakeProvider, client: httpx2.AsyncClient, given: dict[str, Any]
 ) -> None:
     provider.replies(says(given))
-    assert_problem(await ask(client), 502, "ai-invalid-provider-response", retryable=False)
+    answer = await ask(client, dry_run=True)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["url"] == AUDITS
+    assert len(provider.requests) == 1
+    dropped = bool({name: value for name, value in given.items() if value})
+    assert bool(answer.json()["unsupported"]) is dropped
+
+
+async def test_a_filter_whose_url_the_list_refuses_gets_502(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
+    name = "\U0001f642" * 450
+    provider.replies(understands(entity_id=name, actor_id=name))
+    answer = await ask(client, question=f"What did {name} do to {name}?", dry_run=True)
+    assert answer.json()["url"].count("%") == 1_800  # one mention is one condition
+    named = {"source": "\U0001f642" * 250, "event_id": "\U0001f600" * 250, "entity_id": name, "actor_id": "x" * 300}
+    provider.replies(understands(**named))
+    answer = await ask(client, question=" ".join(named.values()), dry_run=True)
+    assert_problem(answer, 502, "ai-invalid-provider-response", retryable=False)
 
 
 @pytest.mark.parametrize(

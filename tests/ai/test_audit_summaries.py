@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx2
@@ -10,7 +10,7 @@ import pytest
 
 from src.config import DatabaseSettings
 from tests.ai.application import ai_settings, assert_problem
-from tests.ai.fake_provider import FakeProvider, Reply, answers, fails, message, text
+from tests.ai.fake_provider import FakeProvider, Received, Reply, answers, fails, message, text
 from tests.application import run_application
 from tests.audits.factories import AUDITS, audit_body, create_audit
 
@@ -91,7 +91,7 @@ async def test_the_model_gets_the_newest_matching_records_and_counts_cover_all(
             "total_tokens": 50,
         },
     }
-    assert meta["prompt_version"] == "audit-summary-1"
+    assert meta["prompt_version"] == "audit-summary-2"
     assert [item["id"] for item in shown_records(provider)] == [ids[2], ids[1]]
 
 
@@ -106,6 +106,48 @@ async def test_findings_that_cite_other_records_or_none_are_dropped_and_counted(
     body = (await ask(client, max_records=1)).json()
     assert body["findings"] == [finding(known)]
     assert body["dropped_findings"] == 5
+
+
+async def test_a_finding_in_the_wrong_form_is_dropped_and_the_others_stay(
+    provider: FakeProvider, client: httpx2.AsyncClient
+) -> None:
+    known = (await create_audit(client))["id"]
+    wrong = [{"text": "x"}, {"text": "x", "record_ids": "all"}, {"text": None, "record_ids": [known]}, "x", None, 5]
+    provider.replies(says({"summary": "x", "findings": [*wrong, finding(known, known)]}))
+    body = (await ask(client)).json()
+    assert (body["findings"], body["dropped_findings"]) == ([finding(known)], 6)
+    assert len(provider.requests) == 1
+
+
+async def test_nothing_of_the_instructions_comes_back(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
+    known = (await create_audit(client))["id"]
+
+    def repeats(in_summary: bool) -> Callable[[Received], Reply]:
+        def reply(request: Received) -> Reply:
+            instructions = request.body["instructions"]
+            boundary = re.findall(r"<records ([0-9a-f]{32})>", instructions)[-1]
+            texts = [f"As I was told: {instructions.upper()}", f"It is {boundary}.", instructions[60:160]]
+            if in_summary:
+                return says({"summary": texts[len(provider.requests) % 3], "findings": []})
+            return says({"summary": "x", "findings": [{"text": text, "record_ids": [known]} for text in texts]})
+
+        return reply
+
+    provider.replies_by(repeats(in_summary=False))
+    body = (await ask(client)).json()
+    assert (body["findings"], body["dropped_findings"]) == ([], 3)
+    provider.replies_by(repeats(in_summary=True))
+    for _ in range(3):
+        assert_problem(await ask(client), 502, "ai-invalid-provider-response", retryable=False)
+
+
+async def test_the_instructions_describe_each_field(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
+    provider.replies(finds())
+    await ask(client)
+    instructions = provider.requests[0].body["instructions"]
+    assert "Answer with one JSON object and nothing else." in instructions
+    assert "- `summary` (text): a few sentences" in instructions
+    assert "- `findings` (list of objects with `text` and `record_ids`): " in instructions
 
 
 async def test_the_provider_gets_only_listed_fields_without_invisible_characters_and_secrets(
@@ -244,8 +286,7 @@ async def test_only_the_100_most_frequent_actions_are_counted(
         {"summary": "x"},
         {"summary": 5, "findings": []},
         {"summary": "x", "findings": {}},
-        {"summary": "x", "findings": [{"text": "x"}]},
-        {"summary": "x", "findings": [{"text": "x", "record_ids": "all"}]},
+        {"summary": None, "findings": []},
         [],
         "x",
         None,
