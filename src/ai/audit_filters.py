@@ -149,10 +149,10 @@ class _Reader:
 
     def _read_name(self, name: str, value: Any) -> str:
         text = _single_text(value)
-        if re.search(r"[\d._:]", text) and (spelled := self._question.spelling(text)):
-            return spelled
         spans = self._question.words_of(text.removesuffix(PREFIX_MARK))
         self._question.cover(spans)
+        if re.search(r"[\d._:]", text) and (spelled := self._question.spelling(text)):
+            return spelled
         if not spans and (self._question.is_english or not _TRANSLATION.fullmatch(text)):
             raise _Unusable(NOT_ASKED_FOR)
         return text

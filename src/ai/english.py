@@ -8,15 +8,25 @@ from src.audits.constants import ActorType, AuditStatus
 # Words that do not say which records are meant.
 _FILLERS = """
     a about all am an and any anyone anything are as at audit audits be been being both by can could did do does doing
-    done during each either else entries entry event events ever every everybody everyone everything exactly find for
+    done during either else entries entry event events ever every everybody everyone everything exactly find for
     from gave get give given go had happen happened happening happens has have having he her here him his how i if in
     into is it its kindly know let like list log logs look made make many may me might must my need of off on only or
     our out please record recorded records s see seen shall she should show so some somebody someone something such tell
     than that the their them then there these they thing things this those to took trail up us want wanted was we well
     went were what when where whether which who whom whose why will with within would you your actions action activities
-    activity return display search place ones one now themselves itself
+    activity return display search place ones one now themselves itself far still hi hello thanks thank provide report
+    enumerate retrieve fetch state specify name named called belong belongs belonged belonging concern concerning regard
+    regarding relate related relating contain contains containing begin begins perform performed performs carried carry
+    occur occurred occurs operation operations whatever involve involved involving affect affected affecting inside
+    against but also just tried try tries attempt attempted attempts
+"""
+# Words that say how to list records, which no filter can, and by which a question is known to be English.
+_WISHES = """
+    sort sorted ordered group grouped count number total sum average newest oldest latest earliest first last top bottom
+    largest smallest biggest most least more less per except excluding without not no never other unless compare trend
 """
 FILLERS = frozenset(_FILLERS.split())
+_KNOWN = FILLERS | {*_WISHES.split()}
 
 # Each line: words that mean the same in the name of an action.
 _SYNONYMS = tuple(
@@ -53,7 +63,7 @@ MEANINGS = {
         r"fail\w*|error\w*|unsuccessful\w*|den(?:y|ied|ials?)|refus\w*|reject\w*"
         rf"|could{_NOT}|can(?:not|['\u2019]t)|(?:did|was|were){_NOT} (?:work|able|succe|go through|manage)\w*"
         r"|unable|broke|crash\w*"
-        r"|(?:go|goes|went|gone) wrong|problems?|blocked|forbidden|in vain"
+        r"|(?:go|goes|went|gone) wrong|problems?|trouble|blocked|forbidden|in vain"
     ),
     AuditStatus.SUCCESS: _words(r"succe\w*|complet\w*|(?:go|goes|went) through|worked|passed|fine|okay|ok|managed to"),
     AuditStatus.PENDING: _words(
@@ -111,7 +121,7 @@ TIMES = _words(
 TIME_HELPERS = _words(
     r"last|latest|past|previous|current|this|since|before|after|until|till|between|and|through|to|from|earlier|later|than"
     r"|older|newer|first|end|start|beginning|half|early|late|utc|gmt|z|\d{1,2}(?:st|nd|rd|th)?"
-    rf"|whole|entire|of|couple|{_NUMBERS}"
+    rf"|whole|entire|of|couple|inclusive|included?|period|range|window|{_NUMBERS}"
 )
 # A time that has a start and no end, as in "since May"; one that has an end and no start.
 ONLY_START = _words(
@@ -125,7 +135,7 @@ _ANY = (*MEANINGS.values(), TIMES)
 
 
 def is_known(word: str) -> bool:
-    return word.casefold() in FILLERS or any(pattern.fullmatch(word) for pattern in _ANY)
+    return word.casefold() in _KNOWN or any(pattern.fullmatch(word) for pattern in _ANY)
 
 
 @lru_cache(1024)

@@ -20,6 +20,7 @@ _PARTS = re.compile(r"[^\W\d_]+|\d+")
 _CAMEL_CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 # What names and numbers have, and words have not.
 _OF_NAMES = re.compile(r"\d|[^\W_][._:/@#+\\-]+[^\W_]")
+_CONTRACTION = re.compile(r"['\u2019](?:s|d|m|ll|re|ve)$")
 _PAUSE = re.compile(r"[,;.:!?()]")
 _ASCII_WORD = re.compile(r"[A-Za-z0-9_]")
 _NAME_GOES_ON_BEFORE = re.compile(r"[A-Za-z0-9_][-./@+#]?$")
@@ -149,7 +150,8 @@ class Question:
 
     def _says_something(self, span: Span) -> bool:
         word = self._at(span)
-        return bool(_OF_NAMES.search(word)) or (self.is_english and word.casefold() not in english.FILLERS)
+        stem = _CONTRACTION.sub("", word.casefold())
+        return bool(_OF_NAMES.search(word)) or (self.is_english and stem not in english.FILLERS)
 
 
 def _split(name: str) -> list[str]:
