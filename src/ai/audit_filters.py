@@ -29,12 +29,15 @@ EMPTY = "the model gave no value"
 UNUSABLE = "the model's value cannot be used"
 NOT_ASKED_FOR = "the question does not ask for the model's value"
 
+_IDS = ("entity_id", "actor_id", "correlation_id", "source", "event_id")
 _EMPTY_TEXTS = frozenset(("", "null", "none", "nil", "n/a", "na", "undefined", "-", "{}", "[]"))
 _QUOTES = ("''", '""', "``", "“”", "«»")
 # In questions that are not English a name of an action may be a translation, but no sentence.
 _TRANSLATION = re.compile(r"[a-z][a-z0-9]{0,31}(?:[._:-][a-z0-9]{1,32}){0,3}(?:[._:-]\*)?")
 _PERIOD = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d)(:\d\d(?:\.\d+)?)?(?:[Zz]|([+-]\d\d:\d\d))?")
+# Of the present time that the model was told, and copies.
+_SAME_TIME = timedelta(minutes=1)
 _LAST_SECOND = time(23, 59, 59)
 
 
@@ -54,30 +57,33 @@ class _Unusable(Exception):
         self.reason = reason
 
 
-def understand(said: Mapping[str, Any], text: str) -> Understood:
-    """`said` is the model's object, `text` the question."""
-    reader = _Reader(Question(text))
-    for name, value in said.items():
-        if name in AuditFilter.model_fields:
-            reader.read(name, value)
-        elif name != UNSUPPORTED:
-            reader.note_unknown(value)
+def understand(said: Mapping[str, Any], text: str, now: datetime) -> Understood:
+    """`said` is the model's object, `text` the question, `now` the time that the model was told."""
+    reader = _Reader(Question(text), now)
+    # Ids last: a word that another condition stands for is no id.
+    for name in sorted(AuditFilter.model_fields, key=_IDS.__contains__):
+        reader.read(name, said.get(name))
+    for name in said.keys() - AuditFilter.model_fields.keys() - {UNSUPPORTED}:
+        reader.note_unknown(said[name])
     reader.check_times()
     reader.read_unsupported(said.get(UNSUPPORTED))
-    return Understood(AuditFilter.model_validate(reader.conditions), reader.unsupported())
+    conditions = {name: reader.conditions[name] for name in AuditFilter.model_fields if name in reader.conditions}
+    return Understood(AuditFilter.model_validate(conditions), reader.unsupported())
 
 
 class _Reader:
     """Reads the fields of one answer."""
 
-    def __init__(self, question: Question) -> None:
-        self._question = question
+    def __init__(self, question: Question, now: datetime) -> None:
+        self._question, self._now = question, now
         self.conditions: dict[str, Any] = {}
         self._notes: dict[str, None] = {}
         self._left_out: defaultdict[str, list[str]] = defaultdict(list)
+        # Where the question has an id, and where it has one that a condition stands for.
+        self._mentioned: set[tuple[int, int]] = set()
         self._claimed: set[tuple[int, int]] = set()
-        one_of_many: Callable[[str, Any], Any] = self._read_id
-        self._readers: dict[str, Callable[[str, Any], Any]] = dict.fromkeys(AuditFilter.model_fields, one_of_many) | {
+        read_id: Callable[[str, Any], Any] = self._read_id
+        self._readers = dict.fromkeys(_IDS, read_id) | {
             "action": self._read_names,
             "entity_type": self._read_name,
             "actor_type": lambda _, value: self._read_enumeration(ActorType, value),
@@ -125,12 +131,18 @@ class _Reader:
         self._notes |= dict.fromkeys(self._quotations(value) or [GENERAL_REMARK])
 
     def _read_id(self, name: str, value: Any) -> str:
-        """One mention in the question stands for one id."""
+        """One mention in the question stands for one id, and no word that means something else does."""
         text = _single_text(value)
-        free = [span for span in self._question.mentions(text) if span not in self._claimed]
+        free = [
+            span
+            for span in self._question.mentions(text)
+            if not self._question.is_plain_word(span)
+            if span in self._mentioned - self._claimed or self._question.is_free(span)
+        ]
         if not free:
             raise _Unusable(NOT_ASKED_FOR)
         self._claimed.add(free[0])
+        self._mentioned.update(free)
         self._question.cover(free)
         return self._question.text[slice(*free[0])]
 
@@ -151,8 +163,10 @@ class _Reader:
         text = _single_text(value)
         spans = self._question.words_of(text.removesuffix(PREFIX_MARK))
         self._question.cover(spans)
-        if re.search(r"[\d._:]", text) and (spelled := self._question.spelling(text)):
-            return spelled
+        for name in (text, re.sub(r"[._:-]?\*$", "", text)):
+            # A model may make invoice.update.* of a question's invoice.update.
+            if re.search(r"\w[._:/-]", name) and (spelled := self._question.spelling(name)):
+                return spelled
         if not spans and (self._question.is_english or not _TRANSLATION.fullmatch(text)):
             raise _Unusable(NOT_ASKED_FOR)
         return text
@@ -171,11 +185,16 @@ class _Reader:
         self._question.cover(spans)
         return member
 
-    def _read_time(self, name: str, value: Any) -> str:
+    def _read_time(self, name: str, value: Any) -> str | None:
         text = _single_text(value)
         if self._question.is_english and not self._question.matches(english.TIMES):
             raise _Unusable(NOT_ASKED_FOR)
-        return _parse_time(text, is_end=name == "occurred_to").isoformat().replace("+00:00", "Z")
+        moment = _parse_time(text, is_end=name == "occurred_to")
+        if abs(moment - self._now) < _SAME_TIME:
+            if name == "occurred_to":
+                return None  # No end means the same.
+            raise _Unusable(NOT_ASKED_FOR)
+        return moment.isoformat().replace("+00:00", "Z")
 
     def check_times(self) -> None:
         """Leave out a period that ends before it starts. Cover the question's times if the period has both its ends."""

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable
 from functools import cached_property
+from itertools import islice
 
 from src.ai import english
 from src.ai.constants import MAX_UNSUPPORTED
@@ -38,6 +39,7 @@ _EXCLUDES = re.compile(
 _LONGEST_EXCLUSION = 80
 # Of the name of an action or a kind of thing.
 _MOST_PARTS = 12
+_MOST_SPANS = 100
 
 
 class Question:
@@ -85,8 +87,11 @@ class Question:
         return not (_ASCII_WORD.match(self.text[end - 1]) and _NAME_GOES_ON_AFTER.match(after))
 
     def _without_excluded(self, spans: Iterable[Span]) -> list[Span]:
+        """Look at a bounded number, since a question can have one word a thousand times."""
         return [
-            span for span in spans if not _EXCLUDES.search(self.text[max(0, span[0] - _LONGEST_EXCLUSION) : span[0]])
+            span
+            for span in islice(spans, _MOST_SPANS)
+            if not _EXCLUDES.search(self.text[max(0, span[0] - _LONGEST_EXCLUSION) : span[0]])
         ]
 
     def matches(self, pattern: re.Pattern[str]) -> list[Span]:
@@ -94,17 +99,24 @@ class Question:
         return self._without_excluded(match.span() for match in pattern.finditer(self.text))
 
     def words_of(self, name: str) -> list[Span]:
-        """Return the words of the question that mean a name such as `invoice.update`; none unless each word has one."""
+        """Return the words of the question that mean a name such as `invoice.update`; none unless each word has one.
+
+        Parts of another name are no words: invoice is not asked for where the question has invoice.update.
+        """
         found: list[Span] = []
         parts = {*_split(name)}
         if len(parts) > _MOST_PARTS:
             return []
+        words = [span for span in self._tokens if not _OF_NAMES.search(self._at(span)) or self._is_made_of(span, parts)]
         for part in parts:
-            spans = self._without_excluded(span for span in self._tokens if self._means(span, part))
+            spans = self._without_excluded(span for span in words if self._means(span, part))
             if not spans:
                 return []
             found += spans
         return found
+
+    def _is_made_of(self, span: Span, parts: set[str]) -> bool:
+        return all(any(english.is_same_word(own, part) for part in parts) for own in _split(self._at(span)))
 
     def _means(self, span: Span, word: str) -> bool:
         return any(english.is_same_word(part, word) for part in _split(self._at(span)))
@@ -118,10 +130,14 @@ class Question:
         found = re.finditer(pattern, self.text, re.IGNORECASE)
         return [match.span() for match in found if self._is_whole(*match.span())]
 
+    def is_plain_word(self, span: Span) -> bool:
+        """Return whether this is an English word with a known meaning, and so no name."""
+        return self.is_english and english.is_known(self._at(span))
+
     def is_free(self, span: Span) -> bool:
         """Return whether these words say something, and nothing stands for any of them yet."""
         inside = [token for token in self._tokens if token[0] < span[1] and span[0] < token[1]]
-        return any(map(self._says_something, inside)) and not any(map(self._is_covered, inside))
+        return not any(map(self._is_covered, inside)) and (not inside or any(map(self._says_something, inside)))
 
     def cover(self, spans: Iterable[Span]) -> None:
         """Note that something of the answer stands for these words."""
