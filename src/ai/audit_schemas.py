@@ -35,15 +35,22 @@ class AuditQuestionAnswer(CustomModel):
             "total_relation": "eq",
             "model": "gpt-5.4-mini",
             "usage": EXAMPLE_USAGE,
-            "meta": EXAMPLE_META | {"prompt_version": "audit-query-2"},
+            "meta": EXAMPLE_META | {"prompt_version": "audit-query-3"},
         }
     )
 
-    filter: AuditSelection = Field(description="The filter that the model made of the question.")
+    filter: AuditSelection = Field(description="The conditions that the model made of the question, without those that cannot be used.")
     url: str = Field(description="The list of records with this filter.")
-    unsupported: list[str] = Field(description="Parts of the question that no filter can express.")
-    items: list[Audit] | None = Field(description="The newest records; null for a dry run.")
-    total: int | None = Field(description="How many match, counted to 10,000; null for a dry run.")
+    unsupported: list[str] = Field(
+        description=(
+            "Parts of the question, in its own words, for which the filter has no condition; and fields that the model "
+            "set to what cannot be used, or to what the question does not ask for."
+        )
+    )
+    items: list[Audit] | None = Field(
+        description="The newest records; null for a dry run, and if no condition was left of a question that has some."
+    )
+    total: int | None = Field(description="How many match, counted to 10,000; null where `items` is null.")
     total_relation: Literal["eq", "gte"] | None = Field(description="As in the list of records.")
     model: str = Field(description="The model that answered, as the provider names it.")
     usage: Usage
@@ -96,7 +103,7 @@ class Summary(CustomModel):
             "generated_by": "ai",
             "model": "gpt-5.4-mini",
             "usage": EXAMPLE_USAGE,
-            "meta": EXAMPLE_META | {"prompt_version": "audit-summary-1"},
+            "meta": EXAMPLE_META | {"prompt_version": "audit-summary-2"},
         }
     )
 
