@@ -30,6 +30,7 @@ UNUSABLE = "the model's value cannot be used"
 NOT_ASKED_FOR = "the question does not ask for the model's value"
 
 _IDS = ("entity_id", "actor_id", "correlation_id", "source", "event_id")
+_OTHERS = ("actor_type", "status", "occurred_from", "occurred_to", "details")
 _EMPTY_TEXTS = frozenset(("", "null", "none", "nil", "n/a", "na", "undefined", "-", "{}", "[]"))
 _QUOTES = ("''", '""', "``", "“”", "«»")
 # In questions that are not English a name of an action may be a translation, but no sentence.
@@ -60,8 +61,8 @@ class _Unusable(Exception):
 def understand(said: Mapping[str, Any], text: str, now: datetime) -> Understood:
     """`said` is the model's object, `text` the question, `now` the time that the model was told."""
     reader = _Reader(Question(text), now)
-    # Ids last: a word that another condition stands for is no id.
-    for name in sorted(AuditFilter.model_fields, key=_IDS.__contains__):
+    # A word that another condition stands for is no id, so ids come last; and a thing is not what was done.
+    for name in sorted(AuditFilter.model_fields, key=["entity_type", "action", *_OTHERS, *_IDS].index):
         reader.read(name, said.get(name))
     for name in said.keys() - AuditFilter.model_fields.keys() - {UNSUPPORTED}:
         reader.note_unknown(said[name])
@@ -69,6 +70,10 @@ def understand(said: Mapping[str, Any], text: str, now: datetime) -> Understood:
     reader.read_unsupported(said.get(UNSUPPORTED))
     conditions = {name: reader.conditions[name] for name in AuditFilter.model_fields if name in reader.conditions}
     return Understood(AuditFilter.model_validate(conditions), reader.unsupported())
+
+
+class _Redundant(Exception):
+    """Nothing is lost without this value: what the question has of it is in another condition, or left over."""
 
 
 class _Reader:
@@ -102,6 +107,8 @@ class _Reader:
             AuditFilter.model_validate({name: found})
         except (_Unusable, ValidationError) as fault:
             self._leave_out(name, value, fault.reason if isinstance(fault, _Unusable) else UNUSABLE)
+        except _Redundant:
+            return
         else:
             if found:
                 self.conditions[name] = found
@@ -133,14 +140,15 @@ class _Reader:
     def _read_id(self, name: str, value: Any) -> str:
         """One mention in the question stands for one id, and no word that means something else does."""
         text = _single_text(value)
+        mentions = self._question.mentions(text)
         free = [
             span
-            for span in self._question.mentions(text)
+            for span in mentions
             if not self._question.is_plain_word(span)
             if span in self._mentioned - self._claimed or self._question.is_free(span)
         ]
         if not free:
-            raise _Unusable(NOT_ASKED_FOR)
+            raise _Redundant if mentions else _Unusable(NOT_ASKED_FOR)
         self._claimed.add(free[0])
         self._mentioned.update(free)
         self._question.cover(free)
@@ -158,15 +166,22 @@ class _Reader:
                 yield found
             except (_Unusable, ValidationError) as fault:
                 self._leave_out(name, item, fault.reason if isinstance(fault, _Unusable) else UNUSABLE)
+            except _Redundant:
+                continue
 
     def _read_name(self, name: str, value: Any) -> str:
         text = _single_text(value)
         spans = self._question.words_of(text.removesuffix(PREFIX_MARK))
+        is_redundant = bool(spans) and self._question.are_covered(spans)
         self._question.cover(spans)
-        for name in (text, re.sub(r"[._:-]?\*$", "", text)):
+        for spelling in (text, re.sub(r"[._:-]?\*$", "", text)):
             # A model may make invoice.update.* of a question's invoice.update.
-            if re.search(r"\w[._:/-]", name) and (spelled := self._question.spelling(name)):
+            if re.search(r"\w[._:/-]", spelling) and (spelled := self._question.spelling(spelling)):
                 return spelled
+        if is_redundant and name == "action" and "entity_type" in self.conditions:
+            raise _Redundant
+        if not spans and self._question.has_in_names(text):
+            raise _Redundant
         if not spans and (self._question.is_english or not _TRANSLATION.fullmatch(text)):
             raise _Unusable(NOT_ASKED_FOR)
         return text
@@ -185,15 +200,18 @@ class _Reader:
         self._question.cover(spans)
         return member
 
-    def _read_time(self, name: str, value: Any) -> str | None:
+    def _read_time(self, name: str, value: Any) -> str:
         text = _single_text(value)
-        if self._question.is_english and not self._question.matches(english.TIMES):
-            raise _Unusable(NOT_ASKED_FOR)
         moment = _parse_time(text, is_end=name == "occurred_to")
+        if self._question.is_english and not self._question.matches(english.TIMES):
+            # Small models fill in the present time where nobody asks for any.
+            raise _Redundant if abs(moment - self._now) < _SAME_TIME else _Unusable(NOT_ASKED_FOR)
         if abs(moment - self._now) < _SAME_TIME:
             if name == "occurred_to":
-                return None  # No end means the same.
-            raise _Unusable(NOT_ASKED_FOR)
+                raise _Redundant
+            if not self._question.matches(english.TODAY):
+                raise _Unusable(NOT_ASKED_FOR)
+            moment = moment.replace(hour=0, minute=0, second=0, microsecond=0)
         return moment.isoformat().replace("+00:00", "Z")
 
     def check_times(self) -> None:

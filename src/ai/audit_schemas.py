@@ -39,7 +39,9 @@ class AuditQuestionAnswer(CustomModel):
         }
     )
 
-    filter: AuditSelection = Field(description="The conditions that the model made of the question, without those that cannot be used.")
+    filter: AuditSelection = Field(
+        description="The conditions that the model made of the question, without those that cannot be used."
+    )
     url: str = Field(description="The list of records with this filter.")
     unsupported: list[str] = Field(
         description=(

@@ -25,7 +25,14 @@ _WISHES = """
     sort sorted ordered group grouped count number total sum average newest oldest latest earliest first last top bottom
     largest smallest biggest most least more less per except excluding without not no never other unless compare trend
 """
+# Common words of other languages that are no English words.
+_FOREIGN = """
+    der das und von dem den ist nicht wer welche welcher welches hat haben wurde wurden alle zeige le les des du est qui
+    quels quelles quoi que los las el del por para quien cuales il lo gli che chi da wat wie zijn het een och som jak
+    kto co
+"""
 FILLERS = frozenset(_FILLERS.split())
+FOREIGN = frozenset(_FOREIGN.split())
 _KNOWN = FILLERS | {*_WISHES.split()}
 
 # Each line: words that mean the same in the name of an action.
@@ -54,7 +61,7 @@ _NOT = r"(?: not|n['\u2019]t)"
 
 
 def _words(pattern: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<![\w.-])(?:{' '.join(pattern.split())})(?!-?\w)", re.IGNORECASE)
+    return re.compile(rf"(?<![\w.-])(?:{' '.join(pattern.split())})(?![-.:/]?\w)", re.IGNORECASE)
 
 
 # What a question says that asks for a status, or for a kind of actor.
@@ -79,6 +86,21 @@ MEANINGS = {
         r"anonym\w*|unauthenticated|guests?|visitors?|unknown"
         r"|(?:not|without) (?:being )?(?:logged|signed|logging|signing) ?in"
     ),
+}
+# Words that name fields, and neither things nor what was done to them.
+FIELDS = {
+    "details",
+    "detail",
+    "status",
+    "source",
+    "actor",
+    "actors",
+    "entity",
+    "correlation",
+    "id",
+    "ids",
+    "type",
+    "kind",
 }
 # Words beside a value that only say which field it belongs to.
 NAMES_OF_FIELDS = {
@@ -118,6 +140,7 @@ TIMES = _words(
     r"|(?:19|20)\d\d|q[1-4]|today|yesterday|tonight|midnight|noon|mornings?|afternoons?|evenings?|nights?|recent(?:ly)?"
     r"|lately|ago|so far|until now"
 )
+TODAY = _words("today|this day|so far today")
 TIME_HELPERS = _words(
     r"last|latest|past|previous|current|this|since|before|after|until|till|between|and|through|to|from|earlier|later|than"
     r"|older|newer|first|end|start|beginning|half|early|late|utc|gmt|z|\d{1,2}(?:st|nd|rd|th)?"

@@ -53,9 +53,10 @@ class Question:
 
     @cached_property
     def is_english(self) -> bool:
-        """Guessed: one word in three is one of those that English questions have."""
-        words = [word for span in self._tokens if not _OF_NAMES.search(word := self._at(span))]
-        return sum(map(english.is_known, words)) * 3 >= len(words)
+        """Guessed: one word in three is one that English questions have, or none is of another language."""
+        words = [word.casefold() for span in self._tokens if not _OF_NAMES.search(word := self._at(span))]
+        is_foreign = not "".join(words).isascii() or not english.FOREIGN.isdisjoint(words)
+        return not is_foreign or sum(map(english.is_known, words)) * 3 >= len(words)
 
     def _at(self, span: Span) -> str:
         return self.text[slice(*span)]
@@ -107,13 +108,23 @@ class Question:
         parts = {*_split(name)}
         if len(parts) > _MOST_PARTS:
             return []
-        words = [span for span in self._tokens if not _OF_NAMES.search(self._at(span)) or self._is_made_of(span, parts)]
+        words = [span for span in self._tokens if self._is_word(span) or self._is_made_of(span, parts)]
         for part in parts:
             spans = self._without_excluded(span for span in words if self._means(span, part))
             if not spans:
                 return []
             found += spans
         return found
+
+    def _is_word(self, span: Span) -> bool:
+        word = self._at(span)
+        return not _OF_NAMES.search(word) and word.casefold() not in english.FIELDS
+
+    def has_in_names(self, name: str) -> bool:
+        """Return whether each word of this name is a part of one name in the question."""
+        parts = {*_split(name)}
+        names = [{*_split(self._at(span))} for span in self._tokens if _OF_NAMES.search(self._at(span))]
+        return bool(parts) and any(parts <= each for each in names)
 
     def _is_made_of(self, span: Span, parts: set[str]) -> bool:
         return all(any(english.is_same_word(own, part) for part in parts) for own in _split(self._at(span)))
@@ -130,9 +141,16 @@ class Question:
         found = re.finditer(pattern, self.text, re.IGNORECASE)
         return [match.span() for match in found if self._is_whole(*match.span())]
 
+    def word_before(self, span: Span) -> str:
+        """Return the word before, in lower case."""
+        return next((self._at(token).casefold() for token in reversed(self._tokens) if token[1] <= span[0]), "")
+
     def is_plain_word(self, span: Span) -> bool:
         """Return whether this is an English word with a known meaning, and so no name."""
         return self.is_english and english.is_known(self._at(span))
+
+    def are_covered(self, spans: Iterable[Span]) -> bool:
+        return all(map(self._is_covered, spans))
 
     def is_free(self, span: Span) -> bool:
         """Return whether these words say something, and nothing stands for any of them yet."""
