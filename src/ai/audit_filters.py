@@ -7,7 +7,7 @@ none runs that a model invented. All texts are the question's own words or fixed
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -58,9 +58,12 @@ class _Unusable(Exception):
         self.reason = reason
 
 
-def understand(said: Mapping[str, Any], text: str, now: datetime) -> Understood:
-    """`said` is the model's object, `text` the question, `now` the time that the model was told."""
-    reader = _Reader(Question(text), now)
+def understand(said: Mapping[str, Any], text: str, now: datetime, examples: Collection[str] = ()) -> Understood:
+    """`said` is the model's object, `text` the question.
+
+    `now` is the time that the model was told, `examples` are the actions and types of the examples that it was shown.
+    """
+    reader = _Reader(Question(text), now, examples)
     # A word that another condition stands for is no id, so ids come last; and a thing is not what was done.
     for name in sorted(AuditFilter.model_fields, key=["entity_type", "action", *_OTHERS, *_IDS].index):
         reader.read(name, said.get(name))
@@ -79,8 +82,8 @@ class _Redundant(Exception):
 class _Reader:
     """Reads the fields of one answer."""
 
-    def __init__(self, question: Question, now: datetime) -> None:
-        self._question, self._now = question, now
+    def __init__(self, question: Question, now: datetime, examples: Collection[str]) -> None:
+        self._question, self._now, self._examples = question, now, examples
         self.conditions: dict[str, Any] = {}
         self._notes: dict[str, None] = {}
         self._left_out: defaultdict[str, list[str]] = defaultdict(list)
@@ -182,9 +185,12 @@ class _Reader:
             raise _Redundant
         if not spans and self._question.has_in_names(text):
             raise _Redundant
-        if not spans and (self._question.is_english or not _TRANSLATION.fullmatch(text)):
+        if not spans and (self._question.is_english or not self._may_be_translation(text)):
             raise _Unusable(NOT_ASKED_FOR)
         return text
+
+    def _may_be_translation(self, text: str) -> bool:
+        return bool(_TRANSLATION.fullmatch(text)) and text not in self._examples
 
     def _read_statuses(self, name: str, value: Any) -> list[str]:
         return [*dict.fromkeys(self._each(name, value, lambda item: self._read_enumeration(AuditStatus, item)))]

@@ -5,7 +5,7 @@ nothing that a caller could not, and compared with the question: `audit_filters.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic_core import to_json
@@ -56,27 +56,24 @@ _SCHEMA = structured_output.object_schema(
 
 # Their words stand in no answer to another question: `audit_filters.py` drops values that the question does not have.
 _EXAMPLES: dict[str, dict[str, Any]] = {
-    "failed parcel.ship since 2031-03-05": {
-        "action": ["parcel.ship"],
-        "status": ["failure"],
-        "occurred_from": "2031-03-05T00:00:00Z",
-    },
-    "What did clerk-3 do to parcel P-9 on 7 June 2031?": {
+    "request rq-1": {"correlation_id": "rq-1"},
+    "failed parcel.ship of clerk-3": {"action": ["parcel.ship"], "actor_id": "clerk-3", "status": ["failure"]},
+    "What happened to parcel P-9 on 7 June 2031?": {
         "entity_type": "parcel",
         "entity_id": "P-9",
-        "actor_id": "clerk-3",
         "occurred_from": "2031-06-07T00:00:00Z",
         "occurred_to": "2031-06-08T00:00:00Z",
     },
-    "All refund.* by the service pay-bot that are pending or succeeded, before May 2031": {
+    "All refund.* by the service pay-bot since 2031-03-05 that are pending or succeeded": {
         "action": ["refund.*"],
         "actor_type": "service",
         "actor_id": "pay-bot",
         "status": ["pending", "success"],
-        "occurred_to": "2031-05-01T00:00:00Z",
+        "occurred_from": "2031-03-05T00:00:00Z",
     },
-    "Details region = north, request rq-1, largest first": {
-        "correlation_id": "rq-1",
+    "details region = north, parcel P-7, largest first": {
+        "entity_type": "parcel",
+        "entity_id": "P-7",
         "details": '{"region": "north"}',
         "unsupported": ["largest first"],
     },
@@ -85,11 +82,20 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
         "event_id": "ev-5",
         "unsupported": ["not those of clerk-4"],
     },
+    "What has clerk-3 done today?": {"actor_id": "clerk-3", "occurred_from": "2031-07-01T00:00:00Z"},
 }
+_EXAMPLE_NAMES = {"parcel", "parcel.*", "parcel.ship", "refund", "refund.*"}
+_EXAMPLE_NOW = datetime(2031, 7, 1, 12, tzinfo=UTC)
+
+
+def _input(question: str, now: datetime) -> str:
+    return to_json({"now": now, "question": question}).decode()
 
 
 def _examples() -> str:
-    return "\n".join(f"{question}\n{to_json(answer).decode()}" for question, answer in _EXAMPLES.items())
+    return "\n".join(
+        f"{_input(question, _EXAMPLE_NOW)}\n{to_json(answer).decode()}" for question, answer in _EXAMPLES.items()
+    )
 
 
 _INSTRUCTIONS = f"""\
@@ -105,7 +111,7 @@ question, letter by letter. All conditions must hold at once; the values of `act
 that does not say how it ended has no `status`. What no field can express, such as sorting, grouping, counting,
 negation, or a search in text, goes into `unsupported`; never guess a filter for it.
 
-Examples of the form, for other questions; never use their values:
+Examples, for other questions; never use their values:
 {_examples()}\
 """
 
@@ -124,7 +130,7 @@ async def answer_question(
     def read(said: Mapping[str, Any]) -> Understood:
         if said and said.keys().isdisjoint(_SCHEMA["properties"]):
             raise structured_output.Unfit("it has none of the fields")
-        return audit_filters.understand(said, text, now)
+        return audit_filters.understand(said, text, now, _EXAMPLE_NAMES)
 
     understood, completion = await structured_output.complete_json(
         client, _build_prompt(client, text, now), client.ends_in(client.settings.ai_query_deadline), read
@@ -152,7 +158,7 @@ def _build_prompt(client: AIClient, question: str, now: datetime) -> Prompt:
     return Prompt(
         version=QUERY_PROMPT_VERSION,
         model=client.settings.ai_model,
-        input=to_json({"now": now, "question": question}).decode(),
+        input=_input(question, now),
         instructions=_INSTRUCTIONS,
         output_format=_FORMAT,
     )

@@ -20,7 +20,7 @@ _FILLERS = """
     occur occurred occurs operation operations whatever involve involved involving affect affected affecting inside
     against but also just tried try tries attempt attempted attempts
 """
-# Words that say how to list records, which no filter can, and by which a question is known to be English.
+# Words that say how to list records, which no filter can.
 _WISHES = """
     sort sorted ordered group grouped count number total sum average newest oldest latest earliest first last top bottom
     largest smallest biggest most least more less per except excluding without not no never other unless compare trend

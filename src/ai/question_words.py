@@ -53,10 +53,10 @@ class Question:
 
     @cached_property
     def is_english(self) -> bool:
-        """Guessed: one word in three is one that English questions have, or none is of another language."""
+        """Guessed: it has a long English word, or nothing of another language."""
         words = [word.casefold() for span in self._tokens if not _OF_NAMES.search(word := self._at(span))]
         is_foreign = not "".join(words).isascii() or not english.FOREIGN.isdisjoint(words)
-        return not is_foreign or sum(map(english.is_known, words)) * 3 >= len(words)
+        return not is_foreign or any(len(word) > 3 and english.is_known(word) for word in words)
 
     def _at(self, span: Span) -> str:
         return self.text[slice(*span)]
@@ -108,7 +108,7 @@ class Question:
         parts = {*_split(name)}
         if len(parts) > _MOST_PARTS:
             return []
-        words = [span for span in self._tokens if self._is_word(span) or self._is_made_of(span, parts)]
+        words = [span for span in self._tokens if self._is_word(span) or self._is_name_of(span, parts)]
         for part in parts:
             spans = self._without_excluded(span for span in words if self._means(span, part))
             if not spans:
@@ -126,8 +126,10 @@ class Question:
         names = [{*_split(self._at(span))} for span in self._tokens if _OF_NAMES.search(self._at(span))]
         return bool(parts) and any(parts <= each for each in names)
 
-    def _is_made_of(self, span: Span, parts: set[str]) -> bool:
-        return all(any(english.is_same_word(own, part) for part in parts) for own in _split(self._at(span)))
+    def _is_name_of(self, span: Span, parts: set[str]) -> bool:
+        return bool(_OF_NAMES.search(self._at(span))) and all(
+            any(english.is_same_word(own, part) for part in parts) for own in _split(self._at(span))
+        )
 
     def _means(self, span: Span, word: str) -> bool:
         return any(english.is_same_word(part, word) for part in _split(self._at(span)))

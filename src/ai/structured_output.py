@@ -164,6 +164,6 @@ def _describe_type(field: Mapping[str, Any]) -> str:
         case {"type": "array", "items": {"properties": inner}}:
             return f"list of objects with {' and '.join(f'`{name}`' for name in inner)}"
         case {"type": "array", "items": items}:
-            return f"list of {_describe_type(items)}" if "enum" in items else "list of texts"
+            return f"list of {', '.join(items['enum'])}" if "enum" in items else "list of texts"
         case _:
             return "text"

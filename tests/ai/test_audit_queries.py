@@ -1,5 +1,6 @@
 """A question becomes a filter: the provider sees only the question, and its filter is validated like a caller's."""
 
+import itertools
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -172,7 +173,7 @@ async def test_the_instructions_describe_each_field_and_mark_examples(
         (line,) = [each for each in asked["instructions"].split("\n") if each.startswith(f"- `{name}`")]
         assert field["description"] in line
     assert "one of user, system, service, anonymous" in asked["instructions"]
-    assert "Examples of the form, for other questions; never use their values" in asked["instructions"]
+    assert "Examples, for other questions; never use their values" in asked["instructions"]
 
 
 async def test_example_values_of_the_instructions_are_in_no_answer(
@@ -181,12 +182,16 @@ async def test_example_values_of_the_instructions_are_in_no_answer(
     examples = [
         {"action": ["parcel.ship"], "entity_id": "P-9", "occurred_from": "2031-05-01T00:00:00Z"},
         {"action": ["refund.*"], "actor_id": "clerk-3", "status": ["failure"], "unsupported": ["largest first"]},
+        {"correlation_id": "rq-1", "source": "urn:shop", "details": '{"region": "north"}'},
     ]
-    for example in examples:
-        provider.replies(says(NOTHING | example))
-        body = (await ask(client, question="What did u-17 do?", dry_run=True)).json()
+    for example, question in itertools.product(examples, ["What did u-17 do?", "Was hat u-17 gemacht?"]):
+        provider.replies(says(NOTHING | example | {"status": None, "occurred_from": None}))
+        body = (await ask(client, question=question, dry_run=True)).json()
         assert not [value for value in body["filter"].values() if value]
-        assert all(word not in json.dumps(body["unsupported"]) for word in ("parcel", "P-9", "clerk", "largest"))
+        assert all(
+            word not in json.dumps(body["unsupported"])
+            for word in ("parcel", "P-9", "clerk", "largest", "rq-1", "region")
+        )
 
 
 @pytest.mark.parametrize(
