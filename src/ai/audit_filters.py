@@ -263,18 +263,19 @@ class _Reader:
     def read_unsupported(self, value: Any) -> None:
         """Keep entries that are words of the question, and for which the filter has no condition."""
         for item in _items(value):
-            if _is_empty(item):
+            text = item if isinstance(item, str) else ""
+            if _is_empty(item) or text in AuditFilter.model_fields:
                 continue
-            spans = self._question.quotations(item) if isinstance(item, str) else []
+            spans = self._question.quotations(text)
             if not spans:
-                self._notes |= dict.fromkeys([] if self._is_named_anyway(item) else [GENERAL_REMARK])
+                self._notes |= dict.fromkeys([] if self._is_named_anyway(text) else [GENERAL_REMARK])
             elif free := [span for span in spans if self._question.is_free(span)]:
                 self._question.cover(free)
                 self._notes[self._question.text[slice(*free[0])]] = None
 
-    def _is_named_anyway(self, item: Any) -> bool:
+    def _is_named_anyway(self, text: str) -> bool:
         """Return whether the question has each word of an entry in another form: what is left over names it then."""
-        return isinstance(item, str) and self._question.is_english and bool(self._question.words_of(item))
+        return self._question.is_english and bool(self._question.words_of(text))
 
     def unsupported(self) -> list[str]:
         left_out = [f"{', '.join(names)}: {reason}." for reason, names in self._left_out.items()]

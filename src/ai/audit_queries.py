@@ -38,9 +38,13 @@ _SCHEMA = structured_output.object_schema(
     ),
     entity_type=_nullable("what kind of thing it was done to", type="string"),
     entity_id=_nullable("the id of the thing", type="string"),
-    actor_type=_nullable("what kind of actor did it", type="string", enum=[*ActorType]),
+    actor_type=_nullable(
+        "what kind of actor did it, only where the question names a kind", type="string", enum=[*ActorType]
+    ),
     actor_id=_nullable("the id of the actor or user who did it", type="string"),
-    status=_nullable("how it ended", type="array", items={"type": "string", "enum": [*AuditStatus]}),
+    status=_nullable(
+        "how it ended, only where the question says so", type="array", items={"type": "string", "enum": [*AuditStatus]}
+    ),
     correlation_id=_nullable("the id of the request that it belongs to", type="string"),
     source=_nullable("where the event comes from", type="string"),
     event_id=_nullable("the id of the event at its source", type="string"),
@@ -71,9 +75,11 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
         "status": ["pending", "success"],
         "occurred_from": "2031-03-05T00:00:00Z",
     },
-    "details region = north, parcel P-7, largest first": {
+    "clerk-4, parcel P-7, details region = north, succeeded, largest first": {
         "entity_type": "parcel",
         "entity_id": "P-7",
+        "actor_id": "clerk-4",
+        "status": ["success"],
         "details": '{"region": "north"}',
         "unsupported": ["largest first"],
     },
