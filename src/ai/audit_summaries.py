@@ -52,6 +52,7 @@ characters, and [redacted] stands for a secret. `focus`, where it is given, says
 
 {one_object} Its fields:
 {fields}
+The form is {{"summary": "...", "findings": [{{"text": "...", "record_ids": ["..."]}}]}}.
 
 Say nothing that no record shows.\
 """

@@ -148,6 +148,7 @@ async def test_the_instructions_describe_each_field(provider: FakeProvider, clie
     assert "Answer with one JSON object and nothing else." in instructions
     assert "- `summary` (text): a few sentences" in instructions
     assert "- `findings` (list of objects with `text` and `record_ids`): " in instructions
+    assert '{"summary": "...", "findings": [{"text": "...", "record_ids": ["..."]}]}' in instructions
 
 
 async def test_the_provider_gets_only_listed_fields_without_invisible_characters_and_secrets(
