@@ -35,9 +35,12 @@ _EMPTY_TEXTS = frozenset(("", "null", "none", "nil", "n/a", "na", "undefined", "
 _QUOTES = ("''", '""', "``", "“”", "«»")
 # In questions that are not English a name of an action may be a translation, but no sentence.
 _TRANSLATION = re.compile(r"[a-z][a-z0-9]{0,31}(?:[._:-][a-z0-9]{1,32}){0,3}(?:[._:-]\*)?")
+_IS_NAME = re.compile(r"\w[._:/-]")
 _PERIOD = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d)(:\d\d(?:\.\d+)?)?(?:[Zz]|([+-]\d\d:\d\d))?")
 # Of the present time that the model was told, and copies.
+# Characters between a word and the name that it belongs to: a space and a quote.
+_GAP = 3
 _SAME_TIME = timedelta(minutes=1)
 _LAST_SECOND = time(23, 59, 59)
 
@@ -63,9 +66,9 @@ def understand(said: Mapping[str, Any], text: str, now: datetime, examples: Coll
 
     `now` is the time that the model was told, `examples` are the actions and types of the examples that it was shown.
     """
-    reader = _Reader(Question(text), now, examples)
+    reader = _Reader(said, Question(text), now, examples)
     # A word that another condition stands for is no id, so ids come last; and a thing is not what was done.
-    for name in sorted(AuditFilter.model_fields, key=["entity_type", "action", *_OTHERS, *_IDS].index):
+    for name in ("entity_type", "action", *_OTHERS, *_IDS):
         reader.read(name, said.get(name))
     for name in said.keys() - AuditFilter.model_fields.keys() - {UNSUPPORTED}:
         reader.note_unknown(said[name])
@@ -82,8 +85,8 @@ class _Redundant(Exception):
 class _Reader:
     """Reads the fields of one answer."""
 
-    def __init__(self, question: Question, now: datetime, examples: Collection[str]) -> None:
-        self._question, self._now, self._examples = question, now, examples
+    def __init__(self, said: Mapping[str, Any], question: Question, now: datetime, examples: Collection[str]) -> None:
+        self._said, self._question, self._now, self._examples = said, question, now, examples
         self.conditions: dict[str, Any] = {}
         self._notes: dict[str, None] = {}
         self._left_out: defaultdict[str, list[str]] = defaultdict(list)
@@ -147,8 +150,9 @@ class _Reader:
         free = [
             span
             for span in mentions
-            if not self._question.is_plain_word(span)
+            if not self._question.has_plain_words(text)
             if span in self._mentioned - self._claimed or self._question.is_free(span)
+            if name != "entity_id" or not self._is_of_actor(span)
         ]
         if not free:
             raise _Redundant if mentions else _Unusable(NOT_ASKED_FOR)
@@ -156,6 +160,18 @@ class _Reader:
         self._mentioned.update(free)
         self._question.cover(free)
         return self._question.text[slice(*free[0])]
+
+    def _names_actor(self, span: tuple[int, int]) -> bool:
+        """Return whether this word only says what the actor after it is, as in "user u-17"."""
+        actor = self._said.get("actor_id")
+        mentions = self._question.mentions(actor) if isinstance(actor, str) else []
+        return any(0 < mention[0] - span[1] < _GAP for mention in mentions)
+
+    def _is_of_actor(self, span: tuple[int, int]) -> bool:
+        """Return whether the model also says that this is the actor, and the word before says so too."""
+        actor = self._said.get("actor_id")
+        is_same = isinstance(actor, str) and span in self._question.mentions(actor)
+        return is_same and self._question.word_before(span) in english.BEFORE_ACTORS
 
     def _read_names(self, name: str, value: Any) -> list[str]:
         """Alternatives: one that cannot be used is left out, and the others stay."""
@@ -179,8 +195,14 @@ class _Reader:
         self._question.cover(spans)
         for spelling in (text, re.sub(r"[._:-]?\*$", "", text)):
             # A model may make invoice.update.* of a question's invoice.update.
-            if re.search(r"\w[._:/-]", spelling) and (spelled := self._question.spelling(spelling)):
+            if (
+                _IS_NAME.search(spelling)
+                and not re.search(r"\s", spelling)
+                and (spelled := self._question.spelling(spelling))
+            ):
                 return spelled
+        if name == "entity_type" and spans and all(map(self._names_actor, spans)):
+            raise _Redundant
         if is_redundant and name == "action" and "entity_type" in self.conditions:
             raise _Redundant
         if not spans and self._question.has_in_names(text):
@@ -203,6 +225,8 @@ class _Reader:
         spans = self._question.matches(english.MEANINGS[member])
         if not spans and self._question.is_english:
             raise _Unusable(NOT_ASKED_FOR)
+        if spans and kind is ActorType and self._question.are_covered(spans):
+            raise _Redundant
         self._question.cover(spans)
         return member
 

@@ -77,9 +77,7 @@ MEANINGS = {
         r"pending|waiting|unfinished|in progress|outstanding|incomplete|unresolved|ongoing|queued|open"
         r"|(?:not|n['\u2019]t) (?:yet )?(?:done|finished|complete\w*|decided)|still running"
     ),
-    ActorType.USER: _words(
-        r"users?|people|persons?|humans?|employees?|staff|customers?|members?|colleagues?|accounts?"
-    ),
+    ActorType.USER: _words(r"users?|people|persons?|humans?|employees?|staff|colleagues?"),
     ActorType.SYSTEM: _words(r"systems?|automat\w*|cron\w*|schedul\w*|by itself"),
     ActorType.SERVICE: _words(r"services?|bots?|robots?|integrations?|machines?|daemons?|workers?|jobs?|apps?|apis?"),
     ActorType.ANONYMOUS: _words(
@@ -115,6 +113,7 @@ NAMES_OF_FIELDS = {
     "event_id": {"event", "id"},
     "details": {"detail", "details"},
 }
+BEFORE_ACTORS = {"actor", "user", "account", "person", "by", "did", "has", "from", "service", "of"}
 # How else a model writes a value of an enumeration.
 SPELLINGS = {
     AuditStatus.FAILURE: _words("fail(?:ed|ures?)?|errors?|unsuccessful"),

@@ -118,7 +118,7 @@ class Question:
 
     def _is_word(self, span: Span) -> bool:
         word = self._at(span)
-        return not _OF_NAMES.search(word) and word.casefold() not in english.FIELDS
+        return not _OF_NAMES.search(word) and word.casefold() not in english.FIELDS | english.FILLERS
 
     def has_in_names(self, name: str) -> bool:
         """Return whether each word of this name is a part of one name in the question."""
@@ -127,8 +127,12 @@ class Question:
         return bool(parts) and any(parts <= each for each in names)
 
     def _is_name_of(self, span: Span, parts: set[str]) -> bool:
-        return bool(_OF_NAMES.search(self._at(span))) and all(
-            any(english.is_same_word(own, part) for part in parts) for own in _split(self._at(span))
+        """Return whether a name such as invoice-update has only these parts, and so means invoice.update."""
+        name = self._at(span)
+        return (
+            bool(_OF_NAMES.search(name))
+            and not re.search(r"\d", name)
+            and all(any(english.is_same_word(own, part) for part in parts) for own in _split(self._at(span)))
         )
 
     def _means(self, span: Span, word: str) -> bool:
@@ -147,9 +151,9 @@ class Question:
         """Return the word before, in lower case."""
         return next((self._at(token).casefold() for token in reversed(self._tokens) if token[1] <= span[0]), "")
 
-    def is_plain_word(self, span: Span) -> bool:
-        """Return whether this is an English word with a known meaning, and so no name."""
-        return self.is_english and english.is_known(self._at(span))
+    def has_plain_words(self, text: str) -> bool:
+        """Return whether a text has English words with a known meaning, and so is no name."""
+        return self.is_english and any(map(english.is_known, text.split()))
 
     def are_covered(self, spans: Iterable[Span]) -> bool:
         return all(map(self._is_covered, spans))
