@@ -28,6 +28,11 @@ class AnswerReader:
         self._text: list[str] = []
         self._refusal: list[str] = []
 
+    @property
+    def has_text(self) -> bool:
+        """Whether a piece of text has come."""
+        return bool(self._text)
+
     def feed(self, chunk: bytes) -> Iterator[str | Answer]:
         self._limit_size(len(chunk))
         if self._is_blank and (first := chunk.strip()[:1]):
@@ -66,7 +71,8 @@ class AnswerReader:
         if isinstance(event, Answer):
             yield from self._end(event)
             return
-        (self._refusal if event.is_refusal else self._text).append(event.text)
+        if event.text:
+            (self._refusal if event.is_refusal else self._text).append(event.text)
         yield event.text
 
     def _end(self, answer: Answer) -> Iterator[str | Answer]:

@@ -73,17 +73,25 @@ class CallBudget:
         self._begin_attempt()
 
     def _begin_attempt(self) -> None:
-        self._last_progress, self._has_progressed = self._clock(), False
-
-    def note_progress(self) -> None:
-        self._last_progress, self._has_progressed = self._clock(), True
+        self._silence, self._has_progressed = 0.0, False
+        self._wait_began = self._clock()
 
     def limit_wait(self) -> asyncio.Timeout:
-        """Enter this around each wait for the provider. It raises `TimeoutError` when the time is over.
+        """Enter this around each wait for the provider, and call `end_wait` after it.
 
-        That is `ai_read_timeout` after the last progress, or at the call's end.
+        It raises `TimeoutError` at the call's end, and when all waits since the last progress take `ai_read_timeout`.
         """
-        return asyncio.timeout_at(min(self._last_progress + self._settings.ai_read_timeout, self._ends))
+        self._wait_began = now = self._clock()
+        return asyncio.timeout_at(min(now + self._settings.ai_read_timeout - self._silence, self._ends))
+
+    def end_wait(self) -> float:
+        """Return the seconds of the wait."""
+        waited = self._clock() - self._wait_began
+        self._silence += waited
+        return waited
+
+    def note_progress(self) -> None:
+        self._silence, self._has_progressed = 0.0, True
 
     async def run(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Call `attempt`, again after a `TransientFailure`, until it returns a result; return that result.
@@ -122,7 +130,7 @@ class CallBudget:
         Silence is long after `ai_read_timeout`; before the first progress half of what an ordinary call waits will do,
         since a call may have spent time on waiting for a place.
         """
-        silence = self._clock() - self._last_progress
+        silence = self._silence + self._clock() - self._wait_began
         patience = self._settings.ai_read_timeout
         if not self._has_progressed:
             patience = min(patience, self._settings.ai_deadline) / 2

@@ -6,11 +6,16 @@
 import asyncio
 import json
 import time
+from contextlib import aclosing
 from itertools import repeat
 from typing import Any
 
 import pytest
 
+from src.ai.call_limits import CallLimiter
+from src.ai.client import AIClient, Completion
+from src.ai.exceptions import AITimeout
+from src.ai.prompt import Prompt
 from src.audits.schemas import AuditFilter
 from src.config import AppSettings, DatabaseSettings
 from tests.ai.application import ai_settings, ask, assert_problem, run_ai
@@ -56,6 +61,19 @@ async def test_thoughts_are_progress(provider: FakeProvider, thinks: str) -> Non
         assert (await ask(client)).status_code == 200
 
 
+async def test_a_slow_reader_of_a_stream_is_no_silence_of_the_model(provider: FakeProvider) -> None:
+    provider.replies(Stream([BEGINS, piece("An "), piece("answer."), COMPLETES], pause=0.05))
+    client = AIClient(ai_settings(provider, ai_read_timeout=0.3))
+    async with aclosing(client.stream(Prompt(version="test", model="gpt-5.4-mini", input="x"))) as events:
+        received = []
+        async for event in events:
+            received.append(event)
+            await asyncio.sleep(0.4)
+    assert received[:3] == ["", "An ", "answer."]
+    assert isinstance(received[3], Completion)
+    await client.close()
+
+
 NO_PROGRESS = {
     "nothing": Stream([BEGINS, piece("An ")], ends="never"),
     "comments": Stream([BEGINS, piece("An "), *repeat(HEARTBEAT, 100)], pause=0.05),
@@ -95,15 +113,14 @@ async def test_a_provider_that_says_nothing_until_the_deadline_is_an_outage(prov
         assert_problem(await ask(client), 503, "ai-circuit-open", retryable=True)
 
 
-async def test_a_call_that_spent_its_time_on_the_wait_for_a_place_is_no_outage(provider: FakeProvider) -> None:
-    provider.replies(slowly("An answer.", 1.5), Reply(hangs=True))
-    settings = {"ai_deadline": 2.5, "ai_place_timeout": 2.5, "ai_max_in_flight": 1, "ai_breaker_failures": 1}
-    async with run_ai(provider, **settings) as client:
-        first = asyncio.create_task(ask(client))
-        await provider.wait_for_requests()
-        assert_problem(await ask(client), 504, "ai-timeout", retryable=True)
-        assert (await first).status_code == 200
-        assert_problem(await ask(client), 504, "ai-timeout", retryable=True)
+@pytest.mark.parametrize(("seconds", "is_outage"), [(0.1, False), (0.6, True)], ids=["little", "most"])
+async def test_silence_for_the_little_time_that_a_call_had_left_is_no_outage(seconds: float, is_outage: bool) -> None:
+    """A call may have waited for its place, or share its deadline with an earlier one."""
+    limiter = CallLimiter(ai_settings(ai_deadline=1))
+    with pytest.raises(AITimeout) as caught:
+        async with limiter.admit(asyncio.get_running_loop().time() + seconds) as budget, budget.limit_wait():
+            await asyncio.sleep(60)
+    assert caught.value.is_outage is is_outage
 
 
 @pytest.mark.parametrize(
