@@ -38,6 +38,10 @@ export const clip = (text, limit) => {
   return text.slice(0, isCut ? limit - 1 : limit);
 };
 
+/** The text, or its beginning and an ellipsis, at most `limit` characters in all. */
+export const shorten = (text, limit = ROW_CHARACTERS) =>
+  text.length > limit ? `${clip(text, limit - 1)}\u2026` : text;
+
 /** The beginning of a value as JSON on one line. It takes no longer for a large value. */
 export const preview = (value, limit = ROW_CHARACTERS) => {
   let text = "";
@@ -61,5 +65,5 @@ export const preview = (value, limit = ROW_CHARACTERS) => {
     text += close;
   };
   write(value);
-  return text.length > limit ? `${clip(text, limit - 1)}\u2026` : text;
+  return shorten(text, limit);
 };

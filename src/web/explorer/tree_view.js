@@ -2,7 +2,7 @@
 
 import { Component, html } from "./html.js";
 import { Text } from "./text.js";
-import { childrenOf, clip, countOf, kindOf, PAGE_CHARACTERS, PAGE_ROWS, ROW_CHARACTERS, preview } from "./tree.js";
+import { childrenOf, clip, countOf, kindOf, PAGE_CHARACTERS, PAGE_ROWS, ROW_CHARACTERS, preview, shorten } from "./tree.js";
 
 const format = new Intl.NumberFormat("en").format;
 
@@ -81,7 +81,7 @@ export class Tree extends Component {
   }
 
   renderRow({ name, path, value }, steps) {
-    const named = html`<span class="tree-name"><${Text} value=${clip(name, ROW_CHARACTERS)} /></span>`;
+    const named = html`<span class="tree-name"><${Text} value=${shorten(name)} /></span>`;
     if (!countOf(value)) {
       const isEmpty = kindOf(value) === "object" || kindOf(value) === "array";
       return html`<li key=${path} class="tree-leaf">

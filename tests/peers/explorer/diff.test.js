@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { diff, isEqual } from "../../../src/web/explorer/diff.js";
 import { parse } from "../../../src/web/explorer/json.js";
-import { childrenOf, clip, countOf, kindOf, preview } from "../../../src/web/explorer/tree.js";
+import { childrenOf, clip, countOf, kindOf, preview, shorten } from "../../../src/web/explorer/tree.js";
 import { vectors } from "./vectors.js";
 
 const differences = (before, after) =>
@@ -44,6 +44,7 @@ test("the differences of the largest details are found", () => {
 test("a row shows the beginning of a value, and never half of a character", () => {
   assert.equal(clip("ab\u{1f600}", 3), "ab");
   assert.equal(clip("ab\u{1f600}", 4), "ab\u{1f600}");
+  assert.deepEqual([shorten("abcd", 4), shorten("abcde", 4)], ["abcd", "abc\u2026"]);
   assert.equal(preview(parse('{"a":[1.10,null,"x"],"b":{}}')), '{"a": [1.10, null, "x"], "b": {}}');
   const shown = preview(parse(vectors.large));
   assert.ok(shown.length <= 200 && shown.endsWith("\u2026"), shown);
