@@ -130,8 +130,8 @@ const describe = (count, before, after) => {
   return count === 1 ? `1 field differs ${versions}.` : `${count} fields differ ${versions}.`;
 };
 
-const nameOf = ({ version, operation, changed_at }, zone) =>
-  `${version} \u00b7 ${OPERATIONS[operation]} ${formatTime(changed_at, zone, { milliseconds: false })}`;
+const nameOf = ({ version, changed_at }, zone) =>
+  `${version} \u00b7 ${formatTime(changed_at, zone, { milliseconds: false })}`;
 
 const choose = (label, revisions, version, zone, set) => html`<label>
   ${label}
