@@ -12,15 +12,16 @@ import { copy } from "./sharing.js";
 import { writeUrl } from "./store.js";
 import { Text } from "./text.js";
 import { formatFull } from "./time.js";
+import { ROW_CHARACTERS } from "./tree.js";
 import { LongText, Tree } from "./tree_view.js";
 
 const NOT_FOUND = 404;
 // Versions that are loaded at once, and while one is looked for.
 const PAGE = 20;
 const LARGE_PAGE = 50;
-// Where the panel covers the list: record.css says the same.
+// Where the panel covers the list: style.css says the same.
 const COVERS_THE_LIST = "(max-width: 900px)";
-const NOTHING = { revisions: null, next: null, problem: null, from: null, to: null };
+const NOTHING = { revisions: null, next: null, problem: null, isLoading: false, from: null, to: null };
 // What had the focus before a record was opened.
 let opener = null;
 
@@ -53,7 +54,10 @@ export class Record extends Component {
 
   componentDidUpdate({ state: { version } }) {
     if (version === this.props.state.version) return;
-    this.compareShown();
+    const newest = this.state.revisions?.[0].version;
+    // The view of changes can know of a newer version than was loaded.
+    if (newest < this.props.state.version) this.startAnew();
+    else this.compareShown();
   }
 
   componentWillUnmount() {
@@ -70,21 +74,30 @@ export class Record extends Component {
 
   reload() {
     this.heading.current.focus({ preventScroll: true });
-    this.setState(NOTHING, () => this.load());
+    this.startAnew();
     this.show(null);
   }
 
+  startAnew() {
+    this.abort.abort();
+    this.abort = new AbortController();
+    this.setState(NOTHING, () => this.load());
+  }
+
   async load(limit = PAGE) {
+    if (this.state.isLoading) return;
     const { signal } = this.abort;
-    this.setState({ problem: null });
+    this.setState({ problem: null, isLoading: true });
     try {
       const params = { limit: String(limit), ...(this.state.next ? { cursor: this.state.next } : {}) };
       const { items, next_cursor } = await get(`audits/${this.id}/history`, params, { signal, parse });
-      this.setState(({ revisions }) => ({ revisions: [...(revisions ?? []), ...items], next: next_cursor }), () =>
+      if (signal.aborted) return;
+      const revisions = [...(this.state.revisions ?? []), ...items];
+      this.setState({ revisions, next: next_cursor, isLoading: false }, () =>
         this.state.from === null ? this.compareShown() : this.find(),
       );
     } catch (problem) {
-      if (!isAborted(problem) && !signal.aborted) this.setState({ problem });
+      if (!isAborted(problem) && !signal.aborted) this.setState({ problem, isLoading: false });
     }
   }
 
@@ -196,7 +209,7 @@ export class Record extends Component {
 
   /** Narrows the list to records whose details have this value too. Terms reach into objects, not into arrays. */
   renderFilter(record, value, steps) {
-    if (typeof value === "string" && value.length > 200) return null;
+    if (typeof value === "string" && value.length > ROW_CHARACTERS) return null;
     let parent = record.details;
     for (const step of steps) {
       if (Array.isArray(parent)) return null;
