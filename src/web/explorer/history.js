@@ -6,6 +6,7 @@ import { Text } from "./text.js";
 import { formatFull, formatTime } from "./time.js";
 import { LongText, Value } from "./tree_view.js";
 
+const format = new Intl.NumberFormat("en").format;
 // Differences that are shown at first, and with each "more".
 const DIFFERENCES = 25;
 /** What people call an operation. */
@@ -116,7 +117,7 @@ class Differences extends Component {
       </ul>
       ${rest > 0
         ? html`<button type="button" class="link more" onClick=${this.showMore}>
-            Show ${Math.min(rest, DIFFERENCES)} more of ${rest} differences
+            Show ${Math.min(rest, DIFFERENCES)} more of ${format(rest)} differences
           </button>`
         : null}
     <//>`;
@@ -127,7 +128,7 @@ const describe = (count, before, after) => {
   const versions = `between version ${before.version} and version ${after.version}`;
   if (before === after) return "Choose two versions that are not the same.";
   if (!count) return `No field differs ${versions}.`;
-  return count === 1 ? `1 field differs ${versions}.` : `${count} fields differ ${versions}.`;
+  return count === 1 ? `1 field differs ${versions}.` : `${format(count)} fields differ ${versions}.`;
 };
 
 const nameOf = ({ version, changed_at }, zone) =>
