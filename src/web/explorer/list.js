@@ -162,7 +162,7 @@ export class List extends Component {
           <div class="rows" role="rowgroup" style=${{ height: `${list.rows.length * row}px` }}>
             ${rows.map(
               (each, offset) => html`<${Row}
-                key=${(from + offset) % MAX_ROWS}
+                key=${(from + offset) % shown}
                 row=${each}
                 index=${from + offset}
                 top=${(from + offset) * row}
