@@ -85,7 +85,9 @@ async def test_a_question_and_a_summary_are_answered(provider_url: str, database
     async with run_application(database_settings, settings) as client:
         wanted = await create_audit(client, action="invoice.update", status="failure")
         await create_audit(client)
-        found = (await client.post("/api/v1/ai/audits/query", json={"question": "Which invoices failed, with sorting?"})).json()
+        found = (
+            await client.post("/api/v1/ai/audits/query", json={"question": "Which invoices failed, with sorting?"})
+        ).json()
         summary = (await client.post("/api/v1/ai/audits/summary", json={})).json()
     assert (found["items"], found["unsupported"]) == ([wanted], ["sorting"])
     assert (summary["findings"], summary["dropped_findings"], summary["total"]) == ([], 1, 2)
