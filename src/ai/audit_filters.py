@@ -95,10 +95,12 @@ class _Reader:
         self._claimed: set[tuple[int, int]] = set()
         read_id: Callable[[str, Any], Any] = self._read_id
         self._readers = dict.fromkeys(_IDS, read_id) | {
-            "action": self._read_names,
-            "entity_type": self._read_name,
+            "action": self._read_alternatives(self._read_name),
+            "entity_type": self._read_alternatives(self._read_name),
+            "entity_id": self._read_alternatives(read_id),
+            "actor_id": self._read_alternatives(read_id),
             "actor_type": lambda _, value: self._read_enumeration(ActorType, value),
-            "status": self._read_statuses,
+            "status": self._read_alternatives(lambda _, value: self._read_enumeration(AuditStatus, value)),
             "occurred_from": self._read_time,
             "occurred_to": self._read_time,
             "details": self._read_details,
@@ -163,24 +165,28 @@ class _Reader:
 
     def _names_actor(self, span: tuple[int, int]) -> bool:
         """Return whether this word only says what the actor after it is, as in "user u-17"."""
-        actor = self._said.get("actor_id")
-        mentions = self._question.mentions(actor) if isinstance(actor, str) else []
-        return any(0 < mention[0] - span[1] < _GAP for mention in mentions)
+        return any(0 < mention[0] - span[1] < _GAP for mention in self._mentions_of_actors())
 
     def _is_of_actor(self, span: tuple[int, int]) -> bool:
         """Return whether the model also says that this is the actor, and the word before says so too."""
-        actor = self._said.get("actor_id")
-        is_same = isinstance(actor, str) and span in self._question.mentions(actor)
-        return is_same and self._question.word_before(span) in english.BEFORE_ACTORS
+        return span in self._mentions_of_actors() and self._question.word_before(span) in english.BEFORE_ACTORS
 
-    def _read_names(self, name: str, value: Any) -> list[str]:
-        """Alternatives: one that cannot be used is left out, and the others stay."""
-        return [*dict.fromkeys(self._each(name, value, lambda item: self._read_name(name, item)))]
+    def _mentions_of_actors(self) -> list[tuple[int, int]]:
+        actors = [item for item in _items(self._said.get("actor_id")) if isinstance(item, str)]
+        return [span for actor in actors for span in self._question.mentions(actor)]
 
-    def _each(self, name: str, value: Any, read: Callable[[Any], str]) -> Iterator[str]:
+    def _read_alternatives(self, read: Callable[[str, Any], str]) -> Callable[[str, Any], list[str]]:
+        """Return a reader of several values: one that cannot be used is left out, and the others stay."""
+
+        def read_all(name: str, value: Any) -> list[str]:
+            return [*dict.fromkeys(self._each(name, value, read))]
+
+        return read_all
+
+    def _each(self, name: str, value: Any, read: Callable[[str, Any], str]) -> Iterator[str]:
         for item in _items(value):
             try:
-                found = read(item)
+                found = read(name, item)
                 AuditFilter.model_validate({name: [found]})
                 yield found
             except (_Unusable, ValidationError) as fault:
@@ -213,9 +219,6 @@ class _Reader:
 
     def _may_be_translation(self, text: str) -> bool:
         return bool(_TRANSLATION.fullmatch(text)) and text not in self._examples
-
-    def _read_statuses(self, name: str, value: Any) -> list[str]:
-        return [*dict.fromkeys(self._each(name, value, lambda item: self._read_enumeration(AuditStatus, item)))]
 
     def _read_enumeration(self, kind: type[ActorType] | type[AuditStatus], value: Any) -> StrEnum:
         text = _single_text(value).casefold()

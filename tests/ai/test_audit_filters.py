@@ -16,7 +16,12 @@ EMPTY = "{}: the model gave no value."
 
 
 def conditions(said: dict[str, Any], question: str) -> dict[str, Any]:
-    return understand(said, question, NOW).filter.model_dump(mode="json", exclude_unset=True)
+    """Return the conditions that are used; of an id or a type, the one value."""
+    used = understand(said, question, NOW).filter.model_dump(mode="json", exclude_unset=True)
+    for name in {"entity_type", "entity_id", "actor_id"} & used.keys():
+        if len(used[name]) == 1:
+            (used[name],) = used[name]
+    return used
 
 
 def unsupported(said: dict[str, Any], question: str) -> list[str]:
@@ -168,7 +173,7 @@ def test_one_mention_is_one_condition() -> None:
         ({"entity_id": "N/A", "source": " ", "details": "null"}, EMPTY.format("details, entity_id, source")),
         ({"entity_id": {"id": "t-1"}}, "entity_id: t-1"),
         ({"entity_id": True}, UNUSABLE.format("entity_id")),
-        ({"entity_id": ["t-1", "INV-1"]}, "entity_id: t-1, INV-1"),
+        ({"entity_id": [["t-1", "INV-1"]]}, "entity_id: t-1, INV-1"),
         ({"status": ["broken"]}, "status: broken"),
         ({"status": ["exploded"]}, UNUSABLE.format("status")),
         ({"status": 5}, UNUSABLE.format("status")),
@@ -199,6 +204,12 @@ def test_one_of_several_alternatives_is_named_and_the_others_are_used() -> None:
     question = "Which updates of invoices failed?"
     assert conditions(said, question) == {"action": ["invoice.update"], "status": ["failure"]}
     assert unsupported(said, question) == [NOT_ASKED_FOR.format("action"), UNUSABLE.format("status")]
+
+
+def test_several_ids_are_alternatives() -> None:
+    said = {"actor_id": ["u-17", "u-18", "u-19"]}
+    assert conditions(said, "What did u-17 or u-18 do?") == {"actor_id": ["u-17", "u-18"]}
+    assert unsupported(said, "What did u-17 or u-18 do?") == [NOT_ASKED_FOR.format("actor_id")]
 
 
 def test_one_of_several_details_is_named_and_the_others_are_used() -> None:
