@@ -134,8 +134,8 @@ async def _find_extent(
     """The first and the last time of what matches, or of what one of the filters finds."""
     if query.occurred_from is not None and query.occurred_to is not None:
         return None, None
-    driver = await sampling.choose_driver(reads, wanted)
-    for names in (tuple(wanted), driver.own, ()):
+    drivers = await sampling.find_drivers(reads, wanted)
+    for names in (tuple(wanted), drivers[0].own, ()):
         values = {name: wanted[name] for name in names}
         rows = await reads.try_fetch(_whole_extent_statement(names), reads.seconds_left / 4, **values)
         if rows:

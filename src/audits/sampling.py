@@ -47,10 +47,10 @@ TOO_LONG = "This is too much to look at in time. Narrow the filter, or try again
 
 # The filters that can be a driver, those first that usually find least.
 _DRIVERS = (
-    *("event_id", "correlation_id", "entity_id", "actor_id", "rare status", "source", "action", "entity_type"),
-    *("actor_type", "status"),
+    *("event_id", "correlation_id", "entity_id", "actor_id", "status", "source", "action", "entity_type", "actor_type"),
 )
-_RARE_STATUSES = frozenset({"failure", "pending"})
+# Of so many it is found out which has the fewest entries.
+_MAX_DRIVERS = 3
 # A driver has at most so many values, each of which is a part of its index.
 _MAX_VALUES = 16
 _MAX_CACHED_STATEMENTS = 512
@@ -66,7 +66,7 @@ _FEW = 50_000
 # Fewer tell nothing of a bucket.
 _LEAST_COUNTED = 2_000
 # How many records are looked at, at most.
-_LOOKED_AT = 15_000
+_LOOKED_AT = 25_000
 # A sample of the table is as good where so many of its records match.
 _ENOUGH = 4_000
 
@@ -87,18 +87,28 @@ class Driver:
     rest: tuple[str, ...]
 
 
-async def choose_driver(reads: BoundedReads, wanted: Mapping[str, Any]) -> Driver:
-    """The driver for the filters with these parameters."""
+async def find_drivers(reads: BoundedReads, wanted: Mapping[str, Any]) -> list[Driver]:
+    """The filters of these parameters that can be the driver; the index of times if none can."""
     names = tuple(name for name in wanted if name not in ("occurred_from", "occurred_to"))
-    for candidate in _DRIVERS:
-        name = candidate.rpartition(" ")[2]
+    found = []
+    for name in _DRIVERS:
         own = tuple(each for each in names if each == name or each.startswith(f"{name}_"))
         values = await _values(reads, name, {each: wanted[each] for each in own})
-        if candidate == "rare status" and not _RARE_STATUSES.issuperset(values):
-            continue
         if 0 < len(values) <= _MAX_VALUES:
-            return Driver(name, values, own, tuple(each for each in names if each not in own))
-    return Driver(None, (), (), names)
+            found.append(Driver(name, values, own, tuple(each for each in names if each not in own)))
+    return found[:_MAX_DRIVERS] or [Driver(None, (), (), names)]
+
+
+async def _choose_driver(
+    reads: BoundedReads, wanted: Mapping[str, Any], bounds: Sequence[int], seconds: float
+) -> tuple[Driver, list[float] | None]:
+    """The driver with the fewest entries, and roughly how many it has in each bucket, unless that takes too long."""
+    drivers = await find_drivers(reads, wanted)
+    rough = [
+        await _count(reads, driver, bounds, _FEW_WINDOWS, _SMALL_SHARE, seconds / len(drivers)) for driver in drivers
+    ]
+    best = min(range(len(drivers)), key=lambda number: _total(rough[number]))
+    return drivers[best], rough[best]
 
 
 async def _values(reads: BoundedReads, name: str, parameters: Mapping[str, Any]) -> list[str]:
@@ -142,10 +152,9 @@ async def count(reads: BoundedReads, wanted: Mapping[str, Any], bounds: Sequence
     Raises `DatabaseTimeout`.
     """
     end = reads.seconds_left - seconds
-    driver = await choose_driver(reads, wanted)
-    rough = await _count(reads, driver, bounds, _FEW_WINDOWS, _SMALL_SHARE, seconds / 4)
+    driver, rough = await _choose_driver(reads, wanted, bounds, seconds / 4)
     total = _total(rough)
-    if driver.rest or total > _MAX_COUNTED:
+    if total > (_LOOKED_AT * 2 if driver.rest else _MAX_COUNTED):
         found = await _count_in_blocks(reads, wanted, bounds, (reads.seconds_left - end) / 2)
         if found:
             return found
@@ -271,7 +280,9 @@ def _entries(driver_column: str | None, windows: FromClause, *columns: ColumnEle
     predicates = [audit.c.occurred_at >= windows.c.begin, audit.c.occurred_at < windows.c.finish]
     if driver_column:
         predicates.append(audit.c[driver_column] == windows.c.value)
-    return select(*columns).where(*predicates).correlate(windows).lateral("entries")
+    entries = select(*columns).where(*predicates).correlate(windows)
+    # So that PostgreSQL reads each window alone.
+    return entries.offset(literal_column("0")).lateral("entries")
 
 
 @lru_cache
@@ -327,8 +338,7 @@ async def find_commonest(
     rows = await blocks.find_commonest(reads, wanted, field, reads.seconds_left / 2)
     if rows and (rows[0][3] == 1 or rows[0][2] >= _ENOUGH):
         return [(value, number * scale) for value, number, _, scale in rows], rows[0][2], rows[0][3] == 1
-    driver = await choose_driver(reads, wanted)
-    rough = await _count(reads, driver, span, _FEW_WINDOWS, _SMALL_SHARE, reads.seconds_left / 4)
+    driver, rough = await _choose_driver(reads, wanted, span, reads.seconds_left / 4)
     ((entries, is_exact),) = await _count_entries(
         reads, driver, span, rough, _MAX_COUNTED_TO_SCALE, reads.seconds_left / 2
     )
