@@ -62,12 +62,12 @@ async def tour(client: Client) -> None:
     created = [_held(await client.create(_written(number))) for number in range(1, 6)]
     audit_id = created[0]["id"]
 
-    query = {"actor_id": NAME, "status": ["failure", "pending"], "details": '{"tenant": "t-1"}'}
+    query = {"actor_id": [NAME], "status": ["failure", "pending"], "details": '{"tenant": "t-1"}'}
     found = _held(await client.list(query))
 
-    pages = [_held(await client.list({"actor_id": NAME, "limit": 2}))]
+    pages = [_held(await client.list({"actor_id": [NAME], "limit": 2}))]
     while cursor := pages[-1]["next_cursor"]:
-        pages.append(_held(await client.list({"actor_id": NAME, "limit": 2, "cursor": cursor})))
+        pages.append(_held(await client.list({"actor_id": [NAME], "limit": 2, "cursor": cursor})))
 
     patched = _held(await client.patch(audit_id, {"status": "failure"}, '"1"'))
     stale = await client.patch(audit_id, {"status": "pending"}, '"1"')
@@ -79,7 +79,7 @@ async def tour(client: Client) -> None:
     first, again = [_held(await client.create_batch(batch, NAME, "atomic")) for _ in range(2)]
     mixed = [_written(3), _written(4) | {"occurred_at": "2999-01-01T00:00:00Z"}]
     outcomes = _held(await client.create_batch(mixed, f"{NAME} partial", "partial"))["items"]
-    lines = (await client.export_lines({"actor_id": NAME})).strip().split("\n")
+    lines = (await client.export_lines({"actor_id": [NAME]})).strip().split("\n")
     done = {
         "created": [[record["entity_id"], record["status"], record["version"]] for record in created],
         "found": _entities(found),

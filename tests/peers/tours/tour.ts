@@ -22,7 +22,7 @@ export interface Audit {
   version: number;
 }
 export interface Filter {
-  actor_id?: string;
+  actor_id?: string[];
   status?: Status[];
   details?: string;
 }
@@ -84,13 +84,13 @@ export async function tour(client: Client): Promise<void> {
   for (const number of [1, 2, 3, 4, 5]) created.push(held(await client.create(written(number))));
   const id = created[0]?.id ?? "";
 
-  const query: Query = { actor_id: name, status: ["failure", "pending"], details: '{"tenant": "t-1"}' };
+  const query: Query = { actor_id: [name], status: ["failure", "pending"], details: '{"tenant": "t-1"}' };
   const found = held(await client.list(query)).items;
 
   const pages = [];
   let cursor: string | null | undefined;
   while (cursor !== null) {
-    const page = held(await client.list({ actor_id: name, limit: 2, ...(cursor ? { cursor } : {}) }));
+    const page = held(await client.list({ actor_id: [name], limit: 2, ...(cursor ? { cursor } : {}) }));
     pages.push(page.items);
     cursor = page.next_cursor;
   }
@@ -106,7 +106,7 @@ export async function tour(client: Client): Promise<void> {
   const again = held(await client.createBatch(batch, name, "atomic")).items as Audit[];
   const mixed = [written(3), { ...written(4), occurred_at: "2999-01-01T00:00:00Z" }];
   const outcomes = held(await client.createBatch(mixed, `${name} partial`, "partial")).items as Outcome[];
-  const lines = (await client.exportLines({ actor_id: name })).trim().split("\n");
+  const lines = (await client.exportLines({ actor_id: [name] })).trim().split("\n");
 
   const entities = (items: Audit[]) => items.map((item) => item.entity_id);
   console.log(
