@@ -90,7 +90,7 @@ async def test_a_model_that_wrote_another_form_is_asked_once_more_and_told_why(
     answer = await ask(client)
     assert answer.status_code == 200, answer.text
     body = answer.json()
-    assert body["filter"]["actor_id"] == "u-17"
+    assert body["filter"]["actor_id"] == ["u-17"]
     assert (body["usage"]["total_tokens"], body["usage"]["reasoning_tokens"], body["meta"]["attempts"]) == (100, 10, 2)
     first, second = (request.body for request in provider.requests)
     assert second | {"input": first["input"]} == first
