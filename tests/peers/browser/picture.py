@@ -23,12 +23,13 @@ def main(url: str, file: str) -> None:
     options = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=options)
-        page = browser.new_page(viewport={"width": 1200, "height": 640}, locale="en-GB")
+        page = browser.new_page(viewport={"width": 1280, "height": 600}, locale="en-GB")
         page.goto(f"{url}/explorer?{query}")
         record = page.get_by_role("complementary", name="Record")
         record.get_by_role("button", name="Recompute in this browser").click()
         expect(record.get_by_text("It holds.")).to_be_visible()
         expect(page.get_by_role("region", name="Actor type").get_by_role("button").first).to_be_visible()
+        expect(page.get_by_role("region", name="Histogram").get_by_role("table")).to_be_attached()
         record.get_by_role("heading", name="History").evaluate("(heading) => heading.scrollIntoView()")
         page.mouse.move(640, 5)
         page.screenshot(path=file)
