@@ -154,11 +154,16 @@ async def count(reads: BoundedReads, wanted: Mapping[str, Any], bounds: Sequence
     end = reads.seconds_left - seconds
     driver, rough = await _choose_driver(reads, wanted, bounds, seconds / 4)
     total = _total(rough)
-    if total > (_LOOKED_AT * 2 if driver.rest else _MAX_COUNTED):
+    if total <= _MAX_COUNTED and not driver.rest:
+        exact = await _count(reads, driver, bounds, 0, 1, (reads.seconds_left - end) / 2)
+        if exact is not None:
+            return [(entries, True) for entries in exact]
+    if total > _LOOKED_AT * 2 or not driver.rest:
         found = await _count_in_blocks(reads, wanted, bounds, (reads.seconds_left - end) / 2)
         if found:
             return found
-    counts = await _count_entries(reads, driver, bounds, rough, _MAX_COUNTED, (reads.seconds_left - end) * 2 / 3)
+    most = _MAX_COUNTED if driver.rest else 0
+    counts = await _count_entries(reads, driver, bounds, rough, most, (reads.seconds_left - end) * 2 / 3)
     return await _count_matches(reads, driver, wanted, bounds, counts) if driver.rest else counts
 
 
@@ -208,7 +213,7 @@ async def _count_entries(
         exact = await _count(reads, driver, bounds, 0, 1, seconds * 2 / 3)
         if exact is not None:
             return [(entries, True) for entries in exact]
-    for number in (_COUNTED, _FEW) if total > most else (_FEW,):
+    for number in (_COUNTED, _FEW) if total > max(most, _COUNTED) else (_FEW,):
         share = min(1.0, number / total)
         counted = await _count(reads, driver, bounds, _MANY_WINDOWS, share, (reads.seconds_left - end) * 2 / 3)
         if counted and sum(counted):

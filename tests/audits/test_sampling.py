@@ -1,6 +1,7 @@
 """Histograms and facets of more matches than are counted one by one: estimates, and how far they may be off."""
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -48,9 +49,10 @@ async def filled(database_of_module: DatabaseSettings) -> AsyncIterator[httpx2.A
         yield client
 
 
-@pytest.fixture
-def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Limits that this table exceeds as a table of millions exceeds the usual ones."""
+@pytest.fixture(params=["blocks", "windows"])
+def cheap(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Limits that this table exceeds as a table of millions exceeds the usual ones. Either kind of sample is enough."""
+    monkeypatch.setattr(sampling, "_ENOUGH", 1 if request.param == "blocks" else math.inf)
     monkeypatch.setattr(sampling, "_MAX_COUNTED", 2_000)
     monkeypatch.setattr(sampling, "_MAX_COUNTED_TO_SCALE", 2_000)
     monkeypatch.setattr(sampling, "_COUNTED", 10_000)
