@@ -107,7 +107,7 @@ class Facets(CustomModel):
     field: AuditField
     values: list[FacetValue] = Field(description=f"At most {MAX_FACETS}, the commonest first.")
     relation: Relation = Field(description=f"{_RELATION} Then each `count` is scaled to all records that match.")
-    sampled: int = Field(description="How many records were looked at: all that match, or a sample of them.")
+    sampled: int = Field(description="How many matching records were counted: all, or those in a sample.")
 
 
 class ValuesQuery(CustomModel):

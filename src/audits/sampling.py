@@ -338,7 +338,7 @@ async def find_commonest(
 ) -> tuple[list[tuple[str, float]], int, bool]:
     """The commonest values of a field within a time, and how many matching records have each.
 
-    Also how many records were looked at, and whether these are all. Raises `DatabaseTimeout`.
+    Also how many matching records were counted, and whether these are all. Raises `DatabaseTimeout`.
     """
     rows = await blocks.find_commonest(reads, wanted, field, reads.seconds_left / 2)
     if rows and (rows[0][3] == 1 or rows[0][2] >= _ENOUGH):
@@ -350,22 +350,24 @@ async def find_commonest(
     share = min(1.0, _LOOKED_AT / max(1, entries))
     statement = _commonest_statement(driver.column, driver.rest, field)
     found, is_whole = await _fetch(reads, statement, driver, wanted, span, share)
-    looked_at = found[0][2] if found else 0
-    return [(value, entries * number / looked_at) for value, number, _ in found], looked_at, is_exact and is_whole
+    counted = found[0][2] if found else 0
+    scaled = [(value, entries * number / looked_at) for value, number, _, looked_at in found]
+    return scaled, counted, is_exact and is_whole
 
 
 @lru_cache(_MAX_CACHED_STATEMENTS)
 def _commonest_statement(driver_column: str | None, rest: tuple[str, ...], field: str) -> Statement:
-    """Selects the commonest values of the records in windows that match, how many have each, and how many there are.
+    """Selects the commonest values of the records in windows that match, and how many have each.
 
-    All records in the windows are there, whether they match or not.
+    Also how many match in all, and how many there are, whether they match or not.
     """
     windows = _windows(driver_column)
     is_match = and_(true(), *filters.predicates(rest)).label("is_match")
     entries = _entries(driver_column, windows, audit.c[field].label("value"), is_match)
     matching = func.count().filter(entries.c.is_match).label("matching")
+    sums = [cast(func.sum(each).over(), Integer) for each in (func.count().filter(entries.c.is_match), func.count())]
     grouped = (
-        select(entries.c.value, matching, cast(func.sum(func.count()).over(), Integer).label("looked_at"))
+        select(entries.c.value, matching, sums[0].label("counted"), sums[1].label("looked_at"))
         .select_from(windows.join(entries, true()))
         .group_by(entries.c.value)
         .subquery()
