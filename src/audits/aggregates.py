@@ -49,6 +49,8 @@ from src.pagination import COUNT_CAP
 from src.statement import Statement
 
 _MAX_CACHED_STATEMENTS = 512
+# Of the time that is left to count all records and then those that failed, the share of the former.
+_SHARE_OF_COUNTS = 0.6
 
 
 async def get_histogram(reads: BoundedReads, query: HistogramQuery) -> Histogram:
@@ -62,13 +64,22 @@ async def get_histogram(reads: BoundedReads, query: HistogramQuery) -> Histogram
     bounds = _bounds(query, first, last)
     if not bounds:
         return Histogram.model_validate({"from": None, "to": None, "relation": "eq", "buckets": []})
-    counts = failures = None
-    if is_exact:
-        counts, failures = await _count_exactly(reads, wanted, bounds)
-    if counts is None or failures is None:
-        counts = await sampling.count(reads, wanted, bounds, reads.seconds_left * 0.6)
-        failures = await _count_failures(reads, wanted, bounds, counts)
+    found_exactly = await _count_exactly(reads, wanted, bounds) if is_exact else None
+    counts, failures = found_exactly or await _estimate(reads, wanted, bounds)
     return _histogram(bounds, counts, failures)
+
+
+async def _estimate(reads: BoundedReads, wanted: Mapping[str, Any], bounds: Sequence[int]) -> tuple[Counts, Counts]:
+    """The counts and the failures of each bucket. Raises `DatabaseTimeout`."""
+    failed = _failures_among(wanted)
+    if failed == wanted:
+        counts = await sampling.count(reads, wanted, bounds, reads.seconds_left)
+        return counts, counts
+    share = 1 if failed is None else _SHARE_OF_COUNTS
+    counts = await sampling.count(reads, wanted, bounds, reads.seconds_left * share)
+    if failed is None:
+        return counts, [(0, True)] * len(counts)
+    return counts, await sampling.count(reads, failed, bounds, reads.seconds_left)
 
 
 def _bounds(query: HistogramQuery, first: int | None, last: int | None) -> list[int]:
@@ -156,14 +167,14 @@ def buckets_statement(names: tuple[str, ...]) -> Statement:
 
 async def _count_exactly(
     reads: BoundedReads, wanted: Mapping[str, Any], bounds: Sequence[int]
-) -> tuple[Counts, Counts] | tuple[None, None]:
+) -> tuple[Counts, Counts] | None:
     """The counts and the failures of each bucket; None if there are too many to be exact, or if it takes too long."""
     starts = [to_time(bound) for bound in bounds[:-1]]
     rows = await reads.try_fetch(
         buckets_statement(tuple(wanted)), reads.seconds_left / 2, **wanted, starts=starts, limit=COUNT_CAP + 1
     )
     if rows is None or sum(count for _, count, _ in rows) > COUNT_CAP:
-        return None, None
+        return None
     counts: Counts = [(0, True)] * len(starts)
     failures = [*counts]
     for bucket, count, failed in rows:
@@ -174,16 +185,13 @@ async def _count_exactly(
     return counts, failures
 
 
-async def _count_failures(
-    reads: BoundedReads, wanted: Mapping[str, Any], bounds: Sequence[int], counts: Counts
-) -> Counts:
+def _failures_among(wanted: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The parameters of the same filters for failures only; None if the filters find none."""
     statuses = wanted.get("status_any") or [wanted.get("status", AuditStatus.FAILURE)]
     if AuditStatus.FAILURE not in statuses:
-        return [(0, True)] * len(counts)
-    if wanted.get("status") == AuditStatus.FAILURE:
-        return counts
-    failed = {name: value for name, value in wanted.items() if name != "status_any"} | {"status": AuditStatus.FAILURE}
-    return await sampling.count(reads, failed, bounds, reads.seconds_left)
+        return None
+    others = {name: value for name, value in wanted.items() if name != "status_any"}
+    return others | {"status": AuditStatus.FAILURE}
 
 
 async def get_facets(reads: BoundedReads, query: FacetsQuery) -> Facets:

@@ -59,6 +59,8 @@ _FEW_WINDOWS, _MANY_WINDOWS = 480, 2_880
 _SMALL_SHARE = 1 / 256
 # So many entries are counted to the last one, which takes some 0.1 s per million; of more, so many.
 _MAX_COUNTED, _COUNTED = 1_200_000, 500_000
+# So many entries more can be counted in the time in which it is found out roughly how many there are.
+_COUNTED_MEANWHILE = 100_000
 # To scale a sample it need not be as exact.
 _MAX_COUNTED_TO_SCALE = 300_000
 # And so many where all that takes too long.
@@ -151,15 +153,17 @@ async def count(reads: BoundedReads, wanted: Mapping[str, Any], bounds: Sequence
 
     Raises `DatabaseTimeout`.
     """
-    end = reads.seconds_left - seconds
+    began, end = reads.seconds_left, reads.seconds_left - seconds
     driver, rough = await _choose_driver(reads, wanted, bounds, seconds / 4)
     total = _total(rough)
-    if total <= _MAX_COUNTED and not driver.rest:
-        exact = await _count(reads, driver, bounds, 0, 1, (reads.seconds_left - end) / 2)
+    # How long it takes to count all, where the first read says how fast the database is now.
+    expected = (began - reads.seconds_left) * (1 + total / _COUNTED_MEANWHILE)
+    if total <= _MAX_COUNTED and not driver.rest and expected < reads.seconds_left - end:
+        exact = await _count(reads, driver, bounds, 0, 1, (reads.seconds_left - end) * 2 / 3)
         if exact is not None:
             return [(entries, True) for entries in exact]
     if total > _LOOKED_AT * 2 or not driver.rest:
-        found = await _count_in_blocks(reads, wanted, bounds, (reads.seconds_left - end) / 2)
+        found = await _count_in_blocks(reads, wanted, bounds, (reads.seconds_left - end) * 2 / 3)
         if found:
             return found
     most = _MAX_COUNTED if driver.rest else 0
