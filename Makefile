@@ -3,6 +3,10 @@
 PYTHON ?= python3
 # For what make test-peers installs: some of it needs Python 3.12.
 PEERS_PYTHON ?= $(PYTHON)
+# The model that make test-peers runs: smollm2, 125 MB; qwen, which takes 1.1 GB and a quarter of an hour; or no.
+AI_PEER_MODEL ?= smollm2
+MODEL_FOLDERS = $(if $(filter-out no,$(AI_PEER_MODEL)),models) $(filter qwen,$(AI_PEER_MODEL))
+export AI_PEER_MODEL
 UV_VERSION := 0.13.9
 UV := .tools/bin/uv
 BIN := .venv/bin
@@ -79,7 +83,7 @@ ledger-key: setup ## make a key that signs the ledger: make ledger-key origin=au
 test: setup ## run the tests on a database of their own; T=tests/audits picks some
 	@$(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=worksteal $(T)
 
-test-peers: setup tests/peers/.venv/installed $(if $(NPM),tests/peers/node_modules/installed) ## run the service beside what others wrote; most of it needs Node, and is skipped where that is missing
+test-peers: setup tests/peers/.venv/installed $(if $(NPM),tests/peers/node_modules/installed) $(MODEL_FOLDERS:%=.tools/%/installed) ## run the service beside what others wrote; most of it needs Node, and is skipped where that is missing
 	@$(if $(NPM),,echo "test-peers: Node 20 or newer is not there (https://nodejs.org): what needs it is skipped" >&2)
 	@$(BIN)/python -m pytest -m peers $(or $(T),tests/peers)
 
@@ -87,6 +91,12 @@ tests/peers/.venv/installed: requirements/peers.txt | $(UV)
 	@echo "test-peers: installing the locked Python packages into $(@D)" >&2
 	@test -x $(@D)/bin/python || $(UV) venv --quiet --no-python-downloads --python $(PEERS_PYTHON) $(@D)
 	@$(UV) pip sync --quiet --require-hashes --python $(@D)/bin/python requirements/peers.txt
+	@touch $@
+
+.tools/models/installed .tools/qwen/installed: .tools/%/installed: requirements/%.txt | $(UV)
+	@echo "test-peers: installing a model into $(@D); AI_PEER_MODEL=no leaves it out" >&2
+	@test -x $(@D)/bin/python || $(UV) venv --quiet --no-python-downloads --python $(PYTHON) $(@D)
+	@$(UV) pip sync --quiet --require-hashes --python $(@D)/bin/python requirements/$*.txt
 	@touch $@
 
 tests/peers/node_modules/installed: tests/peers/package-lock.json

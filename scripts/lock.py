@@ -14,6 +14,8 @@ SOURCES = {
     "prod": ["pyproject.toml", "--extra=prod"],
     "chaos": ["--group=pyproject.toml:chaos"],
     "peers": ["--group=pyproject.toml:peers"],
+    "models": ["--group=pyproject.toml:models"],
+    "qwen": ["--group=pyproject.toml:qwen"],
 }
 
 

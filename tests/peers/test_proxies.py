@@ -88,8 +88,8 @@ def free_port() -> int:
         return port
 
 
-async def listens(port: int) -> None:
-    async with asyncio.timeout(10):
+async def listens(port: int, seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
