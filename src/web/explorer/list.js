@@ -1,6 +1,6 @@
 // The list: only the rows that are seen are elements. Rows have one height, which style.css gives as --row.
 
-import { Component, createRef, html } from "./html.js";
+import { Component, createRef, html, keep } from "./html.js";
 import { ProblemNote } from "./problem.js";
 import { marked } from "./text.js";
 import { formatFull, formatTime, zoneName } from "./time.js";
@@ -10,7 +10,7 @@ const MAX_ROWS = 42;
 const OVERSCAN = 6;
 const MAX_BADGES = 3;
 
-const Row = ({ row, index, top, isSelected, isOpen, isRemoved, zone, onOpen }) => html`
+const drawRow = ({ row, index, top, isSelected, isOpen, isRemoved, zone, onOpen }) => html`
   <div
     class="row"
     role="row"
@@ -34,6 +34,10 @@ const Row = ({ row, index, top, isSelected, isOpen, isRemoved, zone, onOpen }) =
     <bdi class="cell cell-details" role="gridcell">${row.preview === "{}" ? "" : marked(row.preview, MAX_BADGES)}</bdi>
   </div>
 `;
+
+const Row = keep(drawRow, ({ row, top, isSelected, isOpen, isRemoved, zone }) => [
+  row, top, isSelected, isOpen, isRemoved, zone,
+]);
 
 /** How many records match, as people read it. */
 export const describeTotal = ({ total, relation }) =>
