@@ -243,7 +243,8 @@ class DatabaseSettings(EnvironmentSettings):
     after waiting `lock_timeout` for a lock; if PostgreSQL does not answer, the service gives up after
     `command_timeout`. All of them together must fit into `request_timeout`.
 
-    What sums up records has two connections of its own. All its statements together take at most `aggregate_timeout`.
+    What sums up records has two connections of its own. All its statements together take at most `aggregate_timeout`,
+    and no longer than `statement_timeout`.
 
     An export has connections of its own, and these limits hold for each fetch. PostgreSQL ends a transaction that waits
     for a slow reader after `stream_idle_timeout`, which is longer than the time after which the reader is disconnected.
@@ -264,6 +265,11 @@ class DatabaseSettings(EnvironmentSettings):
 
     database_stream_pool_size: int = Field(2, ge=1)
     database_stream_idle_timeout: _Seconds = 30
+
+    @property
+    def aggregate_seconds(self) -> float:
+        """How long all statements of an aggregate take at most."""
+        return min(self.database_aggregate_timeout, self.database_statement_timeout)
 
     @field_validator("database_url")
     @classmethod
@@ -293,11 +299,6 @@ class DatabaseSettings(EnvironmentSettings):
             raise self.broken_rule(
                 "DATABASE_LOCK_TIMEOUT <= DATABASE_STATEMENT_TIMEOUT < DATABASE_COMMAND_TIMEOUT",
                 "so that the server gives up before the client does",
-            )
-        if self.database_aggregate_timeout > self.database_statement_timeout:
-            raise self.broken_rule(
-                "DATABASE_AGGREGATE_TIMEOUT <= DATABASE_STATEMENT_TIMEOUT",
-                "so that what sums up records takes no longer than what reads them",
             )
         longest = add_seconds(self.database_pool_timeout, self.database_connect_timeout, self.database_command_timeout)
         if longest >= add_seconds(self.request_timeout):

@@ -66,7 +66,7 @@ def create_stream_pool(settings: DatabaseSettings) -> ConnectionPool:
 
 def create_aggregate_pool(settings: DatabaseSettings) -> ConnectionPool:
     """Make a pool of a few connections for what sums up records. A caller who finds none free waits as for others."""
-    timeout = settings.database_aggregate_timeout
+    timeout = settings.aggregate_seconds
     changes = {
         "database_statement_timeout": timeout,
         "database_lock_timeout": min(timeout, settings.database_lock_timeout),

@@ -107,7 +107,7 @@ async def lifespan(settings: Settings) -> AsyncIterator[State]:
         revisions=load_revisions(),
         pool=pool,
         stream_pool=create_stream_pool(settings.database),
-        aggregate_pool=BoundedPool(aggregate_pool, settings.database.database_aggregate_timeout),
+        aggregate_pool=BoundedPool(aggregate_pool, settings.database.aggregate_seconds),
         database_probe=DatabaseProbe(probe_engine, settings.database),
         ai_client=AIClient(settings.ai),
         followers=followers,

@@ -181,3 +181,11 @@ def test_a_dotenv_file_that_is_not_utf_8_stops_the_start_with_one_line(
 def test_the_dotenv_file_is_found_relative_to_the_project() -> None:
     assert EnvironmentSettings.model_config["env_file"] == PROJECT_ROOT / ".env"
     assert (PROJECT_ROOT / "pyproject.toml").exists()
+
+
+def test_aggregates_take_no_longer_than_a_statement() -> None:
+    """And whoever has short statements need not set both."""
+    url = SecretStr("postgresql://app@127.0.0.1/app")
+    hasty = DatabaseSettings(database_url=url, database_statement_timeout=0.3, database_lock_timeout=0.3)
+    assert hasty.aggregate_seconds == 0.3
+    assert DatabaseSettings(database_url=url).aggregate_seconds == 0.4

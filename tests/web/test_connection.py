@@ -324,7 +324,6 @@ async def test_a_head_without_a_body_is_sent_before_its_connection_closes(server
 
 async def test_two_deadlines_that_pass_at_once_are_one_problem_document() -> None:
     times = {"REQUEST_BODY_TIMEOUT": "0.3999", "REQUEST_TIMEOUT": "0.4", "DATABASE_POOL_TIMEOUT": "0.05"}
-    times |= {"DATABASE_AGGREGATE_TIMEOUT": "0.1"}
     times |= {
         "DATABASE_CONNECT_TIMEOUT": "0.05",
         "DATABASE_COMMAND_TIMEOUT": "0.2",
