@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from src import json_parser
 from src.ai import english
 from src.ai.constants import MAX_UNSUPPORTED
-from src.ai.question_words import Question
+from src.ai.question_words import Question, is_id
 from src.audits.constants import PREFIX_MARK, ActorType, AuditStatus
 from src.audits.schemas import AuditFilter
 from src.exceptions import AppError
@@ -35,6 +35,7 @@ _EMPTY_TEXTS = frozenset(("", "null", "none", "nil", "n/a", "na", "undefined", "
 _QUOTES = ("''", '""', "``", "“”", "«»")
 # In questions that are not English a name of an action may be a translation, but no sentence.
 _TRANSLATION = re.compile(r"[a-z][a-z0-9]{0,31}(?:[._:-][a-z0-9]{1,32}){0,3}(?:[._:-]\*)?")
+_IS_WORD = re.compile(r"[^\W\d_]+")
 _IS_NAME = re.compile(r"\w[._:/-]")
 _PERIOD = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d)(:\d\d(?:\.\d+)?)?(?:[Zz]|([+-]\d\d:\d\d))?")
@@ -148,6 +149,8 @@ class _Reader:
     def _read_id(self, name: str, value: Any) -> str:
         """One mention in the question stands for one id, and no word that means something else does."""
         text = _single_text(value)
+        if name == "entity_id" and self._says_other_field():
+            raise _Unusable(NOT_ASKED_FOR)
         mentions = self._question.mentions(text)
         free = [
             span
@@ -162,6 +165,13 @@ class _Reader:
         self._mentioned.update(free)
         self._question.cover(free)
         return self._question.text[slice(*free[0])]
+
+    def _says_other_field(self) -> bool:
+        """Return whether the question names a field of which the model says nothing: what it says of things is that."""
+        return any(
+            self._question.matches(pattern) and _is_empty(self._said.get(field) or None)
+            for field, pattern in english.SAYS_FIELD.items()
+        )
 
     def _names_actor(self, span: tuple[int, int]) -> bool:
         """Return whether this word only says what the actor after it is, as in "user u-17"."""
@@ -197,6 +207,7 @@ class _Reader:
     def _read_name(self, name: str, value: Any) -> str:
         text = _single_text(value)
         spans = self._question.words_of(text.removesuffix(PREFIX_MARK))
+        self._check_name(name, text, spans)
         is_redundant = bool(spans) and self._question.are_covered(spans)
         self._question.cover(spans)
         for spelling in (text, re.sub(r"[._:-]?\*$", "", text)):
@@ -217,6 +228,21 @@ class _Reader:
             raise _Unusable(NOT_ASKED_FOR)
         return text
 
+    def _check_name(self, name: str, text: str, spans: list[tuple[int, int]]) -> None:
+        """Raises `_Unusable` for what is no name, and `_Redundant` for an action that is the kind of a thing."""
+        if is_id(text) or english.TIMES.fullmatch(text) or (name == "entity_type" and self._says_other_field()):
+            raise _Unusable(NOT_ASKED_FOR)
+        if name == "action" and spans and all(map(self._question.is_before_id, spans)):
+            # The word before an id is what the thing is, or who: it is not what was done.
+            self._read_kind(re.sub(r"[._:-]?\*$", "", text), spans)
+            raise _Redundant
+
+    def _read_kind(self, text: str, spans: list[tuple[int, int]]) -> None:
+        is_actor = any(english.MEANINGS[kind].fullmatch(text) for kind in ActorType)
+        if not is_actor and not self._says_other_field() and _IS_WORD.fullmatch(text):
+            self.conditions.setdefault("entity_type", [text])
+            self._question.cover(spans)
+
     def _may_be_translation(self, text: str) -> bool:
         return bool(_TRANSLATION.fullmatch(text)) and text not in self._examples
 
@@ -225,7 +251,11 @@ class _Reader:
         member = next((each for each in kind if text == each or english.SPELLINGS[each].fullmatch(text)), None)
         if member is None:
             raise _Unusable(UNUSABLE)
-        spans = self._question.matches(english.MEANINGS[member])
+        spans = [
+            span
+            for span in self._question.matches(english.MEANINGS[member])
+            if kind is AuditStatus or not self._question.groups_by(span)
+        ]
         if not spans and self._question.is_english:
             raise _Unusable(NOT_ASKED_FOR)
         if spans and kind is ActorType and self._question.are_covered(spans):

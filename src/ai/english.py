@@ -113,6 +113,13 @@ NAMES_OF_FIELDS = {
     "event_id": {"event", "id"},
     "details": {"detail", "details"},
 }
+# What says that a value stands in a field, by its name. "Show the details of an invoice" asks for none.
+SAYS_FIELD = {
+    "correlation_id": _words("correlation"),
+    "details": re.compile(r"\bdetails?\s+[\w.-]+\s*[=:]|\bin the details?\b", re.IGNORECASE),
+}
+# Before a word by which records are to be grouped or sorted: that is no condition.
+GROUPS_BY = re.compile(r"\b(?:group|sort|order|count|total|sum)\w*(?: \w+){0,3} (?:by|per)(?: the)?\s*$", re.IGNORECASE)
 BEFORE_ACTORS = {"actor", "user", "account", "person", "by", "did", "has", "from", "service", "of"}
 # How else a model writes a value of an enumeration.
 SPELLINGS = {

@@ -37,6 +37,9 @@ _EXCLUDES = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_EXCLUSION = 80
+# Characters between a word and the name that it belongs to: a space and a quote.
+_GAP = 3
+_ID = re.compile(r"[A-Za-z]+-\d[\w-]*")
 # Of the name of an action or a kind of thing.
 _MOST_PARTS = 12
 _MOST_SPANS = 100
@@ -147,6 +150,15 @@ class Question:
         found = re.finditer(pattern, self.text, re.IGNORECASE)
         return [match.span() for match in found if self._is_whole(*match.span())]
 
+    def is_before_id(self, span: Span) -> bool:
+        """Return whether the next word is an id: this one only says of what, as in "invoice INV-7"."""
+        following = next((token for token in self._tokens if token[0] >= span[1]), None)
+        return following is not None and following[0] - span[1] < _GAP and is_id(self._at(following))
+
+    def groups_by(self, span: Span) -> bool:
+        """Return whether records are to be grouped or sorted by this word."""
+        return bool(english.GROUPS_BY.search(self.text[max(0, span[0] - _LONGEST_EXCLUSION) : span[0]]))
+
     def word_before(self, span: Span) -> str:
         """Return the word before, in lower case."""
         return next((self._at(token).casefold() for token in reversed(self._tokens) if token[1] <= span[0]), "")
@@ -192,6 +204,11 @@ class Question:
         word = self._at(span)
         stem = _CONTRACTION.sub("", word.casefold())
         return bool(_OF_NAMES.search(word)) or (self.is_english and stem not in english.FILLERS)
+
+
+def is_id(word: str) -> bool:
+    """Return whether a word is like INV-7: no action and no kind of thing has such a name."""
+    return bool(_ID.fullmatch(word))
 
 
 def _split(name: str) -> list[str]:
