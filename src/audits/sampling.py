@@ -218,7 +218,8 @@ async def _count_entries(
         if exact is not None:
             return [(entries, True) for entries in exact]
     for number in (_COUNTED, _FEW) if total > max(most, _COUNTED) else (_FEW,):
-        share = min(1.0, number / total)
+        # Where nobody knows how many there are, as little as can be.
+        share = min(1.0, number / total) or _SMALL_SHARE / 16
         counted = await _count(reads, driver, bounds, _MANY_WINDOWS, share, (reads.seconds_left - end) * 2 / 3)
         if counted and sum(counted):
             return [(entries, False) for entries in counted]

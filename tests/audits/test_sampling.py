@@ -13,7 +13,10 @@ import httpx2
 import pytest
 
 from src.audits import blocks, sampling
+from src.audits.buckets import to_microseconds
+from src.bounded_reads import BoundedPool, BoundedReads
 from src.config import AppSettings, DatabaseSettings
+from src.database import create_aggregate_pool
 from tests.application import run_application
 from tests.audits.factories import AUDITS
 from tests.conftest import driver_url
@@ -149,6 +152,22 @@ async def test_facets_of_many_matches_are_scaled_to_all_of_them(
         assert estimated[value] == pytest.approx(count, rel=0.35)
     again = await read(filled, FACETS, query | {"field": field})
     assert again == body
+
+
+async def test_entries_are_estimated_where_nothing_is_known_of_their_number(
+    filled: httpx2.AsyncClient, database_of_module: DatabaseSettings
+) -> None:
+    """As where a first look took too long."""
+    assert (await filled.get(AUDITS, params={"limit": 1})).status_code == 200
+    pool = create_aggregate_pool(database_of_module)
+    reads = BoundedReads(BoundedPool(pool, 1.5))
+    bounds = [to_microseconds(BEGIN), to_microseconds(BEGIN + timedelta(days=28))]
+    driver = sampling.Driver(None, (), (), ())
+    ((number, is_exact),) = await sampling._count_entries(reads, driver, bounds, None, 0, 1.4)  # noqa: SLF001
+    assert not is_exact
+    assert ROWS / 10 < number < ROWS * 10
+    await reads.close()
+    await pool.dispose()
 
 
 async def test_thirty_at_once_take_no_place_of_a_list(
