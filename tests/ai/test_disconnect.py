@@ -90,6 +90,8 @@ async def test_a_disconnect_cancels_the_call_frees_its_place_and_logs_no_warning
             await provider.abandoned.wait()
         second, writer = await send(port, path)
         assert (await second.readline()).startswith(b"HTTP/1.1 200 ")
+        if path == STREAM:
+            await read_to(second, b"event: done")
         writer.close()
     assert len(provider.requests) == 2
     assert [record for record in caplog.records if record.levelno > logging.INFO or record.exc_info] == []
