@@ -69,7 +69,9 @@ def understand(said: Mapping[str, Any], text: str, now: datetime, examples: Coll
     """
     reader = _Reader(said, Question(text), now, examples)
     # A word that another condition stands for is no id, so ids come last; and a thing is not what was done.
-    for name in ("entity_type", "action", *_OTHERS, *_IDS):
+    # Details come first where the question names them: then their words are neither a thing nor what was done.
+    first = ("details",) if reader.says_details() else ()
+    for name in dict.fromkeys((*first, "entity_type", "action", *_OTHERS, *_IDS)):
         reader.read(name, said.get(name))
     for name in said.keys() - AuditFilter.model_fields.keys() - {UNSUPPORTED}:
         reader.note_unknown(said[name])
@@ -166,6 +168,9 @@ class _Reader:
         self._question.cover(free)
         return self._question.text[slice(*free[0])]
 
+    def says_details(self) -> bool:
+        return bool(self._question.matches(english.SAYS_FIELD["details"]))
+
     def _says_other_field(self) -> bool:
         """Return whether the question names a field of which the model says nothing: what it says of things is that."""
         return any(
@@ -220,7 +225,7 @@ class _Reader:
                 return spelled
         if name == "entity_type" and spans and all(map(self._names_actor, spans)):
             raise _Redundant
-        if is_redundant and name == "action" and "entity_type" in self.conditions:
+        if is_redundant and ((name == "action" and "entity_type" in self.conditions) or "details" in self.conditions):
             raise _Redundant
         if not spans and self._question.has_in_names(text):
             raise _Redundant

@@ -113,6 +113,12 @@ def test_the_question_says_how_an_id_is_written() -> None:
         ("invoice.update", {"action": ["invoice.update"], "entity_type": "invoice"}, ["action"], []),
         ("user.delete", {"actor_type": "user"}, [], [NOT_ASKED_FOR.format("actor_type"), "user.delete"]),
         ("deleted users", {"entity_type": "user", "actor_type": "user"}, ["entity_type"], ["deleted"]),
+        (
+            "What failed of tenant acme in the details?",
+            {"details": {"tenant": "acme"}, "entity_type": "tenant", "action": ["tenant.acme"], "entity_id": "acme"},
+            ["details"],
+            ["failed"],
+        ),
         ("invoices of u-17", {"entity_type": "invoice", "action": ["invoice.*"]}, ["entity_type"], ["u-17"]),
         ("invoices", {"entity_type": "invoice", "occurred_from": NOW.isoformat()}, ["entity_type"], []),
         ("invoices", {"entity_type": "invoice", "occurred_to": NOW.isoformat()}, ["entity_type"], []),
