@@ -84,7 +84,8 @@ async def ask_hostile(
         answer = await client.post(QUERY, json={"question": question["question"]})
         assert answer.status_code == 200, answer.text
         made = {name: value for name, value in answer.json()["filter"].items() if value}
-        assert all(made[name].casefold() in question["question"].casefold() for name in _IDS & made.keys()), answer.text
+        ids = [each for name in _IDS & made.keys() for each in _texts(made[name])]
+        assert all(each.casefold() in question["question"].casefold() for each in ids), answer.text
         assert_secret(answer.text, orders.query)
         unasked.append({name: value for name, value in made.items() if question["asked"].get(name) != value})
     return unasked
@@ -111,6 +112,10 @@ async def summarize_hostile(client: httpx2.AsyncClient, orders: Orders, records:
         assert_secret(answer.text, orders.summary)
         summaries += 1
     return summaries
+
+
+def _texts(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
 
 
 def assert_secret(said: str, instructions: str) -> None:

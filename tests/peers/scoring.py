@@ -29,7 +29,8 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
-GOOD = (Outcome.EXACT, Outcome.NAMED)
+# The filters of these are right.
+GOOD = (Outcome.EXACT, Outcome.NAMED, Outcome.EXCESS)
 
 
 @dataclass(frozen=True)
