@@ -290,7 +290,11 @@ class _Reader:
                 self._leave_out(name, self.conditions.pop(name), UNUSABLE)
             return
         matches = self._question.matches
-        is_whole = (start and end) or (start and matches(english.ONLY_START)) or (end and matches(english.ONLY_END))
+        is_whole = (
+            (start and end)
+            or (start and matches(english.ONLY_START) and not matches(english.NEEDS_END))
+            or (end and matches(english.ONLY_END) and not matches(english.NEEDS_START))
+        )
         if is_whole:
             self._question.cover([*matches(english.TIMES), *matches(english.TIME_HELPERS)])
 

@@ -159,6 +159,9 @@ ONLY_START = _words(
     rf"|past {_UNITS}|last (?:hour|minute)|last \d+ ?(?:s|min|h|d|w)"
 )
 ONLY_END = _words(r"before|until|till|older|up to|prior to|earlier|by")
+# What names the end, or the start, of a time also where other words name its other end.
+NEEDS_END = _words(r"before|until(?! now)|till|up to|prior to")
+NEEDS_START = _words("since|after|starting")
 
 _ANY = (*MEANINGS.values(), TIMES)
 

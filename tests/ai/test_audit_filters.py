@@ -342,3 +342,17 @@ def test_words_that_stand_for_something_else_are_no_condition_and_are_named(
     assert conditions(said, question) == used
     lost = [each for each in ("INV-2026-0042", "u-204", "April", "req-9", "t-9", "group") if each in question]
     assert all(any(each in note for note in unsupported(said, question)) for each in lost)
+
+
+@pytest.mark.parametrize(
+    ("question", "said", "named"),
+    [
+        ("updates from today before 10:00", {"occurred_from": "2026-11-28"}, ["today before 10:00"]),
+        ("updates since May until July", {"occurred_from": "2026-05-01"}, ["since May until July"]),
+        ("updates since May until July", {"occurred_to": "2026-07-31"}, ["since May until July"]),
+    ],
+)
+def test_a_period_of_which_the_model_gives_one_end_is_named(
+    question: str, said: dict[str, Any], named: list[str]
+) -> None:
+    assert unsupported({"action": ["update"], **said}, question) == named
