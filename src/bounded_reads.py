@@ -63,9 +63,10 @@ class BoundedReads(DriverTransaction):
         seconds = min(seconds, self.seconds_left)
         if seconds < _LEAST_SECONDS:
             return None
+        # The first one connects. The wait for that takes no time of the database.
+        await super().fetch(_SAVEPOINT)
         started = time.monotonic()
         try:
-            await super().fetch(_SAVEPOINT)
             others = "off" if by_index else "on"
             await super().fetch(_LIMIT, milliseconds=str(int(seconds * 1000)), others=others)
             return await super().fetch(statement, **values)

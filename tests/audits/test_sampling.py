@@ -11,12 +11,14 @@ from typing import Any
 import asyncpg
 import httpx2
 import pytest
+from sqlalchemy import text
 
 from src.audits import blocks, sampling
 from src.audits.buckets import to_microseconds
 from src.bounded_reads import BoundedPool, BoundedReads
 from src.config import AppSettings, DatabaseSettings
 from src.database import create_aggregate_pool
+from src.statement import Statement
 from tests.application import run_application
 from tests.audits.factories import AUDITS
 from tests.conftest import driver_url
@@ -167,6 +169,22 @@ async def test_entries_are_estimated_where_nothing_is_known_of_their_number(
     assert not is_exact
     assert ROWS / 10 < number < ROWS * 10
     await reads.close()
+    await pool.dispose()
+
+
+async def test_the_wait_for_a_connection_takes_no_time_of_the_reads(database_of_module: DatabaseSettings) -> None:
+    pool = create_aggregate_pool(database_of_module)
+    first, second, third = (BoundedReads(BoundedPool(pool, 0.5)) for _ in range(3))
+    one = Statement(text("SELECT 1"))
+    for each in (first, second):
+        await each.fetch(one)
+    waiting = asyncio.create_task(third.fetch(one))
+    await asyncio.wait([waiting], timeout=0.6)
+    await first.close()
+    assert [tuple(row) for row in await waiting] == [(1,)]
+    assert third.seconds_left > 0.3
+    for each in (second, third):
+        await each.close()
     await pool.dispose()
 
 
