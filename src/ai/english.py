@@ -134,7 +134,9 @@ SPELLINGS = {
 
 _MONTHS = (
     "jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|june?|july?|aug(?:ust)?|sep(?:t(?:ember)?)?|oct(?:ober)?"
-    "|nov(?:ember)?|dec(?:ember)?|may(?= \\d)|(?<=\\d )may|(?<=in )may|(?<=since )may"
+    "|nov(?:ember)?|dec(?:ember)?|may(?= \\d)|(?<=\\d )may"
+    # The month, and not the verb.
+    "|(?<=in )may|(?<=since )may|(?<=from )may|(?<=to )may|(?<=until )may|(?<=before )may|(?<=after )may|(?<=by )may"
 )
 _DAYS = "(?:mon|tues|wednes|thurs|fri|satur|sun)days?"
 _NUMBERS = "one|two|three|four|five|six|seven|eight|nine|ten|twelve|few"
@@ -152,16 +154,22 @@ TIME_HELPERS = _words(
     r"|older|newer|first|end|start|beginning|half|early|late|utc|gmt|z|\d{1,2}(?:st|nd|rd|th)?"
     rf"|whole|entire|of|couple|inclusive|included?|period|range|window|{_NUMBERS}"
 )
+# What only says when where a time follows: "by u-17" and "from u-17" say who.
+_SOME_TIME = (
+    rf"(?:the )?(?:start|beginning|end|noon|midnight|now|today|yesterday|{_MONTHS}|{_DAYS}|\d{{4}}-\d\d"
+    r"|\d{1,2}:\d\d|\d{1,2}(?:st|nd|rd|th)?(?: of)? [a-z]{3,9}|\d{1,2} ?[ap]\.?m|(?:19|20)\d\d)"
+)
 # A time that has a start and no end, as in "since May"; one that has an end and no start.
 ONLY_START = _words(
-    r"since|after|from|starting|newer|later|ago|within|onwards?|so far|until now|today|recent(?:ly)?|lately"
+    rf"from {_SOME_TIME}|since|after|starting|newer|later|ago|within|onwards?|so far|until now|today|recent(?:ly)?"
+    "|lately"
     rf"|this {_UNITS}|(?:last|past|previous) (?:\d+|{_NUMBERS}|couple of) ?{_UNITS}"
     rf"|past {_UNITS}|last (?:hour|minute)|last \d+ ?(?:s|min|h|d|w)"
 )
-ONLY_END = _words(r"before|until|till|older|up to|prior to|earlier|by")
+ONLY_END = _words(rf"by {_SOME_TIME}|before|until|till|older|up to|prior to|earlier")
 # What names the end, or the start, of a time also where other words name its other end.
-NEEDS_END = _words(r"before|until(?! now)|till|up to|prior to")
-NEEDS_START = _words("since|after|starting")
+NEEDS_END = _words(rf"(?:to|through) {_SOME_TIME}|before|until(?! now)|till|up to|prior to")
+NEEDS_START = _words(rf"(?:from|between) {_SOME_TIME}|since|after|starting")
 
 _ANY = (*MEANINGS.values(), TIMES)
 

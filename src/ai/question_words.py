@@ -61,6 +61,11 @@ class Question:
         is_foreign = not "".join(words).isascii() or not english.FOREIGN.isdisjoint(words)
         return not is_foreign or any(len(word) > 3 and english.is_known(word) for word in words)
 
+    @cached_property
+    def _months_of_may(self) -> set[Span]:
+        """Where the word is the month, and not the verb."""
+        return {match.span() for match in english.TIMES.finditer(self.text) if match[0].casefold() == "may"}
+
     def _at(self, span: Span) -> str:
         return self.text[slice(*span)]
 
@@ -203,6 +208,8 @@ class Question:
     def _says_something(self, span: Span) -> bool:
         word = self._at(span)
         stem = _CONTRACTION.sub("", word.casefold())
+        if stem == "may":
+            return span in self._months_of_may
         return bool(_OF_NAMES.search(word)) or (self.is_english and stem not in english.FILLERS)
 
 

@@ -350,6 +350,12 @@ def test_words_that_stand_for_something_else_are_no_condition_and_are_named(
         ("updates from today before 10:00", {"occurred_from": "2026-11-28"}, ["today before 10:00"]),
         ("updates since May until July", {"occurred_from": "2026-05-01"}, ["since May until July"]),
         ("updates since May until July", {"occurred_to": "2026-07-31"}, ["since May until July"]),
+        ("updates from May to July", {"occurred_from": "2026-05-01"}, ["May to July"]),
+        ("updates from 2026-05-01 to 2026-07-31", {"occurred_to": "2026-07-31"}, ["2026-05-01 to 2026-07-31"]),
+        ("updates by u-17 in May", {"occurred_to": "2026-05-31", "actor_id": "u-17"}, ["May"]),
+        ("updates from u-17 in May", {"occurred_from": "2026-05-01", "actor_id": "u-17"}, ["May"]),
+        ("updates from May on", {"occurred_from": "2026-05-01"}, []),
+        ("updates made by 10:00", {"occurred_to": "2026-05-01T10:00:00Z"}, []),
     ],
 )
 def test_a_period_of_which_the_model_gives_one_end_is_named(
