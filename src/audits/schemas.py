@@ -195,12 +195,13 @@ class AuditSelection(AuditFilter):
     """The filters as a JSON object, in which filters that take several values are lists."""
 
     action: list[NameFilter] = Field(default=[], description=AuditFilter.model_fields["action"].description)
-    # Earlier releases had one text or null in these three, which is still accepted.
+    # Earlier releases had one text or null in these three, which is still accepted. The document names no default: with
+    # a list for what can be a text too, generators of clients make code that does not compile.
     entity_type: Annotated[
         list[NameFilter], BeforeValidator(_as_list, json_schema_input_type=list[NameFilter] | NameFilter | None)
-    ] = Field(default=[], description=AuditFilter.model_fields["entity_type"].description)
-    entity_id: _SelectedIds = Field(default=[], description=_ID_RULE)
-    actor_id: _SelectedIds = Field(default=[], description=_ID_RULE)
+    ] = Field(default_factory=list, description=AuditFilter.model_fields["entity_type"].description)
+    entity_id: _SelectedIds = Field(default_factory=list, description=_ID_RULE)
+    actor_id: _SelectedIds = Field(default_factory=list, description=_ID_RULE)
     status: list[AuditStatus] = Field(default=[])
     details: ContainedDetails | None = Field(None, description="What the record's details contain.")
 
