@@ -16,6 +16,8 @@ from src.driver_transaction import DriverTransaction
 from src.exceptions import DatabaseTimeout
 from src.statement import Statement
 
+TOO_LONG = "This is too much to look at in time. Narrow the filter, or try again shortly."
+
 _QUERY_CANCELED = "57014"
 _LEAST_SECONDS = 0.002
 _SAVEPOINT = Statement(text("SAVEPOINT attempt"))
@@ -50,7 +52,7 @@ class BoundedReads(DriverTransaction):
         """All rows of a statement. Raises `DatabaseTimeout`, and as `DriverTransaction.fetch`."""
         rows = await self.try_fetch(statement, self.seconds_left, **values)
         if rows is None:
-            raise DatabaseTimeout("This is too much to look at in time. Narrow the filter, or try again shortly.")
+            raise DatabaseTimeout(TOO_LONG)
         return rows
 
     async def try_fetch(

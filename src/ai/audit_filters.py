@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from src import json_parser
 from src.ai import english
 from src.ai.constants import MAX_UNSUPPORTED
-from src.ai.question_words import Question, is_id
+from src.ai.question_words import GAP, Question, is_id
 from src.audits.constants import PREFIX_MARK, ActorType, AuditStatus
 from src.audits.schemas import AuditFilter
 from src.exceptions import AppError
@@ -40,8 +40,6 @@ _IS_NAME = re.compile(r"\w[._:/-]")
 _PERIOD = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d)(:\d\d(?:\.\d+)?)?(?:[Zz]|([+-]\d\d:\d\d))?")
 # Of the present time that the model was told, and copies.
-# Characters between a word and the name that it belongs to: a space and a quote.
-_GAP = 3
 _SAME_TIME = timedelta(minutes=1)
 _LAST_SECOND = time(23, 59, 59)
 
@@ -180,7 +178,7 @@ class _Reader:
 
     def _names_actor(self, span: tuple[int, int]) -> bool:
         """Return whether this word only says what the actor after it is, as in "user u-17"."""
-        return any(0 < mention[0] - span[1] < _GAP for mention in self._mentions_of_actors())
+        return any(0 < mention[0] - span[1] < GAP for mention in self._mentions_of_actors())
 
     def _is_of_actor(self, span: tuple[int, int]) -> bool:
         """Return whether the model also says that this is the actor, and the word before says so too."""
@@ -239,10 +237,11 @@ class _Reader:
             raise _Unusable(NOT_ASKED_FOR)
         if name == "action" and spans and all(map(self._question.is_before_id, spans)):
             # The word before an id is what the thing is, or who: it is not what was done.
-            self._read_kind(re.sub(r"[._:-]?\*$", "", text), spans)
+            self._take_as_type(re.sub(r"[._:-]?\*$", "", text), spans)
             raise _Redundant
 
-    def _read_kind(self, text: str, spans: list[tuple[int, int]]) -> None:
+    def _take_as_type(self, text: str, spans: list[tuple[int, int]]) -> None:
+        """Use the word before an id as the entity's type, unless it says who, or belongs to another field."""
         is_actor = any(english.MEANINGS[kind].fullmatch(text) for kind in ActorType)
         if not is_actor and not self._says_other_field() and _IS_WORD.fullmatch(text):
             self.conditions.setdefault("entity_type", [text])

@@ -16,6 +16,9 @@ from src.ai.constants import MAX_UNSUPPORTED
 
 Span = tuple[int, int]
 
+GAP = 3
+"""Fewer characters, such as a space and a quote, are between a word and the name that it belongs to."""
+
 _TOKEN = re.compile(r"[^\W_]+(?:[^\w\s,;!?()\[\]{}\"]*\w+)*")
 _PARTS = re.compile(r"[^\W\d_]+|\d+")
 _CAMEL_CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -37,8 +40,6 @@ _EXCLUDES = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_EXCLUSION = 80
-# Characters between a word and the name that it belongs to: a space and a quote.
-_GAP = 3
 _ID = re.compile(r"[A-Za-z]+-\d[\w-]*")
 # Of the name of an action or a kind of thing.
 _MOST_PARTS = 12
@@ -158,7 +159,7 @@ class Question:
     def is_before_id(self, span: Span) -> bool:
         """Return whether the next word is an id: this one only says of what, as in "invoice INV-7"."""
         following = next((token for token in self._tokens if token[0] >= span[1]), None)
-        return following is not None and following[0] - span[1] < _GAP and is_id(self._at(following))
+        return following is not None and following[0] - span[1] < GAP and is_id(self._at(following))
 
     def groups_by(self, span: Span) -> bool:
         """Return whether records are to be grouped or sorted by this word."""

@@ -43,7 +43,7 @@ from src.audits.constants import AuditStatus
 from src.audits.models import audit
 from src.audits.sampling import Counts
 from src.audits.schemas import AuditFilter
-from src.bounded_reads import BoundedReads
+from src.bounded_reads import TOO_LONG, BoundedReads
 from src.exceptions import DatabaseTimeout
 from src.pagination import COUNT_CAP
 from src.statement import Statement
@@ -151,7 +151,7 @@ async def _find_extent(
         rows = await reads.try_fetch(_whole_extent_statement(names), reads.seconds_left / 4, **values)
         if rows:
             return _as_times(*rows[0])
-    raise DatabaseTimeout(sampling.TOO_LONG)
+    raise DatabaseTimeout(TOO_LONG)
 
 
 @lru_cache(_MAX_CACHED_STATEMENTS)

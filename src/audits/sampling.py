@@ -39,11 +39,9 @@ from src.audits import blocks, filters
 from src.audits.aggregate_schemas import MAX_FACETS
 from src.audits.buckets import EARLIEST, LATEST, to_time
 from src.audits.models import audit
-from src.bounded_reads import BoundedReads
+from src.bounded_reads import TOO_LONG, BoundedReads
 from src.exceptions import DatabaseTimeout
 from src.statement import Statement
-
-TOO_LONG = "This is too much to look at in time. Narrow the filter, or try again shortly."
 
 # The filters that can be a driver, those first that usually find least.
 _DRIVERS = (
