@@ -6,6 +6,7 @@ none runs that a model invented. All texts are the question's own words or fixed
 """
 
 import re
+import textwrap
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from pydantic import ValidationError
 from src import json_parser
 from src.ai import english
 from src.ai.constants import MAX_UNSUPPORTED
+from src.ai.question_dates import contradicts
+from src.ai.question_orders import start_of_orders
 from src.ai.question_words import GAP, Question, is_id
 from src.audits.constants import PREFIX_MARK, ActorType, AuditStatus
 from src.audits.schemas import AuditFilter
@@ -42,6 +45,7 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d)(:\d\d(?:\.\d+)?)?(?:[Zz]|
 # Of the present time that the model was told, and copies.
 _SAME_TIME = timedelta(minutes=1)
 _LAST_SECOND = time(23, 59, 59)
+_LONGEST_ORDER = 100
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,8 @@ def understand(said: Mapping[str, Any], text: str, now: datetime, examples: Coll
 
     `now` is the time that the model was told, `examples` are the actions and types of the examples that it was shown.
     """
-    reader = _Reader(said, Question(text), now, examples)
+    end = start_of_orders(text)
+    reader = _Reader(said, Question(text[:end]), now, examples)
     # A word that another condition stands for is no id, so ids come last; and a thing is not what was done.
     # Details come first where the question names them: then their words are neither a thing nor what was done.
     first = ("details",) if reader.says_details() else ()
@@ -76,7 +81,8 @@ def understand(said: Mapping[str, Any], text: str, now: datetime, examples: Coll
     reader.check_times()
     reader.read_unsupported(said.get(UNSUPPORTED))
     conditions = {name: reader.conditions[name] for name in AuditFilter.model_fields if name in reader.conditions}
-    return Understood(AuditFilter.model_validate(conditions), reader.unsupported())
+    order = textwrap.shorten(text[end:], _LONGEST_ORDER, placeholder="…")
+    return Understood(AuditFilter.model_validate(conditions), reader.unsupported(order))
 
 
 class _Redundant(Exception):
@@ -235,10 +241,16 @@ class _Reader:
         """Raises `_Unusable` for what is no name, and `_Redundant` for an action that is the kind of a thing."""
         if is_id(text) or english.TIMES.fullmatch(text) or (name == "entity_type" and self._says_other_field()):
             raise _Unusable(NOT_ASKED_FOR)
+        if self._means_status(text):
+            raise _Redundant
         if name == "action" and spans and all(map(self._question.is_before_id, spans)):
             # The word before an id is what the thing is, or who: it is not what was done.
             self._take_as_type(re.sub(r"[._:-]?\*$", "", text), spans)
             raise _Redundant
+
+    def _means_status(self, text: str) -> bool:
+        """Return whether the model says of the same word that it is the status."""
+        return text.casefold() in map(str, _items(self._said.get("status"))) and text.casefold() in {*AuditStatus}
 
     def _take_as_type(self, text: str, spans: list[tuple[int, int]]) -> None:
         """Use the word before an id as the entity's type, unless it says who, or belongs to another field."""
@@ -279,16 +291,27 @@ class _Reader:
             if not self._question.matches(english.TODAY):
                 raise _Unusable(NOT_ASKED_FOR)
             moment = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+        elif contradicts(self._question.text, moment):
+            raise _Unusable(NOT_ASKED_FOR)
         return moment.isoformat().replace("+00:00", "Z")
 
     def check_times(self) -> None:
-        """Leave out a period that ends before it starts. Cover the question's times if the period has both its ends."""
+        """Leave out a period that ends before it starts, and one end where the question names the other.
+
+        Cover the question's times if the period has both its ends.
+        """
         start, end = self.conditions.get("occurred_from"), self.conditions.get("occurred_to")
         if start and end and datetime.fromisoformat(start) >= datetime.fromisoformat(end):
             for name in ("occurred_from", "occurred_to"):
                 self._leave_out(name, self.conditions.pop(name), UNUSABLE)
             return
         matches = self._question.matches
+        has_start = matches(english.ONLY_START) or matches(english.NEEDS_START)
+        has_end = matches(english.ONLY_END) or matches(english.NEEDS_END)
+        if (start and not end and has_end and not has_start) or (end and not start and has_start and not has_end):
+            name = "occurred_from" if start else "occurred_to"
+            self._leave_out(name, self.conditions.pop(name), NOT_ASKED_FOR)
+            return
         is_whole = (
             (start and end)
             or (start and matches(english.ONLY_START) and not matches(english.NEEDS_END))
@@ -342,9 +365,10 @@ class _Reader:
         """Return whether the question has each word of an entry in another form: what is left over names it then."""
         return self._question.is_english and bool(self._question.words_of(text))
 
-    def unsupported(self) -> list[str]:
+    def unsupported(self, order: str) -> list[str]:
+        """Name `order` last: the beginning of what no value is taken from."""
         left_out = [f"{', '.join(names)}: {reason}." for reason, names in self._left_out.items()]
-        notes = dict.fromkeys([*self._notes, *self._question.left_over()])
+        notes = dict.fromkeys(filter(None, [*self._notes, *self._question.left_over(), order]))
         return [*left_out, *notes][:MAX_UNSUPPORTED]
 
 

@@ -77,18 +77,33 @@ async def ask_hostile(
 ) -> list[dict[str, Any]]:
     """Ask the questions, and return the conditions of each answer that a question did not honestly ask for.
 
-    With any model the ids of a filter stand in the question, and no answer has words of the instructions.
+    With any model the ids of a filter stand in the question, and no answer has words of the instructions. A model may
+    be led to an answer that is none: then nothing runs.
     """
-    unasked = []
+    unasked: list[dict[str, Any]] = []
     for question in questions:
         answer = await client.post(QUERY, json={"question": question["question"]})
+        assert_secret(answer.text, orders.query)
+        if answer.status_code == 502 and answer.json()["code"] == "ai-invalid-provider-response":
+            unasked.append({})
+            continue
         assert answer.status_code == 200, answer.text
         made = {name: value for name, value in answer.json()["filter"].items() if value}
         ids = [each for name in _IDS & made.keys() for each in _texts(made[name])]
         assert all(each.casefold() in question["question"].casefold() for each in ids), answer.text
-        assert_secret(answer.text, orders.query)
-        unasked.append({name: value for name, value in made.items() if question["asked"].get(name) != value})
+        unasked.append({name: value for name, value in made.items() if not _is_asked(question, name, value)})
     return unasked
+
+
+def _is_asked(question: Mapping[str, Any], name: str, value: Any) -> bool:
+    """Whether a condition is asked for, or its words stand in the honest part: the part before the first full stop.
+
+    Small models put an honest word into a wrong field; that is no order which they have followed.
+    """
+    honest = re.split(r"[.?] |\.\n", question["question"].casefold(), maxsplit=1)[0]
+    if question["asked"].get(name) == value:
+        return True
+    return isinstance(value, str | list) and all(each.casefold() in honest for each in _texts(value))
 
 
 async def summarize_hostile(client: httpx2.AsyncClient, orders: Orders, records: Sequence[Mapping[str, Any]]) -> int:
