@@ -13,27 +13,20 @@ docs/operating.md says which changes it cannot detect.
 
 import argparse
 import asyncio
-import os
 import sys
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import AsyncIterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-import asyncpg
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from src import clock
 from src.audits.verify import MORE_FINDINGS, WITHOUT_REVISION
 from src.config import DatabaseSettings
-from src.database import create_job_engine
 from src.jobs import exit_with_one_line
 from src.ledger import chains, tree
 from src.ledger.chains import Finding, Wanted
@@ -41,15 +34,12 @@ from src.ledger.checkpoints import Checkpoint
 from src.ledger.config import LedgerSettings
 from src.ledger.cosignatures import LogKey
 from src.ledger.notes import InvalidKey, InvalidNote, VerifierKey, open_note
+from src.ledger.parallel import ADVICE_BY_SQLSTATE, Processes, Run, connect, run_on
 
 _PROGRESS_EVERY = 100_000
 # One process has read fewer before another one has started.
 _WORTH_PROCESSES = 20_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_ADVICE_BY_SQLSTATE = {
-    "42P01": "the database is not migrated: run make migrate",
-    "42703": "the database is of another version: run make migrate",
-}
 _HEAD = text("""
     SELECT origin, size, root, seen::text AS seen, COALESCE(
         system_identifier = (SELECT system_identifier FROM pg_control_system())
@@ -61,10 +51,6 @@ _NEWEST_CHECKPOINT = text("""
     SELECT origin, size, root, note FROM ledger_checkpoint WHERE origin = :origin ORDER BY size DESC LIMIT 1
 """)
 _HAS_MANY = text("SELECT count(*) = :many FROM (SELECT FROM audit_revision LIMIT :many) AS revision")
-
-T = TypeVar("T")
-Task = Callable[..., Coroutine[Any, Any, T]]
-"""Takes a connection, and arguments."""
 
 
 class Unusable(ValueError):
@@ -85,15 +71,9 @@ class Known:
 NOTHING = Known()
 
 
-class Run(Protocol):
-    """Runs a task for all arguments. The results come in their order."""
-
-    def __call__(self, task: Task[T], arguments: AsyncIterator[tuple[Any, ...]]) -> AsyncIterator[T]: ...
-
-
 async def verify(connection: AsyncConnection, known: Known = NOTHING, run: Run | None = None) -> AsyncIterator[Finding]:
     """Everything that does not hold. Raises `Unusable` if `known` has a checkpoint of another ledger."""
-    run = run or _run_on(connection)
+    run = run or run_on(connection)
     head = (await connection.execute(_HEAD)).one_or_none()
     if head is None:
         yield Finding("ledger", "its row is gone")
@@ -105,14 +85,6 @@ async def verify(connection: AsyncConnection, known: Known = NOTHING, run: Run |
         yield finding
     async for finding in _check_ledger(connection, wanted, head, known, run):
         yield finding
-
-
-def _run_on(connection: AsyncConnection) -> Run:
-    async def run(task: Task[T], arguments: AsyncIterator[tuple[Any, ...]]) -> AsyncIterator[T]:
-        async for each in arguments:
-            yield await task(connection, *each)
-
-    return run
 
 
 def _wanted(head: Row[Any], known: Known) -> Wanted:
@@ -209,56 +181,6 @@ def _report(progress: str) -> None:
     print(f"verify: {progress}", file=sys.stderr, flush=True)
 
 
-@asynccontextmanager
-async def connect(settings: DatabaseSettings, snapshot: str | None = None) -> AsyncIterator[AsyncConnection]:
-    """A connection with a snapshot: its own, or one that another connection has exported. `verify` needs one."""
-    engine = create_job_engine(settings)
-    async with engine.connect() as connection:
-        await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        if snapshot:
-            await connection.exec_driver_sql(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
-        try:
-            yield connection
-        except asyncpg.PostgresError:
-            # SQLAlchemy does not know of an error of the driver, and would try to roll back on a lost connection.
-            await connection.invalidate()
-            raise
-    await engine.dispose()
-
-
-class _Processes:
-    """Runs tasks in a process for each core. Each has a connection of its own, and all see one snapshot."""
-
-    def __init__(self, settings: DatabaseSettings, snapshot: str) -> None:
-        self._settings, self._snapshot = settings, snapshot
-        self._workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self._pool = ProcessPoolExecutor(self._workers, get_context("spawn"))
-
-    async def run(self, task: Task[T], arguments: AsyncIterator[tuple[Any, ...]]) -> AsyncIterator[T]:
-        """As `Run`."""
-        loop, running = asyncio.get_running_loop(), deque[asyncio.Future[T]]()
-        async for each in arguments:
-            running.append(
-                loop.run_in_executor(self._pool, _run_in_process, self._settings, self._snapshot, task, each)
-            )
-            if len(running) > 2 * self._workers:
-                yield await running.popleft()
-        while running:
-            yield await running.popleft()
-
-    def end(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-
-def _run_in_process(settings: DatabaseSettings, snapshot: str, task: Task[T], arguments: tuple[Any, ...]) -> T:
-    async def run() -> T:
-        async with connect(settings, snapshot) as connection:
-            return await task(connection, *arguments)
-
-    with exit_with_one_line("verify", _ADVICE_BY_SQLSTATE):
-        return asyncio.run(run())
-
-
 def _read_known(options: argparse.Namespace, settings: LedgerSettings) -> Known:
     """Raises `Unusable`."""
     try:
@@ -289,12 +211,12 @@ def read_checkpoint(path: Path, keys: tuple[VerifierKey, ...]) -> Checkpoint:
 async def main(known: Known) -> int:
     """Print what was found. Returns the status to exit with. Raises `Unusable`."""
     settings, found = DatabaseSettings.load(), 0
-    processes: _Processes | None = None
+    processes: Processes | None = None
     async with connect(settings) as connection:
         try:
             if await connection.scalar(_HAS_MANY, {"many": _WORTH_PROCESSES}):
                 snapshot = await connection.exec_driver_sql("SELECT pg_export_snapshot()")
-                processes = _Processes(settings, snapshot.scalar_one())
+                processes = Processes(settings, snapshot.scalar_one())
             async for finding in verify(connection, known, processes.run if processes else None):
                 print(f"{finding.subject}: {finding.text}", flush=True)
                 found += 1
@@ -316,7 +238,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 if __name__ == "__main__":
     try:
         given = _read_known(_parse(sys.argv[1:]), LedgerSettings.load())
-        with exit_with_one_line("verify", _ADVICE_BY_SQLSTATE):
+        with exit_with_one_line("verify", ADVICE_BY_SQLSTATE):
             sys.exit(asyncio.run(main(given)))
     except (Unusable, BrokenProcessPool) as error:
         sys.exit(f"verify: {error}")

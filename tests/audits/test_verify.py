@@ -18,7 +18,8 @@ from src.audits.constants import Operation
 from src.audits.revisions import Attribution, canonicalize, seal
 from src.config import PROJECT_ROOT, DatabaseSettings
 from src.database import create_job_engine
-from src.ledger.verify import connect, verify
+from src.ledger.parallel import connect
+from src.ledger.verify import verify
 from tests.audits.factories import AUDITS, create_audit
 
 PERMIT = "ALTER TABLE audit_revision DISABLE TRIGGER USER"
