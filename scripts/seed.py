@@ -25,7 +25,8 @@ from src.audits.exceptions import AuditNotFound, EventAlreadyRecorded
 from src.audits.revisions import Attribution
 from src.audits.schemas import Audit, AuditPatch, AuditReplace
 from src.config import PROJECT_ROOT, AppSettings, DatabaseSettings, Environment
-from src.database import AutocommitConnection, create_pool
+from src.database import AutocommitConnection
+from src.engines import create_pool
 from src.etags import IfMatch
 from src.exceptions import VersionMismatch
 from src.jobs import exit_with_one_line

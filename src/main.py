@@ -23,8 +23,8 @@ from src.audits.router import router as audits_router
 from src.bounded_reads import BoundedPool
 from src.config import API_PREFIX, AppSettings, FastPath
 from src.connection_pool import ConnectionPool
-from src.database import create_aggregate_pool, create_ledger_pool, create_pool, create_probe_engine, create_stream_pool
 from src.driver_transaction import driver_transaction
+from src.engines import create_aggregate_pool, create_ledger_pool, create_pool, create_probe_engine, create_stream_pool
 from src.health.exceptions import CheckFailed
 from src.health.probe import DatabaseProbe
 from src.health.router import router as health_router

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from src.bounded_reads import BoundedPool, BoundedReads
 from src.config import DatabaseSettings, Pooler
 from src.connection_pool import ConnectionPool
-from src.database import create_aggregate_pool
+from src.engines import create_aggregate_pool
 from src.exceptions import DatabaseTimeout
 from src.statement import Statement
 

@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings
 from src.ai.config import AISettings
 from src.audits.config import AuditSettings
 from src.config import PROJECT_ROOT, AppSettings, DatabaseSettings, EnvironmentSettings
-from src.database import database_url
+from src.engines import database_url
 from src.main import create_app
 
 SECRET = "s3cr3t-pa55"

@@ -11,7 +11,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from src.config import DatabaseSettings
 from src.connection_pool import ConnectionPool
-from src.database import AutocommitConnection, create_pool, transaction
+from src.database import AutocommitConnection, transaction
+from src.engines import create_pool
 from src.statement import Statement
 from tests.outages import wait_until_blocked
 

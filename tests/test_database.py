@@ -16,7 +16,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from scripts.postgres import Cluster
 from src.config import DatabaseSettings, Pooler
 from src.connection_pool import ConnectionPool
-from src.database import AutocommitConnection, create_pool, transaction
+from src.database import AutocommitConnection, transaction
+from src.engines import create_pool
 from src.statement import Statement
 from tests.application import run_application
 from tests.audits.factories import AUDITS, audit_body, create_audit

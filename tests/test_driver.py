@@ -15,14 +15,9 @@ from sqlalchemy.exc import DBAPIError
 from scripts.postgres import Cluster
 from src.config import DatabaseSettings, Pooler
 from src.connection_pool import ConnectionPool
-from src.database import (
-    AutocommitConnection,
-    create_pool,
-    create_stream_pool,
-    driver_connection,
-    transaction,
-)
+from src.database import AutocommitConnection, driver_connection, transaction
 from src.driver import keeps_prepared_statements, limited_connection
+from src.engines import create_pool, create_stream_pool
 from src.statement import Statement
 from tests.application import run_application
 from tests.audits.factories import AUDITS, audit_body, create_audit

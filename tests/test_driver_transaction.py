@@ -7,8 +7,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from src.config import DatabaseSettings
-from src.database import create_ledger_pool
 from src.driver_transaction import driver_transaction
+from src.engines import create_ledger_pool
 from src.statement import Statement
 
 _NUMBER = Statement(text("SELECT pg_backend_pid(), pg_current_xact_id_if_assigned() IS NOT NULL"))

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from scripts.postgres import Cluster
 from src.config import PROJECT_ROOT, DatabaseSettings
-from src.database import create_job_engine
+from src.engines import create_job_engine
 from src.jobs import exit_with_one_line
 from tests.outages import wait_until_blocked
 

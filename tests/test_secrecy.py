@@ -6,7 +6,7 @@ import asyncpg
 import httpx2
 
 from src.config import DatabaseSettings
-from src.database import database_url
+from src.engines import database_url
 from tests.application import run_server
 from tests.audits.factories import AUDITS, audit_body
 

@@ -11,7 +11,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from src.config import DatabaseSettings, Pooler
 from src.connection_pool import ConnectionPool
-from src.database import AutocommitConnection, create_stream_pool
+from src.database import AutocommitConnection
+from src.engines import create_stream_pool
 from src.snapshot import SnapshotConnection
 from src.statement import Statement
 

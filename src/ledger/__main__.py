@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 
 from src.config import AppSettings, DatabaseSettings
-from src.database import job_transaction
+from src.engines import job_transaction
 from src.jobs import exit_with_one_line
 from src.ledger import adoption
 from src.ledger.config import LedgerSettings, check_origin

@@ -13,7 +13,7 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from src.config import DatabaseSettings
-from src.database import create_job_engine
+from src.engines import create_job_engine
 from src.jobs import exit_with_one_line
 
 ADVICE_BY_SQLSTATE = {

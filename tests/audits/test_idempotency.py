@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from scripts.postgres import Cluster
 from src.config import DatabaseSettings
-from src.database import database_url
+from src.engines import database_url
 from tests.application import run_application
 from tests.audits.factories import AUDITS, audit_body, create_audit
 from tests.outages import LossyProxy

@@ -9,7 +9,7 @@ import asyncpg
 from src.audits import listing
 from src.audits.schemas import AuditQuery
 from src.config import DatabaseSettings
-from src.database import limits
+from src.engines import limits
 from src.pagination import Count, Order
 from tests.conftest import driver_url
 

@@ -17,7 +17,7 @@ from src.audits import blocks, sampling
 from src.audits.buckets import to_microseconds
 from src.bounded_reads import BoundedPool, BoundedReads
 from src.config import AppSettings, DatabaseSettings
-from src.database import create_aggregate_pool
+from src.engines import create_aggregate_pool
 from src.statement import Statement
 from tests.application import run_application
 from tests.audits.factories import AUDITS

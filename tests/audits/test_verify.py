@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from src.audits.constants import Operation
 from src.audits.revisions import Attribution, canonicalize, seal
 from src.config import PROJECT_ROOT, DatabaseSettings
-from src.database import create_job_engine
+from src.engines import create_job_engine
 from src.ledger.parallel import connect
 from src.ledger.verify import verify
 from tests.audits.factories import AUDITS, create_audit

@@ -25,7 +25,7 @@ from src.audits import filters, listing, statements
 from src.audits.export import ROWS_PER_FETCH
 from src.audits.schemas import AuditQuery
 from src.config import DatabaseSettings
-from src.database import limits
+from src.engines import limits
 from src.identifiers import new_id
 from src.pagination import COUNT_CAP, DEFAULT_LIMIT, Count, Order
 from src.statement import Statement

@@ -22,8 +22,8 @@ from pydantic import SecretStr
 
 from scripts.postgres import Cluster
 from src.config import API_PREFIX, PROJECT_ROOT, DatabaseSettings
-from src.database import create_ledger_pool
 from src.driver_transaction import driver_transaction
+from src.engines import create_ledger_pool
 from src.ledger.checkpoints import Checkpoint
 from src.ledger.config import LedgerSettings
 from src.ledger.merkle import EMPTY_ROOT

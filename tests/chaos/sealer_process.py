@@ -4,8 +4,8 @@ import asyncio
 from functools import partial
 
 from src.config import DatabaseSettings
-from src.database import create_ledger_pool
 from src.driver_transaction import driver_transaction
+from src.engines import create_ledger_pool
 from src.ledger.config import LedgerSettings
 from src.ledger.sealer import Sealer
 

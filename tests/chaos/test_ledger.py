@@ -20,8 +20,8 @@ from pydantic import SecretStr
 
 from scripts.postgres import Cluster, find_binaries, postgres
 from src.config import PROJECT_ROOT, DatabaseSettings
-from src.database import create_ledger_pool
 from src.driver_transaction import driver_transaction
+from src.engines import create_ledger_pool
 from src.ledger.config import LedgerSettings
 from src.ledger.exceptions import LedgerCloned
 from src.ledger.sealer import Sealer

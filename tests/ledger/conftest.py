@@ -7,8 +7,8 @@ import httpx2
 import pytest
 
 from src.config import DatabaseSettings
-from src.database import create_ledger_pool
 from src.driver_transaction import driver_transaction
+from src.engines import create_ledger_pool
 from src.ledger.config import LedgerSettings
 from src.ledger.cosignatures import MlDsaSignerKey
 from src.ledger.notes import SignerKey

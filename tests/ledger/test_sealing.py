@@ -11,8 +11,8 @@ from alembic import command
 from sqlalchemy import text
 
 from src.config import DatabaseSettings
-from src.database import create_ledger_pool
 from src.driver_transaction import driver_transaction
+from src.engines import create_ledger_pool
 from src.ledger import sealing, signing
 from src.ledger.exceptions import LedgerCloned, OriginChanged, TileLost
 from src.ledger.notes import SignerKey, open_note, split_note

@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from src.audits.revisions import compute_hash
 from src.config import PROJECT_ROOT, DatabaseSettings
-from src.database import create_job_engine, create_ledger_pool
 from src.driver_transaction import driver_transaction
+from src.engines import create_job_engine, create_ledger_pool
 from src.ledger.checkpoints import Checkpoint
 from src.ledger.entries import encode_entry
 from src.ledger.merkle import hash_leaf

@@ -19,8 +19,8 @@ import httpx2
 import pytest
 
 from src.config import DatabaseSettings
-from src.database import create_ledger_pool
 from src.driver_transaction import driver_transaction
+from src.engines import create_ledger_pool
 from src.ledger.sealer import Sealer
 from tests.application import run_server
 from tests.ledger.conftest import KEY, LEDGER, MLDSA_KEY, ORIGIN, SIGNED_TWICE

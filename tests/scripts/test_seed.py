@@ -13,7 +13,7 @@ from scripts import seed
 from scripts.postgres import Cluster
 from scripts.seed_story import DAYS, SOURCE, tell
 from src.config import DatabaseSettings
-from src.database import create_job_engine
+from src.engines import create_job_engine
 from src.ledger.verify import verify
 
 END = datetime(2026, 5, 29, 12, 0, tzinfo=UTC)

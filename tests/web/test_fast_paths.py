@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from src.config import AppSettings, DatabaseSettings, FastPath
-from src.database import create_pool
+from src.engines import create_pool
 from src.main import create_app
 from src.settings import Settings
 from src.web.compiled import CompiledRoutesMiddleware
