@@ -5,7 +5,6 @@ is missing or invalid, the process ends with one line that names the variable, a
 """
 
 import re
-from collections.abc import Sequence
 from decimal import Decimal
 from enum import StrEnum
 from ipaddress import ip_network
@@ -14,9 +13,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, StringConstraints, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
+from src import database_url
 from src.log_lines import MIN_LINE_LIMIT_BYTES
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -113,8 +111,6 @@ def add_seconds(*seconds: float) -> Decimal:
     return sum((Decimal(str(each)) for each in seconds), Decimal())
 
 
-_MAX_PORT = 65535
-
 # Segments of unreserved characters (RFC 3986, 2.3), which have only one spelling in a URL; not "." and ".." (5.2.4).
 _ROOT_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*")
 
@@ -131,7 +127,7 @@ class AppSettings(EnvironmentSettings):
 
     environment: Environment = Environment.LOCAL
     host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=_MAX_PORT)
+    port: int = Field(8000, ge=0, le=65535)
     workers: int = Field(1, ge=1, le=64)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_max_line_bytes: int = Field(LOG_MAX_LINE_BYTES, ge=MIN_LINE_LIMIT_BYTES)
@@ -201,32 +197,6 @@ class AppSettings(EnvironmentSettings):
 # PostgreSQL keeps timeouts as milliseconds in a 32-bit integer.
 _Seconds = Annotated[float, Field(ge=0.001, le=2_147_483)]
 
-_URL_FORM = "must look like postgresql://user:password@host:5432/database"
-_SSL_MODES = "disable|allow|prefer|require|verify-ca|verify-full"
-_URL_PARAMETERS = {
-    "host": r".+",
-    "port": r"\d{1,5}(,\d{1,5})*",
-    "ssl": _SSL_MODES,
-    "sslmode": _SSL_MODES,
-    "target_session_attrs": "any|primary|standby|prefer-standby|read-only|read-write",
-}
-
-
-def _as_sequence(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, list | tuple) else [value]
-
-
-def _check_hosts_and_ports(hosts: Sequence[str | None], ports: Sequence[int | None]) -> None:
-    try:
-        for host in hosts:
-            # A path is the folder of a Unix socket.
-            if host and not host.startswith("/"):
-                host.encode("idna")
-    except UnicodeError:
-        raise ValueError("has an impossible host") from None
-    if not all(port is None or 1 <= int(port) <= _MAX_PORT for port in ports):
-        raise ValueError("has an impossible port")
-
 
 class Pooler(StrEnum):
     """The pooler between the service and PostgreSQL."""
@@ -274,24 +244,7 @@ class DatabaseSettings(EnvironmentSettings):
     @field_validator("database_url")
     @classmethod
     def validate_database_url(cls, value: SecretStr) -> SecretStr:
-        try:
-            url = make_url(value.get_secret_value().strip())
-        except (ArgumentError, ValueError):
-            raise ValueError(_URL_FORM) from None
-        if url.drivername not in ("postgres", "postgresql", "postgresql+asyncpg"):
-            raise ValueError(_URL_FORM)
-        url = url.set(drivername="postgresql+asyncpg")
-        if unknown := url.query.keys() - _URL_PARAMETERS.keys():
-            raise ValueError(f"does not take the parameter {', '.join(sorted(unknown))}")
-        for name, form in _URL_PARAMETERS.items():
-            if name in url.query and not all(re.fullmatch(form, part) for part in _as_sequence(url.query[name])):
-                raise ValueError(f"has a malformed {name}")
-        try:
-            _, arguments = url.get_dialect()().create_connect_args(url)
-        except ArgumentError:
-            raise ValueError("has hosts and ports that do not match") from None
-        _check_hosts_and_ports(_as_sequence(arguments.get("host")), _as_sequence(arguments.get("port")))
-        return SecretStr(url.render_as_string(hide_password=False))
+        return SecretStr(database_url.normalize(value.get_secret_value()))
 
     @model_validator(mode="after")
     def validate_timeouts(self) -> Self:
