@@ -18,7 +18,7 @@ from src.config import FastPath
 from src.exceptions import AppError, HeadersTooLarge, MalformedRequest, RequestIncomplete, URITooLong
 from src.identifiers import new_id
 from src.web import problems
-from src.web.middleware import CLOSE_CONNECTION, OVER_CONNECTION_LIMIT
+from src.web.extensions import CLOSE_CONNECTION, OVER_CONNECTION_LIMIT
 from src.web.request_context import NO_STORE
 from src.web.sending import ServerConfig, WriteLimitedProtocol
 from src.web.transports import (

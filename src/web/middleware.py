@@ -31,14 +31,10 @@ from src.exceptions import AppError, HeadersTooLarge, Overloaded, RequestIncompl
 from src.web import problems, request_context, whole_answers
 from src.web.cors import CORS
 from src.web.deadlines import Deadlines, SeparateDeadlines
+from src.web.extensions import OVER_CONNECTION_LIMIT, close_connection
 from src.web.request_context import Fields
 from src.web.waiting import LEAVE
 from src.web.whole_answers import Sender
-
-# The extension of the ASGI scope with which src/web/connection.py lets the application close the connection.
-CLOSE_CONNECTION = "audit-trail.close-connection"
-# The extension that marks a request on a connection beyond MAX_CONNECTIONS.
-OVER_CONNECTION_LIMIT = "audit-trail.over-connection-limit"
 
 # The status that nginx logs when the client left before its answer; it is never sent.
 CLIENT_CLOSED_REQUEST = 499
@@ -164,7 +160,7 @@ class _Exchange(Sender):
             if not problems.log_if_outage(error):
                 raise
             # Do not close the connection of a complete answer: it may have the next request by now.
-            if not self._complete and not await _close_connection(self._scope, self._receive):
+            if not self._complete and not await close_connection(self._scope, self._receive):
                 raise
 
     def _limit_head(self) -> None:
@@ -298,17 +294,3 @@ class _Exchange(Sender):
             self._middleware.cors.add_headers(fields, self._origin)
         request_context.add_headers(fields, self._request_id)
         return fields
-
-
-async def _close_connection(scope: Scope, receive: Receive) -> bool:
-    """Close a connection whose answer cannot be finished: that tells the client. Returns False if the server cannot.
-
-    Returns when the server has seen the disconnect; it logs an error if an application returns before its answer ends.
-    """
-    extension = scope.get("extensions", {}).get(CLOSE_CONNECTION)
-    if extension is None:
-        return False
-    extension["close"]()
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    return True
