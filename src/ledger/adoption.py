@@ -1,4 +1,4 @@
-"""What a copy of the database is to be: the operator says it."""
+"""What becomes of a copy of the database: the operator decides whether it goes on as the same ledger or begins anew."""
 
 from collections.abc import Collection
 from typing import Any
@@ -6,23 +6,21 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from src.ledger import difference
+from src.ledger import difference, ledger_row
 from src.ledger.exceptions import AdoptionRefused
 
-_READ = text("""
+_READ = text(f"""
     SELECT origin, size, forked, seen::text AS seen, system_identifier IS NULL OR (
-        system_identifier = (SELECT system_identifier FROM pg_control_system())
-        AND database_oid = (SELECT oid::bigint FROM pg_database WHERE datname = current_database())
+        system_identifier = {ledger_row.THIS_SYSTEM} AND database_oid = {ledger_row.THIS_DATABASE}
     ) AS is_original
     FROM ledger FOR UPDATE
 """)
 # Transaction ids of another cluster say nothing here: every revision is looked at, and those without an entry get one.
 # No cluster has a timeline 0: as after a failover, the witnesses are asked before anything is signed, since a copy can
 # lack what the other database has signed.
-_ADOPT = text("""
+_ADOPT = text(f"""
     UPDATE ledger SET
-        system_identifier = (SELECT system_identifier FROM pg_control_system()),
-        database_oid = (SELECT oid::bigint FROM pg_database WHERE datname = current_database()),
+        system_identifier = {ledger_row.THIS_SYSTEM}, database_oid = {ledger_row.THIS_DATABASE},
         timeline_id = 0,
         seen = NULL, target = NULL, after_audit_id = '00000000-0000-0000-0000-000000000000', after_version = 0,
         forked = NULL

@@ -56,7 +56,7 @@ def page(piece: Piece, limit: int, size: int) -> bytes:
 async def read(connection: AutocommitConnection, wanted: ChangeFilter, begin: int, size: int, limit: int) -> Piece:
     """The first changes from `begin` on that match, of a ledger of this size. It looks at `feed.LOOKED_AT` at most.
 
-    A size of before a failover can be larger than the ledger is: what is not there was not looked at.
+    After a failover `size` can be larger than the ledger is by now: entries that are not there were not looked at.
     """
     end = min(begin + feed.LOOKED_AT, size)
     if begin >= end:

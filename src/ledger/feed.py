@@ -122,7 +122,7 @@ def _changes(names: Collection[str], order: Order, *columns: ColumnElement[Any])
 def page_statement(names: tuple[str, ...], order: Order) -> Statement:
     """Selects one array of changes, each as JSON, and the last index that is there, whether it matches or not.
 
-    `names` are those of the filters' parameters. An index is there without its revision, where that was redacted.
+    `names` are those of the filters' parameters. The index of a redacted revision is still there.
     """
     limited = _changes(names, order, _CHANGE.label("item")).limit(bindparam("limit", type_=Integer)).subquery()
     looked_at = select(func.max(_INDEX)).where(bindparam("begin") <= _INDEX, bindparam("end") > _INDEX)

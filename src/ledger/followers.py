@@ -1,8 +1,8 @@
 """Those who wait for the ledger to grow: long polls and streams.
 
 However many wait, one task of the process asks how large the ledger is, and one event wakes them. They share what one
-of them has read, and come two at a time: a thousand who all wake at once keep neither connections nor the event loop
-from other requests.
+of them has read, and read two at a time: a thousand who wake at once leave connections and the event loop to other
+requests.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ from src.ledger.schemas import ChangeFilter, ChangesQuery
 _AT_ONCE = 2
 # How many pieces are kept for others, and for how many seconds: followers without filters all want the same one.
 _MAX_PIECES, _KEPT_SECONDS = 16, 1
-# Seconds between two followers who get what a third has read: 500 answers without a pause would be a burst each second,
-# in which a create waits for ten of them (`make bench`).
+# Seconds between two followers who get what another one has read. Without this pause 500 followers get their answers in
+# one burst, in which a create waits for ten of them (`make bench`).
 _PAUSE_SECONDS = 0.002
-# Seconds for which the size is not asked for again because somebody else comes.
+# Seconds for which a newcomer takes the size as it is known, and does not have it asked for.
 _FRESH_SECONDS = 0.05
 
 _NOTHING = Piece([], [], -1)
@@ -132,7 +132,7 @@ class Followers:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval):
                     await self._sealed.wait()
-        # Nobody looks from now on.
+        # Nobody keeps it up to date from here on.
         self._size = None
 
     async def _read_size(self) -> int:

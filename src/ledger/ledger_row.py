@@ -1,4 +1,7 @@
-"""The row of `ledger`: whoever has it locked seals and signs. No function here commits."""
+"""The row of `ledger`: whoever has it locked seals and signs. No function here commits.
+
+It says which database it is in. In a copy, PostgreSQL gives another answer (`THIS_SYSTEM`, `THIS_DATABASE`).
+"""
 
 from typing import NamedTuple
 from uuid import UUID
@@ -9,16 +12,20 @@ from src.driver_transaction import DriverTransaction
 from src.ledger.exceptions import LedgerCloned
 from src.statement import Statement
 
-# Whoever has the row seals; others leave it to them. A commit that is lost in a crash must not have been published: no
-# `synchronous_commit` of the role or the database holds here that waits for less than the disk, and the standby's.
-# The timeline is that of the WAL: after a promotion, pg_control_checkpoint() names the old one for minutes.
+THIS_SYSTEM = "(SELECT system_identifier FROM pg_control_system())"
+THIS_DATABASE = "(SELECT oid::bigint FROM pg_database WHERE datname = current_database())"
+# That of the WAL: after a promotion, pg_control_checkpoint() names the old one for minutes.
+THIS_TIMELINE = "CAST(CAST('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8) AS bit(32)) AS integer)"
+
+# A commit that is lost in a crash must not have been published. So this transaction waits for the disk, and for that of
+# a synchronous standby, whatever `synchronous_commit` the role or the database has.
 _LOCK = Statement(
-    text("""
+    text(f"""
     SELECT origin, size, root, seen::text AS seen, target::text AS target, after_audit_id, after_version,
         system_identifier, database_oid, timeline_id, forked, logged_size,
-        (SELECT system_identifier FROM pg_control_system()) AS this_system_identifier,
-        (SELECT oid::bigint FROM pg_database WHERE datname = current_database()) AS this_database_oid,
-        CAST(CAST('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8) AS bit(32)) AS integer) AS this_timeline_id,
+        {THIS_SYSTEM} AS this_system_identifier,
+        {THIS_DATABASE} AS this_database_oid,
+        {THIS_TIMELINE} AS this_timeline_id,
         CASE WHEN current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')
             THEN set_config('synchronous_commit', 'on', true) END
     FROM ledger FOR UPDATE SKIP LOCKED
@@ -33,7 +40,7 @@ _IDENTIFY = Statement(
 _FORK = Statement(text("UPDATE ledger SET forked = :detail WHERE forked IS NULL AND origin = :origin"))
 
 
-class Head(NamedTuple):
+class LedgerRow(NamedTuple):
     """The row of `ledger`, as `_LOCK` reads it, and which database this is."""
 
     origin: str | None
@@ -54,12 +61,12 @@ class Head(NamedTuple):
     synchronous_commit: str | None
 
 
-async def lock(connection: DriverTransaction) -> Head | None:
-    """The row of `ledger`, locked; None if somebody else has it. Raises `LedgerCloned`."""
+async def lock(connection: DriverTransaction) -> LedgerRow | None:
+    """The row of `ledger`, locked; None if somebody else has locked it. Raises `LedgerCloned`."""
     rows = await connection.fetch(_LOCK)
     if not rows:
         return None
-    head = Head(*rows[0])
+    head = LedgerRow(*rows[0])
     known = (head.system_identifier, head.database_oid)
     if known == (None, None):
         await identify(connection, head)
@@ -68,7 +75,8 @@ async def lock(connection: DriverTransaction) -> Head | None:
     return head
 
 
-async def identify(connection: DriverTransaction, head: Head) -> None:
+async def identify(connection: DriverTransaction, head: LedgerRow) -> None:
+    """Write into the row that the ledger is in this database, and in its timeline."""
     await connection.fetch(
         _IDENTIFY,
         system_identifier=head.this_system_identifier,

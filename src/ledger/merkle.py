@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 HASH_BYTES = 32
 EMPTY_ROOT = sha256().digest()
-# A copy of it is sooner made than the byte joined to each pair of hashes: a quarter of the time of a proof.
+# To copy it takes less time than to join the byte to each pair of hashes: a proof takes a quarter less.
 _INNER_NODE = sha256(b"\x01")
 
 

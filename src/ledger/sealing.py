@@ -1,7 +1,7 @@
 """How revisions get their place in the ledger: what is new is found and appended. No function here commits.
 
-Revisions that are new (src/ledger/difference.py) are sealed by record and version. A version is never found earlier
-than the one before, since whoever wrote it has read that one.
+New revisions (src/ledger/difference.py) are sealed in the order of record and version. A version is never found before
+its predecessor, because whoever wrote it had read that one.
 """
 
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ from sqlalchemy import text
 from src.driver_transaction import DriverTransaction
 from src.ledger import difference, ledger_row, storage
 from src.ledger.entries import encode_entry
-from src.ledger.ledger_row import Head
+from src.ledger.ledger_row import LedgerRow
 from src.ledger.merkle import hash_leaf
 from src.ledger.tiles import Growth, grow, right_edge
 from src.statement import Statement
 
-# A statement of its own: the one that takes the row may have a snapshot from before it was changed. The function that
-# is volatile keeps pgpool from sending it to a standby (ON_PRIMARY in src/audits/statements.py).
+# A separate statement, because the one that locks the row may have a snapshot from before the row was last changed. The
+# volatile function keeps pgpool from sending it to a standby (ON_PRIMARY in src/audits/statements.py).
 _SNAPSHOT = Statement(text("SELECT pg_current_snapshot()::text WHERE pg_is_in_recovery() IS NOT NULL"))
 
 
@@ -91,9 +91,9 @@ _ADVANCE = Statement(
         after_audit_id = CAST(:after_audit_id AS uuid), after_version = :after_version
 """)
 )
-# Where the operation stands in what `_append` selects, behind the key.
+# The place of the operation in a row of `_append`, behind the two of the key.
 _OPERATION = 2
-# How many more revisions are looked at than made entries of, where many have entries or do not wait.
+# How many times the limit `_APPEND_MANY` looks at: many of those revisions have entries, or do not wait.
 _LOOKED_AT = 10
 # Differences of fewer chunks are always read by the index of transactions.
 _FEW_CHUNKS = 4
@@ -113,7 +113,7 @@ _START = Position(UUID(int=0), 0)
 class Sealed:
     """How many entries were added, the new size, and whether more revisions may wait to be looked at.
 
-    `many`: whether so many wait that they are looked for by the primary key. It is for the next call.
+    `many`: whether so many wait that the next call looks for them by the primary key.
     """
 
     added: int
@@ -159,7 +159,7 @@ async def seal(connection: DriverTransaction, limit: int, *, many: bool = False)
 
 
 async def _append_entries(
-    connection: DriverTransaction, head: Head, target: str, limit: int, many: bool
+    connection: DriverTransaction, head: LedgerRow, target: str, limit: int, many: bool
 ) -> list[asyncpg.Record]:
     """The revisions that were found, and perhaps one more: the last that was looked at.
 
@@ -180,8 +180,8 @@ async def _append_entries(
     return await connection.fetch(_APPEND_MANY if many else _APPEND_FEW, **parameters)
 
 
-async def _are_many(connection: DriverTransaction, head: Head, target: str, limit: int) -> bool:
-    """Whether to read the whole table once costs less than to read what waits once for each chunk."""
+async def _are_many(connection: DriverTransaction, head: LedgerRow, target: str, limit: int) -> bool:
+    """Whether one read of the whole table costs less than to read, for each chunk, all that waits."""
     if head.seen is None:
         return False
     bound = max(limit * _FEW_CHUNKS, isqrt(2 * limit * head.size))

@@ -61,7 +61,8 @@ async def sign(
     """Sign the ledger as it was committed, unless that was done. None if somebody else is sealing.
 
     `last` is the newest checkpoint that this process knows: whoever owns the database can rewrite all that is in it,
-    and not that. A ledger that does not continue it, or the newest checkpoint in the database, is forked.
+    but not what a process remembers. A ledger that does not continue `last` is forked; without `last`, one that does
+    not continue the newest checkpoint in the database.
     `asks_first`: after a standby or a copy has taken over, nothing is signed until `src.ledger.witnesses` has asked.
     Raises `LedgerCloned`, `OriginChanged`, `TileLost`.
     """
@@ -112,13 +113,13 @@ async def _continues(connection: DriverTransaction, old: Checkpoint, new: Checkp
 
 
 async def _add_signatures(connection: DriverTransaction, origin: str, size: int, lines: str) -> None:
-    """Those of keys that are new since the checkpoint was signed."""
+    """Add the signatures of keys that are new since the checkpoint was signed."""
     if lines:
         await connection.fetch(_ADD_SIGNATURES, origin=origin, size=size, lines=lines)
 
 
 async def take_unlogged(connection: DriverTransaction, origin: str) -> list[str]:
-    """The checkpoints that no process has logged. The caller logs them and then commits: none is lost."""
+    """The checkpoints that no process has logged. The caller logs them and then commits, so that none is lost."""
     head = await ledger_row.lock(connection)
     if head is None:
         return []

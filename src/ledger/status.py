@@ -7,19 +7,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from src import clock
 from src.database import AutocommitConnection
-from src.ledger import difference, witnesses
+from src.ledger import difference, ledger_row, witnesses
 from src.ledger.config import LedgerSettings
 from src.ledger.constants import BEHIND_AFTER_SECONDS, UNSEALED_LOOKED_AT, LedgerState, WitnessState
 from src.ledger.exceptions import LedgerMissing
 from src.ledger.heads import get_head
 from src.ledger.schemas import LastCheckpoint, LedgerStatus, WitnessStatus
 
-_STATUS = text("""
+_STATUS = text(f"""
     SELECT origin, seen::text AS seen, pg_current_snapshot()::text AS now, after_audit_id, after_version,
         target IS NOT NULL AS is_unfinished, forked,
         system_identifier IS NOT NULL AND (
-            system_identifier <> (SELECT system_identifier FROM pg_control_system())
-            OR database_oid <> (SELECT oid::bigint FROM pg_database WHERE datname = current_database())
+            system_identifier <> {ledger_row.THIS_SYSTEM} OR database_oid <> {ledger_row.THIS_DATABASE}
         ) AS is_cloned
     FROM ledger
 """)
@@ -30,13 +29,11 @@ _LAST_CHECKPOINT = text("""
             AND witness = ANY(CAST(:keys AS text[]))
     ) AS cosignatures FROM ledger_checkpoint WHERE origin = :origin ORDER BY size DESC LIMIT 1
 """)
-
-
 _HAS_NO_ENTRY = (
     "NOT EXISTS (SELECT FROM ledger_entry AS entry WHERE (entry.audit_id, entry.version) = (r.audit_id, r.version))"
 )
-# Of the first revisions that wait by the index of their transactions, and of the next ones while many are sealed. Never
-# of all that wait: these can be millions.
+# Looks at the first revisions that wait, in the order of their transactions, and at the next ones by their keys while
+# many are being sealed. It never looks at all that wait: these can be millions.
 _OLDEST_UNSEALED = text(f"""
     SELECT min(changed_at) FROM (
         (SELECT * FROM audit_revision WHERE {difference.WAS_IN_FLIGHT} LIMIT {UNSEALED_LOOKED_AT})
@@ -51,7 +48,7 @@ _OLDEST_UNSEALED = text(f"""
         ) AS next WHERE {difference.PREDICATE})
     ) AS r WHERE {_HAS_NO_ENTRY}
 """)
-# Of the next revisions, where every one is looked at.
+# Looks at the next revisions by their keys, where the ledger has seen none yet.
 _OLDEST_OF_NEXT = text(f"""
     SELECT min(changed_at) FROM (
         SELECT * FROM audit_revision

@@ -27,7 +27,7 @@ _WRITE = Statement(
 
 
 async def fetch_tiles(connection: AutocommitConnection | DriverTransaction, wanted: Collection[TileId]) -> Tiles:
-    """Those of the tiles that are there, each as far as it goes by now."""
+    """The tiles of those wanted that are there, each as wide as it is by now."""
     if not wanted:
         return {}
     rows = await connection.fetch(_FETCH, **_columns(wanted))

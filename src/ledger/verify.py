@@ -28,7 +28,7 @@ from src import clock
 from src.audits.verify import MORE_FINDINGS, WITHOUT_REVISION
 from src.config import DatabaseSettings
 from src.jobs import exit_with_one_line
-from src.ledger import chains, tree
+from src.ledger import chains, ledger_row, tree
 from src.ledger.chains import Finding, Wanted
 from src.ledger.checkpoints import Checkpoint
 from src.ledger.config import LedgerSettings
@@ -40,10 +40,9 @@ _PROGRESS_EVERY = 100_000
 # One process has read fewer before another one has started.
 _WORTH_PROCESSES = 20_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_HEAD = text("""
+_HEAD = text(f"""
     SELECT origin, size, root, seen::text AS seen, COALESCE(
-        system_identifier = (SELECT system_identifier FROM pg_control_system())
-        AND database_oid = (SELECT oid::bigint FROM pg_database WHERE datname = current_database()), false
+        system_identifier = {ledger_row.THIS_SYSTEM} AND database_oid = {ledger_row.THIS_DATABASE}, false
     ) AS is_original
     FROM ledger
 """)
@@ -92,7 +91,7 @@ def _wanted(head: Row[Any], known: Known) -> Wanted:
     if since and since.origin != head.origin:
         raise Unusable(f"the checkpoint is of {since.origin}, and the ledger here is {head.origin or 'without a name'}")
     begin = since.size if since and not known.reads_all else None
-    # In a copy of the database the numbers of transactions say nothing.
+    # Transaction ids of another database say nothing about this one.
     return Wanted(begin, known.part, known.parts, head.seen if head.is_original else None)
 
 

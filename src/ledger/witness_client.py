@@ -1,6 +1,6 @@
 """Asks a witness (https://c2sp.org/tlog-witness) to sign a checkpoint.
 
-It is imported where one is asked first: httpx2 takes a tenth of the start.
+It is imported when the first witness is asked: httpx2 takes a tenth of the start.
 """
 
 import asyncio

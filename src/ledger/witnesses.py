@@ -1,7 +1,7 @@
 """Witnesses sign checkpoints that are consistent with what they have seen. No function here commits.
 
-They are asked outside of every transaction: a process takes a witness for some seconds (`ledger_witness.next_at`), asks
-it, and keeps the answer. So no process asks what another one is asking, and a witness that hangs holds up nothing.
+They are asked outside of every transaction: a process reserves a witness for some seconds (`ledger_witness.next_at`),
+asks it, and keeps the answer. So no two processes ask the same, and a witness that hangs holds up nothing.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,13 @@ from src.ledger.cosignatures import Witness
 from src.statement import Statement
 
 PUBLISHED_AFTER_SECONDS = 10
-"""A checkpoint that has not its quorum by then is published all the same."""
+"""A checkpoint that does not have its quorum by then is published all the same."""
 
 DEADLINE_SECONDS = 5
-"""Of one question. A witness that names another size gets another one."""
+"""Seconds for one question."""
+
 MAX_QUESTIONS = 3
+"""A witness that answers with another size is asked again, from that size on."""
 
 _TAKEN_SECONDS = DEADLINE_SECONDS * MAX_QUESTIONS + 5
 _RETRY_SECONDS = 5
@@ -53,17 +55,16 @@ _ADD = Statement(
     text("INSERT INTO ledger_witness (witness) SELECT unnest(CAST(:keys AS text[])) ON CONFLICT DO NOTHING")
 )
 _TAKE = Statement(
-    text("""
+    text(f"""
     UPDATE ledger_witness AS witness SET next_at = clock_timestamp() + make_interval(secs => :seconds)
     FROM ledger CROSS JOIN LATERAL (
         SELECT size, note FROM ledger_checkpoint WHERE origin = ledger.origin ORDER BY size DESC LIMIT 1
     ) AS latest CROSS JOIN (
-        SELECT CAST(CAST('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8) AS bit(32)) AS integer) AS id
+        SELECT {ledger_row.THIS_TIMELINE} AS id
     ) AS timeline
     WHERE witness.witness = ANY(CAST(:keys AS text[])) AND witness.next_at <= clock_timestamp()
         AND ledger.origin = :origin AND ledger.forked IS NULL AND latest.size > 0
-        AND ledger.system_identifier = (SELECT system_identifier FROM pg_control_system())
-        AND ledger.database_oid = (SELECT oid::bigint FROM pg_database WHERE datname = current_database())
+        AND ledger.system_identifier = {ledger_row.THIS_SYSTEM} AND ledger.database_oid = {ledger_row.THIS_DATABASE}
         AND (witness.timeline_id IS DISTINCT FROM timeline.id OR NOT EXISTS (
             SELECT FROM ledger_cosignature AS cosignature
             WHERE cosignature.origin = ledger.origin AND cosignature.size = latest.size
@@ -123,7 +124,7 @@ async def keep(
     question: Question,
     answer: Answer,
 ) -> None:
-    """Keep what a witness has answered, and what follows: the ledger is forked, or signs after a standby took over."""
+    """Keep the answer of a witness. It can fork the ledger, or let it sign again after a standby has taken over."""
     name = str(question.witness.key)
     if answer.line:
         await connection.fetch(_KEEP_LINE, origin=origin, size=question.size, witness=name, line=answer.line)

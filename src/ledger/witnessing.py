@@ -59,7 +59,7 @@ class Witnessing:
                 async with asyncio.timeout(self._settings.ledger_interval):
                     await self._wanted.wait()
             self._wanted.clear()
-            # Whoever hangs holds up no other witness.
+            # Each in a task of its own, so that a witness that hangs holds up no other.
             for asking in await self._guarded(self._begin()) or ():
                 task = asyncio.create_task(self._guarded(asking), name="ledger witness")
                 self._asking.add(task)
@@ -69,7 +69,7 @@ class Witnessing:
         try:
             return await asking
         except OUTAGES:
-            # The sealer, on the same database, says so.
+            # The sealer, which needs the same database, logs the outage.
             return None
         except Exception:
             logger.exception("ledger: the witnesses were not asked")
