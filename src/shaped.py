@@ -25,6 +25,8 @@ from sqlalchemy.sql.elements import KeyedColumnElement
 
 T = TypeVar("T")
 
+_LINE_BREAKS = {"\u0085": r"\u0085", "\u2028": r"\u2028", "\u2029": r"\u2029"}
+
 # TZ is empty. If another release has taken the time zone from a column, it is not: then no model accepts the time.
 _TIME_FORMAT = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"TZ'
 
@@ -108,6 +110,17 @@ def text_array(items: Subquery) -> ColumnElement[list[str]]:
     """The column `item` of all rows as one array."""
     array = func.coalesce(func.array_agg(items.c.item), literal_column("'{}'"), type_=ARRAY(Text))
     return select(array).scalar_subquery()
+
+
+def escape_line_breaks(text: str) -> str:
+    """Escape, in text that is JSON, the characters at which some readers of NDJSON break a line in two.
+
+    `str.splitlines` and `iter_lines` of httpx do.
+    """
+    # As text, which knows whether it is ASCII: to search bytes took a quarter of an export.
+    for character, escaped in _LINE_BREAKS.items():
+        text = text.replace(character, escaped)
+    return text
 
 
 def json_array(items: Iterable[str]) -> str:

@@ -4,8 +4,8 @@ Why: `AutocommitConnection.execute` takes longer to read a record (tests/benchma
 statement and makes a result object. Most domains do not need `Statement`; audits do, since most requests are for them.
 To switch it off, use `execute`.
 
-How to use it: build the statement once, as a constant or with a cache. Let PostgreSQL return each row as a JSON object
-(`json_object` in `src/shaped.py`), which Pydantic validates in one call. Run the statement with
+How to use it: build the statement once, as a constant or with `cached_statement`. Let PostgreSQL return each row as a
+JSON object (`json_object` in `src/shaped.py`), which Pydantic validates in one call. Run the statement with
 `AutocommitConnection.fetch`:
 
     GET = Statement(select(json_object(audit.c)).where(audit.c.id == bindparam("audit_id")))
@@ -16,6 +16,7 @@ asyncpg gets the parameters unchanged: a time must be a `datetime`, and JSON mus
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ClauseElement
@@ -23,6 +24,12 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.sql.compiler import SQLCompiler
 
 _DIALECT = dialect()  # type: ignore[no-untyped-call]
+
+cached_statement = lru_cache(512)
+"""Decorates a function that makes a `Statement` for each combination of filters.
+
+To compile one takes long (tests/benchmarks/README.md), and most requests use the same few combinations.
+"""
 
 
 class Statement:

@@ -6,7 +6,6 @@ long, it is estimated (`src/audits/sampling.py`).
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -46,9 +45,8 @@ from src.audits.schemas import AuditFilter
 from src.bounded_reads import TOO_LONG, BoundedReads
 from src.exceptions import DatabaseTimeout
 from src.pagination import COUNT_CAP
-from src.statement import Statement
+from src.statement import Statement, cached_statement
 
-_MAX_CACHED_STATEMENTS = 512
 # Of the time that is left to count all records and then those that failed, the share of the former.
 _SHARE_OF_COUNTS = 0.6
 
@@ -122,7 +120,7 @@ def _as_times(first: Decimal | None, last: Decimal | None) -> tuple[int | None, 
     return (None, None) if first is None or last is None else (int(first), int(last))
 
 
-@lru_cache(_MAX_CACHED_STATEMENTS)
+@cached_statement
 def _extent_statement(names: tuple[str, ...]) -> Statement:
     """Selects how many records match, up to a limit, and the first and the last time of these."""
     found = select(audit.c.occurred_at).where(*filters.predicates(names))
@@ -131,7 +129,7 @@ def _extent_statement(names: tuple[str, ...]) -> Statement:
     return Statement(select(func.count(), *(_microseconds(each) for each in (func.min(time), func.max(time)))))
 
 
-@lru_cache(_MAX_CACHED_STATEMENTS)
+@cached_statement
 def _whole_extent_statement(names: tuple[str, ...]) -> Statement:
     """Selects the first and the last time of all that match."""
     time = audit.c.occurred_at
@@ -154,7 +152,7 @@ async def _find_extent(
     raise DatabaseTimeout(TOO_LONG)
 
 
-@lru_cache(_MAX_CACHED_STATEMENTS)
+@cached_statement
 def buckets_statement(names: tuple[str, ...]) -> Statement:
     """Selects each bucket that has records with how many it has, up to a limit of all, and with its failures."""
     found = select(audit.c.occurred_at, audit.c.status).where(*filters.predicates(names))
@@ -213,7 +211,7 @@ def _facets(field: AuditField, rows: Sequence[Any], relation: Relation) -> Facet
     return Facets(field=field, values=values, relation=relation, sampled=rows[0][2] if rows else 0)
 
 
-@lru_cache(_MAX_CACHED_STATEMENTS)
+@cached_statement
 def _facets_statement(names: tuple[str, ...], field: str) -> Statement:
     """Selects the commonest values, how many records have each, and how many records match, up to a limit."""
     found = select(audit.c[field].label("value")).where(*filters.predicates(names))

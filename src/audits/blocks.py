@@ -5,7 +5,6 @@ records, whatever time it took. It says little of what is rare.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import asyncpg
@@ -29,11 +28,10 @@ from src.audits import filters
 from src.audits.aggregate_schemas import MAX_FACETS
 from src.audits.models import audit
 from src.bounded_reads import BoundedReads
-from src.statement import Statement
+from src.statement import Statement, cached_statement
 
 # How many blocks are read, some 60,000 records.
 _BLOCKS = 1_500
-_MAX_CACHED_STATEMENTS = 512
 _SAMPLE = """
     SELECT CAST(format('(%s,0)', number * blocks / looked_at) AS tid) AS first,
         CAST(format('(%s,0)', number * blocks / looked_at + 1) AS tid) AS following,
@@ -55,7 +53,7 @@ async def count_buckets(
     return await reads.try_fetch(statement, seconds, by_index=True, most=_BLOCKS, starts=starts, **wanted)
 
 
-@lru_cache(_MAX_CACHED_STATEMENTS)
+@cached_statement
 def _buckets_statement(names: tuple[str, ...]) -> Statement:
     starts = bindparam("starts", type_=ARRAY(DateTime(timezone=True)))
     # SQL can write times before the year 1.
@@ -80,7 +78,7 @@ async def find_commonest(
     return await reads.try_fetch(statement, seconds, by_index=True, most=_BLOCKS, **wanted)
 
 
-@lru_cache(_MAX_CACHED_STATEMENTS)
+@cached_statement
 def _commonest_statement(names: tuple[str, ...], field: str) -> Statement:
     sample, records = _sample(names, audit.c[field].label("value"))
     number = func.count().label("number")

@@ -17,6 +17,8 @@ PREFIX_MARK = "*"
 NAME_FILTER_PATTERN = rf"^[^{_CONTROLS}{_SPACES}][^{_CONTROLS}]*\*$|{NAME_PATTERN}"
 
 FIRST_VERSION = 1
+# The largest integer that its column holds.
+MAX_VERSION = 2**31 - 1
 
 # How often a write starts again when other writers were faster. A trigger that prevents it would do so for ever.
 MAX_ATTEMPTS = 50

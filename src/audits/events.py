@@ -30,7 +30,7 @@ from sqlalchemy.dialects.postgresql import insert
 from src.audits.models import audit_event, audit_revision
 from src.audits.revisions import canonicalize
 from src.audits.schemas import Audit, AuditCreate
-from src.audits.statements import FIRST_RECORD, ON_PRIMARY
+from src.audits.statements import FIRST_RECORD, ON_PRIMARY, is_first_of
 from src.database import AutocommitConnection
 from src.exceptions import Conflict
 from src.shaped import json_object
@@ -115,7 +115,7 @@ _FIND = Statement(
     )
     .select_from(_given)
     .join(audit_event, _is_given)
-    .outerjoin(audit_revision, and_(audit_revision.c.audit_id == audit_event.c.audit_id, audit_revision.c.version == 1))
+    .outerjoin(audit_revision, is_first_of(audit_event.c.audit_id))
     .outerjoin(FIRST_RECORD, true())
     .where(ON_PRIMARY)
 )

@@ -6,7 +6,6 @@ to write the validated values anew takes two to three times as long (tests/bench
 
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from functools import lru_cache
 from typing import Annotated, Any
 
 import asyncpg
@@ -32,20 +31,16 @@ from src.audits.schemas import Audit, ExportQuery
 from src.audits.statements import FIELDS, READER
 from src.json_numbers import with_exponents
 from src.pagination import Order
-from src.shaped import json_object, utc_text
+from src.shaped import escape_line_breaks, json_object, utc_text
 from src.snapshot import SnapshotConnection
-from src.statement import Statement
+from src.statement import Statement, cached_statement
 
 # A row can take 64 KiB and more, and several times that while it is validated. Why not more:
 # tests/benchmarks/README.md.
 ROWS_PER_FETCH = 150
 _CHUNK_BYTES = 64 * 1024
-# One statement for each combination of filters.
-_MAX_CACHED_STATEMENTS = 512
 
 _DETAILS = FIELDS.index("details")
-# Where some readers of lines break a line in two: str.splitlines, iter_lines of httpx.
-_LINE_BREAKS = {"\u0085": r"\u0085", "\u2028": r"\u2028", "\u2029": r"\u2029"}
 # A spreadsheet runs a text that begins so as a formula: https://owasp.org/www-community/attacks/CSV_Injection
 _FORMULA_STARTS = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
 
@@ -80,7 +75,7 @@ async def open_export(connection: SnapshotConnection, query: ExportQuery) -> Asy
     return _write_chunks(connection, first, query)
 
 
-@lru_cache(_MAX_CACHED_STATEMENTS)
+@cached_statement
 def export_statement(names: tuple[str, ...], form: ExportFormat, order: Order, csv_guard: bool) -> Statement:
     """Selects each record as JSON, or its cells of CSV. `names` are the names of the parameters."""
     shaped: list[ColumnElement[str]] = [_JSON]
@@ -133,9 +128,7 @@ def _write(rows: Sequence[asyncpg.Record], form: ExportFormat) -> bytes:
     text = with_exponents("\n".join(records).encode()).decode()
     if form is ExportFormat.OCSF:
         text = "\n".join(ocsf.to_line(Audit.model_validate_json(record), record) for record in text.split("\n"))
-    for character, escaped in _LINE_BREAKS.items():
-        text = text.replace(character, escaped)
-    return f"{text}\n".encode()
+    return f"{escape_line_breaks(text)}\n".encode()
 
 
 def _write_csv(rows: Sequence[tuple[Any, ...]]) -> bytes:

@@ -34,7 +34,7 @@ from src.audits.exceptions import IdempotencyKeyReused
 from src.audits.models import audit_idempotency_key as keys
 from src.audits.models import audit_revision
 from src.audits.revisions import canonicalize
-from src.audits.statements import FIRST_RECORD, ON_PRIMARY
+from src.audits.statements import FIRST_RECORD, ON_PRIMARY, is_first_of
 from src.database import AutocommitConnection
 from src.exceptions import Conflict
 from src.shaped import json_object
@@ -138,7 +138,7 @@ _FIRST_ANSWER = Statement(
     )
     .select_from(keys)
     .join(_items, true())
-    .outerjoin(audit_revision, and_(audit_revision.c.audit_id == _items.c.id, audit_revision.c.version == 1))
+    .outerjoin(audit_revision, is_first_of(_items.c.id))
     .outerjoin(FIRST_RECORD, true())
     .where(_is_this_key, ON_PRIMARY)
     .order_by(_items.c.position)

@@ -1,6 +1,5 @@
 """The SQL of pages of records and of a record's history, and their cursors."""
 
-from functools import lru_cache
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -9,23 +8,19 @@ from sqlalchemy import ColumnElement, Integer, Select, Text, bindparam, cast, fu
 
 from src import pagination
 from src.audits import filters
-from src.audits.constants import MAX_COUNTED_ACTIONS
+from src.audits.constants import FIRST_VERSION, MAX_COUNTED_ACTIONS, MAX_VERSION
 from src.audits.models import audit, audit_revision
 from src.audits.schemas import AuditFilter, AuditQuery, AuditRevision, HistoryQuery
 from src.audits.statements import AS_JSON, StoredAudit
 from src.pagination import Count, Order
 from src.schemas import UTCDateTime
 from src.shaped import text_array
-from src.statement import Statement
+from src.statement import Statement, cached_statement
 
 Position = tuple[UTCDateTime, UUID]
-Version = tuple[Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]]
+Version = tuple[Annotated[int, Field(strict=True, ge=FIRST_VERSION, le=MAX_VERSION)]]
 
-# One statement for each combination of filters.
-_MAX_CACHED_STATEMENTS = 512
 _LIMIT, _OFFSET = bindparam("limit", type_=Integer), bindparam("offset", type_=Integer)
-# No version is greater.
-MAX_VERSION = 2**31 - 1
 
 # A cursor is valid only for a query with the same values in these fields.
 _CURSOR_FIELDS = {*AuditFilter.model_fields, "order"}
@@ -41,12 +36,11 @@ def page_parameters(query: AuditQuery, position: Position | None) -> dict[str, A
     return filters.parameters(query) | bounds | last
 
 
-@lru_cache(_MAX_CACHED_STATEMENTS)
+@cached_statement
 def page_statement(names: tuple[str, ...], order: Order, count: Count) -> Statement:
     """Selects one row: an array of the records, each as JSON, and how many records match.
 
-    The array has one record more than the limit if there is a next page. `names` are those of the parameters. The
-    statement is cached, because compiling takes long (tests/benchmarks/README.md) and most lists use the same filters.
+    The array has one record more than the limit if there is a next page. `names` are those of the parameters.
     """
     predicates = filters.predicates(names)
     page_predicates = [*predicates, filters.keyset_predicate(order)] if "last_id" in names else predicates
@@ -63,7 +57,7 @@ def page_statement(names: tuple[str, ...], order: Order, count: Count) -> Statem
     return Statement(select(text_array(records), counted.scalar_subquery()))
 
 
-@lru_cache(_MAX_CACHED_STATEMENTS)
+@cached_statement
 def sample_statement(names: tuple[str, ...]) -> Statement:
     """Selects one row: an array of the newest records, and the counts by action and by status as JSON objects."""
     predicates = filters.predicates(names)

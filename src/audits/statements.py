@@ -38,7 +38,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 from sqlalchemy.sql.functions import FunctionElement
 
-from src.audits.constants import MAX_DETAILS_BYTES
+from src.audits.constants import FIRST_VERSION, MAX_DETAILS_BYTES
 from src.audits.exceptions import DetailsTooLarge
 from src.audits.models import audit, audit_event, audit_idempotency_key, audit_revision
 from src.audits.revisions import Revision
@@ -88,6 +88,12 @@ def _as_jsonb(name: str) -> ColumnElement[Any]:
 
 FIRST_RECORD = typed_rows(func.jsonb_to_record(audit_revision.c.record), "first_record", audit, FIELDS)
 """The record in `audit_revision`, to be joined with its first revision."""
+
+
+def is_first_of(audit_id: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether a row of `audit_revision` is the first revision of this record."""
+    return and_(audit_revision.c.audit_id == audit_id, audit_revision.c.version == FIRST_VERSION)
+
 
 _given_revisions = typed_rows(
     func.jsonb_to_recordset(_as_jsonb("revisions")), "given", audit_revision, _REVISION_FIELDS

@@ -18,7 +18,7 @@ from src.audits.constants import FIRST_VERSION, Operation
 from src.audits.models import audit, audit_event, audit_revision
 from src.audits.revisions import canonicalize, compute_hash
 from src.audits.schemas import Audit
-from src.audits.statements import AS_JSON
+from src.audits.statements import AS_JSON, is_first_of
 
 # A tampered row can hold any value. So times and JSON are read as text, and each row is parsed by itself.
 # Errors that parsing a tampered row can raise: for a year that Python does not support, a number that no double or no
@@ -31,7 +31,7 @@ WITHOUT_REVISION = select(audit.c.id).where(
 _OPERATIONS = frozenset(map(str, Operation))
 _EVENT_MEMBERS = ("source", "event_id")
 _first_source, _first_event_id = (audit_revision.c.record[name].astext for name in _EVENT_MEMBERS)
-_is_of_first = and_(audit_event.c.audit_id == audit_revision.c.audit_id, audit_revision.c.version == FIRST_VERSION)
+_is_of_first = is_first_of(audit_event.c.audit_id)
 # First versions whose event is not kept: it could be recorded again.
 _WITHOUT_EVENT = select(audit_revision.c.audit_id).where(
     audit_revision.c.version == FIRST_VERSION,

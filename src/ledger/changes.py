@@ -11,7 +11,7 @@ from src.json_numbers import with_exponents
 from src.ledger import feed, heads
 from src.ledger.schemas import Change, ChangeFilter, ChangesExportQuery, ChangesQuery
 from src.pagination import Order
-from src.shaped import json_array
+from src.shaped import escape_line_breaks, json_array
 from src.snapshot import SnapshotConnection
 
 _changes = TypeAdapter(list[Change])
@@ -79,10 +79,7 @@ async def _read(
 
 def _as_lines(changes: Sequence[str]) -> bytes:
     # JSON has no line break, so all changes are one text here.
-    text = "\n".join([*changes, ""])
-    # As text, which knows whether it is ASCII: to search bytes took a quarter of an export.
-    for character, escaped in feed.LINE_BREAKS.items():
-        text = text.replace(character, escaped)
+    text = escape_line_breaks("\n".join([*changes, ""]))
     return with_exponents(text.encode())
 
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Collection
-from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -26,14 +25,11 @@ from src.ledger.models import ledger_entry
 from src.ledger.schemas import ChangeFilter
 from src.pagination import Order
 from src.shaped import json_object, text_array
-from src.statement import Statement
+from src.statement import Statement, cached_statement
 
 # How many entries a page looks at: with filters it can hold fewer revisions than that, and even none.
 LOOKED_AT = 2_000
 ROWS_PER_FETCH = 150
-# Where some readers of lines break a line in two: str.splitlines, iter_lines of httpx.
-LINE_BREAKS = {each: f"\\u{ord(each):04x}" for each in "\u0085\u2028\u2029"}
-_MAX_CACHED_STATEMENTS = 512
 _IN_RECORD = ("entity_id", "actor_id")
 # A name, or a prefix of names.
 _NAMES = ("action", "entity_type")
@@ -118,7 +114,7 @@ def _changes(names: Collection[str], order: Order, *columns: ColumnElement[Any])
     )
 
 
-@lru_cache(_MAX_CACHED_STATEMENTS)
+@cached_statement
 def page_statement(names: tuple[str, ...], order: Order) -> Statement:
     """Selects one array of changes, each as JSON, and the last index that is there, whether it matches or not.
 
@@ -129,7 +125,7 @@ def page_statement(names: tuple[str, ...], order: Order) -> Statement:
     return Statement(select(text_array(limited), looked_at.scalar_subquery()))
 
 
-@lru_cache(_MAX_CACHED_STATEMENTS)
+@cached_statement
 def export_statement(names: tuple[str, ...]) -> Statement:
     """Selects the changes, each as JSON."""
     return Statement(_changes(names, Order.ASC, _CHANGE))

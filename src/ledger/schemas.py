@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BeforeValidator, Field, SkipValidation, StringConstraints, model_validator
 
-from src.audits.constants import MAX_TEXT_LENGTH, Operation
+from src.audits.constants import FIRST_VERSION, MAX_TEXT_LENGTH, MAX_VERSION, Operation
 from src.audits.field_types import Id, NameFilter, as_list
 from src.audits.schemas import EXAMPLE_RECORD, Audit
 from src.ledger.constants import MAX_WAIT_SECONDS, LedgerState, WitnessState
@@ -14,7 +14,6 @@ from src.schemas import TEXT_PATTERN, CustomModel, UTCDateTime, example
 
 # The largest number that JSON carries unchanged to every reader (RFC 8259, 6).
 MAX_SIZE = 2**53 - 1
-MAX_VERSION = 2**31 - 1
 _HASH = "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
 _AUDIT_ID = "019c1400-7c3d-7e4f-8a5b-6c7d8e9f0a1b"
 _KEY = "audit.example.org/trail+8cb5f157+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4"
@@ -103,7 +102,7 @@ class Consistency(CustomModel):
 
 
 class ProofQuery(CustomModel):
-    version: int | None = Field(None, ge=1, le=MAX_VERSION, description="The newest one, if left out.")
+    version: int | None = Field(None, ge=FIRST_VERSION, le=MAX_VERSION, description="The newest one, if left out.")
 
 
 class ProofDocument(CustomModel):
