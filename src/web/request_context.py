@@ -1,4 +1,4 @@
-"""The ids of a request, the headers that every answer gets, and the fields of the access line."""
+"""The ids of a request, and the headers that every answer gets."""
 
 import re
 
