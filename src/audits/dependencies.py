@@ -36,6 +36,12 @@ ValidAudit = Annotated[Shaped[StoredAudit], Depends(valid_audit)]
 For reads only. A write must not use it, since the record can change before the write locks it.
 """
 
+
+def _strip(value: Any) -> Any:
+    """Remove the blanks around a value, which are no part of it (RFC 9110, 5.5). uvicorn keeps those behind."""
+    return value.strip(" \t") if isinstance(value, str) else value
+
+
 # RFC 3986, 2.1: printable ASCII, in which a percent sign begins an octet.
 _PERCENT_ENCODED = re.compile(r"(?:[\x20-\x24\x26-\x7e]|%[0-9A-Fa-f]{2})*")
 
@@ -43,6 +49,7 @@ _PERCENT_ENCODED = re.compile(r"(?:[\x20-\x24\x26-\x7e]|%[0-9A-Fa-f]{2})*")
 def _percent_decode(value: Any) -> Any:
     if not isinstance(value, str):
         return value
+    value = _strip(value)
     if not _PERCENT_ENCODED.fullmatch(value):
         raise ValueError("must be percent-encoded UTF-8: a percent sign is %25")
     try:
@@ -96,7 +103,9 @@ async def get_idempotent_request(
     request: Request,
     idempotency_key: Annotated[
         Annotated[
-            str, StringConstraints(min_length=1, max_length=MAX_IDEMPOTENCY_KEY_LENGTH, pattern=r"^[\x20-\x7e]+$")
+            str,
+            StringConstraints(min_length=1, max_length=MAX_IDEMPOTENCY_KEY_LENGTH, pattern=r"^[\x20-\x7e]+$"),
+            BeforeValidator(_strip),
         ]
         | None,
         Header(

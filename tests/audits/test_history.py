@@ -141,6 +141,15 @@ async def test_a_malformed_percent_encoded_header_gets_422(
     assert await connection_of_module.fetchval("SELECT count(*) FROM audit_revision") == 0
 
 
+async def test_blanks_around_a_header_are_no_part_of_it_but_percent_encoded_ones_are(
+    client: httpx2.AsyncClient,
+) -> None:
+    headers = [(b"X-Actor-Id", b" u-4 \t"), (b"X-Change-Reason", b"%20why%20 ")]
+    response = await client.post(AUDITS, json=audit_body(), headers=headers)
+    (revision,) = await history(client, response.json()["id"])
+    assert (revision["changed_by"], revision["reason"]) == ("u-4", " why ")
+
+
 async def test_the_longest_actor_and_reason_are_kept(client: httpx2.AsyncClient) -> None:
     headers = {"X-Actor-Id": quote("é" * 256), "X-Change-Reason": quote("ß" * 512)}
     response = await client.post(AUDITS, json=audit_body(), headers=headers)

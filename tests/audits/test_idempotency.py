@@ -48,6 +48,12 @@ async def test_the_same_key_and_payload_replay_the_first_answer(
     assert await count(connection) == before
 
 
+async def test_a_key_with_blanks_around_it_is_the_same_key(client: httpx2.AsyncClient) -> None:
+    first = await client.post(AUDITS, json=audit_body(), headers=KEY)
+    second = await client.post(AUDITS, json=audit_body(), headers={b"Idempotency-Key": b" key 1 \t"})
+    assert (second.content, second.headers["Idempotency-Replayed"]) == (first.content, "true")
+
+
 async def test_a_replay_is_the_first_answer_even_after_later_changes(client: httpx2.AsyncClient) -> None:
     body = audit_body(details={"a": 1e308, "b": 6.677e16, "c": 0.1, "ä": [None, True]})
     first = await client.post(AUDITS, json=body, headers=KEY)
