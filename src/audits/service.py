@@ -243,12 +243,12 @@ def _now_not_before(last_change: datetime) -> datetime:
 async def accepts_writes(connection: AsyncConnection) -> bool:
     """Whether the database accepts writes: a standby does not, nor does one with default_transaction_read_only.
 
-    The check inserts no row. It must be an INSERT all the same: a balancer such as pgpool sends a SELECT to a standby.
+    The check writes no row. It must be a write all the same: a balancer such as pgpool sends a SELECT to a standby.
     If somebody has locked the table, the answer is yes.
     """
     await connection.execute(text(f"SET LOCAL lock_timeout = {_WRITE_CHECK_LOCK_TIMEOUT_MS}"))
     try:
-        await connection.execute(statements.INSERT_NOTHING)
+        await connection.execute(statements.WRITE_NOTHING)
     except DBAPIError as error:
         sqlstate = getattr(error.driver_exception, "sqlstate", None)
         if sqlstate not in (_READ_ONLY_TRANSACTION, _LOCK_NOT_AVAILABLE):

@@ -137,17 +137,26 @@ DELETE = _change(delete(audit).where(_is_unchanged).returning(AS_JSON.label("rec
 
 
 def _insert_no_row(table: Table) -> Insert:
-    (key, *_) = table.primary_key.columns
-    return insert(table).from_select([key.name], select(key).where(false()), include_defaults=False)
+    columns = [column for column in table.c if column.name != "xid"]
+    names = [column.name for column in columns]
+    return insert(table).from_select(names, select(*columns).where(false()), include_defaults=False)
 
 
-INSERT_NOTHING = _insert_no_row(audit).add_cte(
+def _change_no_row(table: Table, name: str) -> tuple[CTE, CTE]:
+    """The update sets `name`, which the service sets too: a role may have the right for some columns only."""
+    changed = update(table).values({name: table.c[name]}).where(false())
+    return changed.cte(f"no_update_of_{table.name}"), delete(table).where(false()).cte(f"no_delete_of_{table.name}")
+
+
+WRITE_NOTHING = _insert_no_row(audit).add_cte(
     _insert_no_row(audit_revision).cte("no_revision"),
     _insert_no_row(audit_idempotency_key).cte("no_key"),
     _insert_no_row(audit_event).cte("no_event"),
+    *_change_no_row(audit, "version"),
+    *_change_no_row(audit_idempotency_key, "expires_at"),
 )
-"""Inserts no row into the tables of a create. It is a write all the same: a balancer sends it to the primary, and a
-standby, a missing table or a missing right refuses it."""
+"""Writes no row of the tables of a record. It is a write all the same: a balancer sends it to the primary, and a
+standby, a missing table, a missing column or a missing right refuses it."""
 
 _details = (
     func.jsonb_array_elements(_as_jsonb("details"))

@@ -122,6 +122,26 @@ async def test_a_missing_table_makes_the_service_not_ready_and_says_so(
     assert response.json()["detail"].startswith("The database lacks a table, a column or a right")
 
 
+async def test_a_missing_column_makes_the_service_not_ready(
+    client: httpx2.AsyncClient, connection: asyncpg.Connection
+) -> None:
+    for table, column in (("audit", "status"), ("audit_revision", "salt"), ("audit_idempotency_key", "problems")):
+        await connection.execute(f"ALTER TABLE {table} RENAME {column} TO elsewhere")
+        await assert_something_is_missing(client)
+        await connection.execute(f"ALTER TABLE {table} RENAME elsewhere TO {column}")
+    assert (await client.get("/health/ready")).status_code == 200
+
+
+# The rights of a role without which some requests fail.
+RIGHTS = [
+    "INSERT ON audit_revision",
+    "UPDATE ON audit",
+    "DELETE ON audit",
+    "UPDATE ON audit_idempotency_key",
+    "DELETE ON audit_idempotency_key",
+]
+
+
 async def test_a_missing_right_makes_the_service_not_ready(
     database_settings: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
@@ -133,8 +153,10 @@ async def test_a_missing_right_makes_the_service_not_ready(
         await assert_something_is_missing(client)
         await connection.execute("GRANT SELECT ON alembic_version TO deprived")
         assert (await client.get("/health/ready")).status_code == 200
-        await connection.execute("REVOKE INSERT ON audit_revision FROM deprived")
-        await assert_something_is_missing(client)
+        for right in RIGHTS:
+            await connection.execute(f"REVOKE {right} FROM deprived")
+            await assert_something_is_missing(client)
+            await connection.execute(f"GRANT {right} TO deprived")
     await connection.execute("DROP OWNED BY deprived; DROP ROLE deprived")
 
 
