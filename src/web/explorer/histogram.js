@@ -10,18 +10,22 @@ const GAP = 0.16;
 // Of the whole chart: one bar alone is no wall.
 const WIDEST = 0.04;
 
+const NOTHING_SELECTED = { from: null, to: null, isDragging: false };
+// Below, the seconds of two times can be the same.
+const SHORT_MS = 60_000;
+
 const number = (count, relation) => `${relation === "approx" ? "\u2248 " : ""}${count.toLocaleString("en")}`;
 
 export class Histogram extends Component {
   constructor() {
     super();
     // Indexes of bars: where a selection began and where it ends.
-    this.state = { from: null, to: null, isDragging: false };
+    this.state = NOTHING_SELECTED;
     this.chart = createRef();
   }
 
   componentDidUpdate(before) {
-    if (before.histogram.data !== this.props.histogram.data) this.setState({ from: null, to: null, isDragging: false });
+    if (before.histogram.data !== this.props.histogram.data) this.setState(NOTHING_SELECTED);
   }
 
   shouldComponentUpdate(next, state) {
@@ -70,7 +74,7 @@ export class Histogram extends Component {
     } else if (event.key === "Enter" && to !== null) {
       this.narrow();
     } else if (event.key === "Escape" && to !== null) {
-      this.setState({ from: null, to: null });
+      this.setState(NOTHING_SELECTED);
       event.stopPropagation();
     } else {
       return;
@@ -81,7 +85,8 @@ export class Histogram extends Component {
   narrow() {
     const [first, last] = this.selected();
     this.setState({ isDragging: false });
-    this.props.actions.setTimes(Date.parse(first.from), Date.parse(last.to));
+    // As the service wrote them: they have microseconds, which a Date loses, and the newest record with them.
+    this.props.actions.setTimes(first.from, last.to);
   }
 
   /** The first and the last selected bar. */
@@ -97,7 +102,8 @@ export class Histogram extends Component {
     const relation = inside.some((bucket) => bucket.relation === "approx") ? "approx" : "eq";
     const sum = (name) => inside.reduce((total, bucket) => total + bucket[name], 0);
     const failures = sum("failures");
-    const span = `${formatTime(first.from, zone, { milliseconds: false })} \u2013 ${formatTime(last.to, zone, { milliseconds: false })}`;
+    const milliseconds = Date.parse(last.to) - Date.parse(first.from) < SHORT_MS;
+    const span = `${formatTime(first.from, zone, { milliseconds })} \u2013 ${formatTime(last.to, zone, { milliseconds })}`;
     return `${span}: ${number(sum("count"), relation)} records${failures ? `, ${number(failures, relation)} failures` : ""}`;
   }
 
@@ -127,7 +133,7 @@ export class Histogram extends Component {
           onPointerDown=${this.onPointerDown}
           onPointerMove=${this.onPointerMove}
           onPointerUp=${this.onPointerUp}
-          onPointerCancel=${() => this.setState({ from: null, to: null, isDragging: false })}
+          onPointerCancel=${() => this.setState(NOTHING_SELECTED)}
           onPointerLeave=${this.onPointerLeave}
           onKeyDown=${this.onKeyDown}
         >

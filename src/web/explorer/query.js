@@ -301,11 +301,9 @@ export const removeNames = (text, names) =>
     .terms.filter(({ name }) => names.includes(name))
     .reduceRight((rest, term) => cut(rest, term), text);
 
-/** The text with this span of time (ms) in place of the one that it had. */
-export const setTimes = (text, from, to) => {
-  const span = `since:${new Date(from).toISOString()} until:${new Date(to).toISOString()}`;
-  return tidy(`${removeNames(text, ["since", "until"])} ${span}`);
-};
+/** The text with the span between two times (texts of RFC 3339) in place of the one that it had. */
+export const setTimes = (text, from, to) =>
+  tidy(`${removeNames(text, ["since", "until"])} since:${from} until:${to}`);
 
 /** The text that means a filter of the API, e.g. the one that a model made of a question. */
 export const fromFilter = ({ details, ...filter }) => {

@@ -215,7 +215,7 @@ const describe = ({ name, path, value }, zone) => {
   const label = [name, ...path].join(".");
   if (name !== "since" && name !== "until") return [label, value];
   const time = readTime(value, 0);
-  return [label, time?.text ? formatTime(time.ms, zone, { milliseconds: false }) : value];
+  return [label, time?.text ? formatTime(time.ms, zone, { milliseconds: time.ms % 1000 !== 0 }) : value];
 };
 
 const Chips = ({ state, actions }) => {

@@ -32,11 +32,12 @@ export const formatFull = (time, zone) => {
 
 /** A time for the axis of a chart: no finer than the span of the chart needs. */
 export const formatTick = (time, zone, spanMs) => {
-  const [year, month, day, hour, minute, second] = parts(new Date(time), zone);
+  const [year, month, day, hour, minute, second, fraction] = parts(new Date(time), zone);
   const date = `${pad(year, 4)}-${pad(month)}-${pad(day)}`;
   if (spanMs > 14 * 86_400_000) return date;
   if (spanMs > 600_000) return `${date.slice(5)} ${pad(hour)}:${pad(minute)}`;
-  return `${pad(hour)}:${pad(minute)}:${pad(second)}`;
+  const text = `${pad(hour)}:${pad(minute)}:${pad(second)}`;
+  return spanMs > 10_000 ? text : `${text}.${pad(fraction, 3)}`;
 };
 
 /** How long a span is, in one unit: `15 min`. */

@@ -139,6 +139,34 @@ def dragging_over_the_histogram_narrows_the_time(visit: Visit) -> None:
     expect(visit.search_box).to_have_value("action:user.login")
 
 
+def the_last_bar_narrows_to_the_newest_record(visit: Visit) -> None:
+    visit.open("action:user.login")
+    newest = str(visit.rows.first.get_attribute("id"))
+    for _ in range(3):
+        before = visit.search_box.input_value()
+        visit.histogram.get_by_role("group").focus()
+        visit.page.keyboard.press("End")
+        visit.page.keyboard.press("Enter")
+        expect(visit.search_box).not_to_have_value(before)
+        expect(visit.grid).to_have_attribute("aria-busy", "false")
+        expect(visit.rows.first).to_have_id(newest)
+
+
+def escape_takes_a_drag_over_the_histogram_back(visit: Visit) -> None:
+    visit.open("action:user.login")
+    box = visit.histogram.get_by_role("group").bounding_box()
+    assert box
+    x, y = box["x"] + box["width"] * 0.7, box["y"] + box["height"] / 2
+    visit.page.mouse.move(x, y)
+    visit.page.mouse.down()
+    visit.page.mouse.move(x + 50, y)
+    visit.page.keyboard.press("Escape")
+    visit.page.mouse.move(x + 60, y)
+    visit.page.mouse.up()
+    visit.histogram.get_by_role("group").press("End")  # Whatever the mouse did is done.
+    expect(visit.search_box).to_have_value("action:user.login")
+
+
 def the_histogram_has_a_table_for_those_who_do_not_see_it(visit: Visit) -> None:
     visit.open("status:failure")
     table = visit.histogram.get_by_role("table")

@@ -103,7 +103,10 @@ test("terms are added, taken out and turned", () => {
   const text = "action:x  status:failure since:1h";
   assert.equal(removeTerm(text, parse(text).terms[1]), "action:x since:1h");
   assert.equal(removeNames(text, ["action", "since"]), "status:failure");
-  assert.equal(setTimes("since:24h action:x", 0, 1000), "action:x since:1970-01-01T00:00:00.000Z until:1970-01-01T00:00:01.000Z");
+  assert.equal(
+    setTimes("since:24h action:x", "1970-01-01T00:00:00Z", "1970-01-01T00:00:00.000001Z"),
+    "action:x since:1970-01-01T00:00:00Z until:1970-01-01T00:00:00.000001Z",
+  );
 });
 
 test("the filter that a model made is the text that means it", () => {
