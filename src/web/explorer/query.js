@@ -3,6 +3,8 @@
 // A term is `name:value`; a value with spaces is a JSON string: `actor_id:"u 17"`. Several values of one name mean any of
 // them, several names all of them. Times without an offset are UTC, so that a shared URL means the same everywhere.
 
+import { ExactNumber, parse as parseJson } from "./json.js";
+
 /**
  * The names of terms. `many`: may be given several times; `values`: all there are; `prefix`: a value
  * may end in *; `suggests`: the API lists values.
@@ -63,22 +65,30 @@ export const parse = (text) => {
 const readToken = (text, start) => {
   let at = start;
   const path = [""];
+  const isQuoted = [false];
   while (at < text.length && text[at] !== ":" && !SPACE.test(text[at])) {
-    const isSegment = text[at] === '"' && path.length > 1 && path.at(-1) === "";
+    const isSegment = text[at] === '"' && path.length > 1 && path.at(-1) === "" && !isQuoted.at(-1);
     const quoted = isSegment ? readQuoted(text, at) : null;
     if (quoted) {
       path[path.length - 1] = quoted.value;
+      isQuoted[path.length - 1] = true;
       at = quoted.end;
       if (at < text.length && text[at] !== "." && text[at] !== ":") break;
       continue;
     }
     // Only names inside the details have dots.
-    if (text[at] === "." && path[0] === "details") path.push("");
-    else path[path.length - 1] += text[at];
+    if (text[at] === "." && path[0] === "details") {
+      path.push("");
+      isQuoted.push(false);
+    } else {
+      path[path.length - 1] += text[at];
+    }
     at += 1;
   }
   if (text[at] !== ":") return bareWord(text, start);
-  return readValue(text, start, at + 1, path);
+  // `""` is the name of a member like any other.
+  const isNamed = path.every((segment, index) => segment !== "" || isQuoted[index]);
+  return { ...readValue(text, start, at + 1, path), isNamed };
 };
 
 const readValue = (text, start, from, [name, ...path]) => {
@@ -89,7 +99,7 @@ const readValue = (text, start, from, [name, ...path]) => {
     return { ...term, end: endOfWord(text, end), problem: { message: "Put a space after the closing quote." } };
   }
   if (text[from] === '"' && !quoted) {
-    return { ...term, end: text.length, problem: { message: 'The quote is not closed: end the value with ".' } };
+    return { ...term, end: text.length, isOpen: true, problem: { message: 'The quote is not closed: end the value with ".' } };
   }
   return term;
 };
@@ -118,13 +128,13 @@ const bareWord = (text, start) => {
     message: `There is no full text search for \u201c${word}\u201d. Did you mean one of these?`,
     suggestions: ["entity_id", "actor_id", "action", "correlation_id"].map((name) => formatTerm(name, word)),
   };
-  return { start, end, problem };
+  return { start, end, name: word, problem };
 };
 
-const checkTerm = ({ name, path, value }) => {
+const checkTerm = ({ name, path, value, isNamed }) => {
   const field = Object.hasOwn(FIELDS, name) ? FIELDS[name] : null;
   if (!field) return unknownName(name, value);
-  if (name === "details") return checkDetails(path, value);
+  if (name === "details") return checkDetails(path, value, isNamed);
   if (value === "") return { message: `Write a value after ${name}:` };
   if (name in PARAMETERS) return readTime(value, 0) ? null : timeProblem(name);
   if (field.values && !field.values.includes(value)) {
@@ -150,10 +160,8 @@ const timeProblem = (name) => ({
   suggestions: [`${name}:24h`, `${name}:7d`],
 });
 
-const checkDetails = (path, value) => {
-  if (path.length) {
-    return path.every((segment) => segment !== "") ? null : { message: "Write a name after each dot: details.tenant:t-1" };
-  }
+const checkDetails = (path, value, isNamed) => {
+  if (path.length) return isNamed ? null : { message: "Write a name after each dot: details.tenant:t-1" };
   const object = readJson(value);
   if (object !== null && typeof object === "object" && !Array.isArray(object)) return null;
   return { message: "Name a member of the details: details.tenant:t-1", suggestions: [] };
@@ -161,7 +169,7 @@ const checkDetails = (path, value) => {
 
 const readJson = (text) => {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch {
     return undefined;
   }
@@ -200,7 +208,7 @@ const mergeDetails = (terms) => {
   const merged = Object.create(null);
   for (const term of terms) {
     if (!term.path.length) {
-      const whole = JSON.parse(term.value);
+      const whole = parseJson(term.value);
       for (const name of Object.keys(whole)) {
         if (name in merged) return { clash: term };
         merged[name] = whole[name];
@@ -230,6 +238,7 @@ class Leaf {
 
 const writeDetails = (value) => {
   if (value instanceof Leaf) return value.json;
+  if (value instanceof ExactNumber) return value.text;
   if (Array.isArray(value)) return `[${value.map(writeDetails).join(",")}]`;
   if (value === null || typeof value !== "object") return JSON.stringify(value);
   return `{${Object.keys(value).map((name) => `${JSON.stringify(name)}:${writeDetails(value[name])}`).join(",")}}`;
@@ -269,7 +278,7 @@ const tidy = (text) => text.replace(/^\s+|\s+$/g, "");
 
 const cut = (text, { start, end }) => tidy(`${text.slice(0, start).trimEnd()} ${text.slice(end).trimStart()}`);
 
-const isSame = (term, other) => term.name === other.name && term.value === other.value && term.path.join() === other.path.join();
+const isSame = (term, other) => term.name === other.name && term.value === other.value && JSON.stringify(term.path) === JSON.stringify(other.path);
 
 /** The text without one of its terms. */
 export const removeTerm = (text, term) => cut(text, term);
@@ -329,14 +338,30 @@ const leaves = (value, path) =>
 
 /** What is being written where the caret is: `{start, end, name, prefix}`; `name` is null before the colon. */
 export const wordAt = (text, caret) => {
-  let start = caret;
-  while (start > 0 && !SPACE.test(text[start - 1])) start -= 1;
-  const end = endOfWord(text, caret);
+  const { start, end } = tokenAt(text, caret) ?? { start: caret, end: caret };
   const word = text.slice(start, caret);
   const colon = word.indexOf(":");
   return colon < 0
     ? { start, end, name: null, prefix: word }
-    : { start, end, name: word.slice(0, colon), prefix: word.slice(colon + 1).replace(/^"/, "") };
+    : { start, end, name: word.slice(0, colon), prefix: readBeginning(word.slice(colon + 1)) };
+};
+
+const tokenAt = (text, caret) => {
+  let at = 0;
+  while (at <= caret && at < text.length) {
+    const token = SPACE.test(text[at]) ? { end: at + 1 } : readToken(text, at);
+    // A quote that is still open does not take in what stands behind the caret.
+    if (token.end >= caret && token.name) return { start: at, end: token.isOpen ? endOfWord(text, caret) : token.end };
+    at = token.end;
+  }
+  return null;
+};
+
+/** The beginning of a value, which may be that of a JSON string. */
+const readBeginning = (written) => {
+  if (written[0] !== '"') return written;
+  const inner = written.slice(1).replace(/(?<!\\)"$/, "");
+  return readJson(`"${inner}"`) ?? inner;
 };
 
 const distance = (one, other) => {

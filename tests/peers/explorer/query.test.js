@@ -126,4 +126,28 @@ test("the word at the caret is what suggestions are for", () => {
   assert.deepEqual(wordAt("status:failure act", 18), { start: 15, end: 18, name: null, prefix: "act" });
   assert.deepEqual(wordAt("action:inv status:x", 10), { start: 0, end: 10, name: "action", prefix: "inv" });
   assert.deepEqual(wordAt("", 0), { start: 0, end: 0, name: null, prefix: "" });
+  assert.deepEqual(wordAt("status:failure ", 15), { start: 15, end: 15, name: null, prefix: "" });
+});
+
+test("the word at the caret may have spaces, in quotes", () => {
+  assert.deepEqual(wordAt('actor_id:"u 1', 13), { start: 0, end: 13, name: "actor_id", prefix: "u 1" });
+  assert.deepEqual(wordAt('actor_id:"u 1" since:1h', 14), { start: 0, end: 14, name: "actor_id", prefix: "u 1" });
+  assert.deepEqual(wordAt('actor_id:"u 1 since:1h', 13), { start: 0, end: 13, name: "actor_id", prefix: "u 1" });
+  assert.deepEqual(wordAt('actor_id:"a\\"b', 14), { start: 0, end: 14, name: "actor_id", prefix: 'a"b' });
+});
+
+test("a member of the details may have no name", () => {
+  assert.deepEqual(filters('details."":x details.a."".b:1'), [["details", '{"":"x","a":{"":{"b":1}}}']]);
+  assert.deepEqual(filters(formatDetails(["a", "", "b"], "5")), [["details", '{"a":{"":{"b":"5"}}}']]);
+  assert.deepEqual(problemsOf("details..x:1"), ["Write a name after each dot: details.tenant:t-1"]);
+});
+
+test("a whole object of details keeps the digits of its numbers", () => {
+  const details = '{"n":9007199254740993,"v":[1.10]}';
+  assert.deepEqual(filters(`details:${details}`), [["details", details]]);
+});
+
+test("terms for members with other names are other terms", () => {
+  const one = formatDetails(["a,b"], 1);
+  assert.equal(addTerm(one, formatDetails(["a", "b"], 1)), `${one} details.a.b:1`);
 });
