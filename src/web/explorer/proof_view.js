@@ -42,6 +42,7 @@ export class Proof extends Component {
   async load(attempt = 1) {
     const { auditId, revision } = this.props;
     const { signal } = this.abort;
+    clearTimeout(this.timer);
     try {
       const [proof, ledger] = await Promise.all([
         get(`ledger/proofs/${auditId}`, { version: revision.version }, { signal, parse }),
@@ -94,7 +95,7 @@ export class Proof extends Component {
       </div>
       ${canHash() ? null : html`<p class="caution">${NO_CRYPTO}</p>`}
       <div role="status">${steps ? renderSteps(steps) : null}</div>
-      ${ledger.keys.length ? this.renderKey(ledger.keys, ownKey, actions) : null}
+      ${ledger.keys.length || ownKey ? this.renderKey(ledger.keys, ownKey, actions) : null}
       ${renderMeaning(proof, ledger)}
     <//>`;
   }
@@ -111,8 +112,9 @@ export class Proof extends Component {
         </p>`,
       )}
       <p class="muted">
-        This is what the server itself says. Compare it with the key that you were given by another way: only then does
-        the signature show who has signed.
+        ${keys.length
+          ? "This is what the server itself says. Compare it with the key that you were given by another way: only then does the signature show who has signed."
+          : "The server says that it has none."}
       </p>
       <label>
         The key that you were given

@@ -41,7 +41,7 @@ const takeHashes = (hashes) => {
 
 const checkDocument = async ({ document, entry }, shown, audit_id) => {
   const name = "Revision";
-  if (document === null) return unchecked(name, "The text of this version was redacted. Its hash and place remain.");
+  if (document === null) return unchecked(name, "The proof has no text of this version, as when it was redacted: what is shown above was not checked.");
   const other = findOther(document, shown, audit_id);
   if (other) return fails(name, `The proof is of another ${other} than this page shows.`);
   try {
@@ -91,7 +91,11 @@ const checkRoot = async ({ index, size, root, checkpoint }, computed) => {
 
 const checkSignatures = async (proof, keys) => {
   const name = "Signature of the checkpoint";
-  if (proof.checkpoint === null) return [unchecked(name, "This ledger is not signed: it has no key.")];
+  if (proof.checkpoint === null) {
+    // With a key every proof has one. Without this, a server could leave out the signature that it cannot make.
+    if (keys.length) return [fails(name, "There is a verifier key, and this proof has no signed checkpoint.")];
+    return [unchecked(name, "This ledger is not signed: it has no key.")];
+  }
   const note = parseNote(proof.checkpoint);
   const { origin } = parseCheckpoint(note.text);
   if (!keys.length) return [unchecked(name, "There is no verifier key.")];

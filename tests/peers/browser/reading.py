@@ -95,6 +95,26 @@ def a_proof_that_was_tampered_with_does_not_hold(visit: Visit) -> None:
     expect(visit.record).to_contain_text("does not hold")
 
 
+def a_proof_without_its_signature_does_not_hold_for_whoever_has_a_key(visit: Visit) -> None:
+    record = visit.records(limit=1)[0]
+    visit.open_record(record["id"])
+    key = visit.ask_api("GET", "/api/v1/ledger")["keys"][0]
+    visit.record.get_by_label("The key that you were given").fill(key)
+
+    def strip(route: Route) -> None:
+        route.fulfill(json={**route.fetch().json(), "checkpoint": None, "tlog_proof": None})
+
+    def forget_keys(route: Route) -> None:
+        route.fulfill(json={**route.fetch().json(), "keys": [], "signed": False, "last_checkpoint": None})
+
+    visit.page.route(re.compile("/ledger/proofs/"), strip)
+    visit.page.route(re.compile("/ledger$"), forget_keys)
+    visit.open_record(record["id"])
+    expect(visit.record.get_by_label("The key that you were given")).to_have_value(key)
+    visit.record.get_by_role("button", name="Recompute in this browser").click()
+    expect(visit.record).to_contain_text("It does not hold")
+
+
 def related_records_are_one_click_away(visit: Visit) -> None:
     record = visit.records(action="payment.charge", limit=1)[0]
     visit.open_record(record["id"])

@@ -106,8 +106,9 @@ test("a revision that the page shows otherwise than the proof does not hold", as
 
 test("what cannot be checked is said, and is no success", async () => {
   assert.equal(results(await recompute({ document: null })).Revision, "unchecked");
-  const unsigned = results(await recompute({ checkpoint: null, tlog_proof: null }));
+  const unsigned = results(await recompute({ checkpoint: null, tlog_proof: null }, []));
   assert.deepEqual(unsigned, { Revision: "holds", Entry: "holds", "Path to the root": "holds", "Signature of the checkpoint": "unchecked" });
+  assert.equal(results(await recompute({ checkpoint: null, tlog_proof: null }))["Signature of the checkpoint"], "fails");
   assert.equal(results(await recompute({}, []))["Signature of the checkpoint"], "unchecked");
   assert.equal(results(await recompute({}, [other_key]))["Signature of the checkpoint"], "fails");
   assert.equal(results(await recompute({}, ["no key"]))["Signature of the checkpoint"], "fails");
