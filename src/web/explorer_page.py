@@ -58,10 +58,16 @@ _HEADERS = {
 
 
 @dataclass(frozen=True)
+class _Body:
+    content: bytes
+    etag: str
+
+
+@dataclass(frozen=True)
 class _Content:
     media_type: str
-    plain: bytes
-    packed: bytes
+    plain: _Body
+    packed: _Body
     """The same as gzip."""
 
 
@@ -92,7 +98,7 @@ def install(app: FastAPI, settings: AppSettings) -> None:
 
 
 async def _site() -> Site:
-    return await asyncio.to_thread(load)
+    return load() if load.cache_info().currsize else await asyncio.to_thread(load)
 
 
 @lru_cache(maxsize=1)
@@ -121,15 +127,16 @@ def _lighten(text: str) -> str:
 
 
 def _pack(name: str, text: bytes) -> _Content:
-    return _Content(_MEDIA_TYPES[Path(name).suffix], text, gzip.compress(text, mtime=0))
+    plain, packed = (_Body(content, content_etag(content)) for content in (text, gzip.compress(text, mtime=0)))
+    return _Content(_MEDIA_TYPES[Path(name).suffix], plain, packed)
 
 
 def _answer(request: Request, content: _Content, cache_control: str) -> Response:
     is_packed = accepts_gzip(list_header(request, "Accept-Encoding"))
     body = content.packed if is_packed else content.plain
-    headers = _HEADERS | {"Cache-Control": cache_control, "ETag": content_etag(body)}
-    if not matches_no_tag(list_header(request, "If-None-Match"), headers["ETag"]):
+    headers = _HEADERS | {"Cache-Control": cache_control, "ETag": body.etag}
+    if not matches_no_tag(list_header(request, "If-None-Match"), body.etag):
         return Response(status_code=304, headers=headers)
     if is_packed:
         headers["Content-Encoding"] = "gzip"
-    return Response(body, media_type=content.media_type, headers=headers)
+    return Response(body.content, media_type=content.media_type, headers=headers)

@@ -159,8 +159,8 @@ async def test_the_page_finds_its_files_and_the_api_under_a_root_path(prefix: st
 
 def test_the_whole_page_weighs_little() -> None:
     files = explorer_page.load().files
-    assert sum(len(content.packed) for content in files.values()) <= WEIGHT_LIMIT
-    assert all(gzip.decompress(content.packed) == content.plain for content in files.values())
+    assert sum(len(content.packed.content) for content in files.values()) <= WEIGHT_LIMIT
+    assert all(gzip.decompress(content.packed.content) == content.plain.content for content in files.values())
 
 
 def test_a_library_is_served_as_it_was_published() -> None:
@@ -168,12 +168,12 @@ def test_a_library_is_served_as_it_was_published() -> None:
     libraries = [name for name in files if name.startswith("vendor/")]
     assert len(libraries) == 2
     for name in libraries:
-        assert files[name].plain == (explorer_page.FOLDER / name).read_bytes()
+        assert files[name].plain.content == (explorer_page.FOLDER / name).read_bytes()
 
 
 def test_every_module_and_style_is_in_what_is_served() -> None:
     files = explorer_page.load().files
-    script, style = files["main.js"].plain.decode(), files["style.css"].plain.decode()
+    script, style = files["main.js"].plain.content.decode(), files["style.css"].plain.content.decode()
     for path in explorer_page.FOLDER.glob("*.js"):
         assert f"// {path.name}\n" in script, f"{path.name} is imported by none"
     for path in explorer_page.FOLDER.glob("*.css"):
