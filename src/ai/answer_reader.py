@@ -1,6 +1,6 @@
 """Reads the body of an answer as it arrives: pieces of text, and at the end the whole answer."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 from src.ai import provider_schemas
 from src.ai.constants import MAX_PROVIDER_BODY_BYTES, MAX_PROVIDER_STREAM_BYTES
@@ -15,13 +15,16 @@ _END = b"[DONE]"
 class AnswerReader:
     """Reads one body: a stream of events, or one JSON document from a server that does not stream.
 
-    `feed` and `finish` yield pieces of text (str, empty if the model makes progress without text), and last the
-    `Answer`. Both raise `AIError`, `TransientFailure`.
+    `feed` and `finish` raise `AIError`, `TransientFailure`.
     """
 
-    def __init__(self, max_output_tokens: int, headers: Headers) -> None:
-        """`max_output_tokens`: what the model was allowed."""
-        self._max_output_tokens, self._headers = max_output_tokens, headers
+    def __init__(self, max_output_tokens: int, headers: Headers, take: Callable[[str], None]) -> None:
+        """`max_output_tokens`: what the model was allowed.
+
+        `take` is called with each piece of the text as it comes, and with an empty one if the model makes progress
+        without text.
+        """
+        self._max_output_tokens, self._headers, self._take = max_output_tokens, headers, take
         self._decoder = EventDecoder()
         self._document: bytearray | None = None
         self._size, self._is_blank, self._has_begun = 0, True, False
@@ -33,7 +36,8 @@ class AnswerReader:
         """Whether a piece of text has come."""
         return bool(self._text)
 
-    def feed(self, chunk: bytes) -> Iterator[str | Answer]:
+    def feed(self, chunk: bytes) -> Answer | None:
+        """Return the answer if `chunk` ends it."""
         self._limit_size(len(chunk))
         if self._is_blank and (first := chunk.strip()[:1]):
             self._is_blank = False
@@ -41,42 +45,42 @@ class AnswerReader:
             self._document = bytearray() if first == b"{" else None
         if self._document is not None:
             self._document += chunk
-            return
+            return None
         for data in self._decoder.feed(chunk):
             if data.startswith(_END):
-                yield from self.finish()
-                return
-            yield from self._read_event(data)
+                return self.finish()
+            if answer := self._read_event(data):
+                return answer
+        return None
 
-    def finish(self) -> Iterator[str | Answer]:
-        """Call this when the body has ended without an `Answer`."""
+    def finish(self) -> Answer:
+        """Call this when the body has ended, and `feed` has returned no answer."""
         if self._document is not None:
-            yield from self._end(provider_schemas.parse_answer(bytes(self._document), self._headers))
-        elif self._has_begun:
+            return self._end(provider_schemas.parse_answer(bytes(self._document), self._headers))
+        if self._has_begun:
             # So a proxy says that it has lost the provider.
             raise broken_off()
-        else:
-            raise provider_schemas.invalid_response()
+        raise provider_schemas.invalid_response()
 
     def _limit_size(self, size: int) -> None:
         self._size += size
         if self._size > (MAX_PROVIDER_STREAM_BYTES if self._document is None else MAX_PROVIDER_BODY_BYTES):
             raise AIInvalidProviderResponse("The AI provider's answer is too large.")
 
-    def _read_event(self, data: bytes) -> Iterator[str | Answer]:
+    def _read_event(self, data: bytes) -> Answer | None:
         event = provider_schemas.parse_event(data, self._headers)
         self._has_begun = True
         if event is None:
-            return
+            return None
         if isinstance(event, Answer):
-            yield from self._end(event)
-            return
+            return self._end(event)
         if event.text:
             (self._refusal if event.is_refusal else self._text).append(event.text)
-        yield event.text
+        self._take(event.text)
+        return None
 
-    def _end(self, answer: Answer) -> Iterator[str | Answer]:
-        """Yield what was not streamed of the answer's text, and the answer with all of its text.
+    def _end(self, answer: Answer) -> Answer:
+        """Return the answer with all of its text, of which `take` gets what was not streamed.
 
         Servers differ in what the last event holds: the whole answer, its last piece, or none of it.
         """
@@ -86,8 +90,8 @@ class AnswerReader:
             raise AIInvalidProviderResponse("The AI provider's stream and its end hold different answers.")
         for streamed, whole in ((self._text, text), (self._refusal, refusal)):
             if rest := whole[sum(map(len, streamed)) :]:
-                yield rest
-        yield self._checked(answer.with_text(text, refusal))
+                self._take(rest)
+        return self._checked(answer.with_text(text, refusal))
 
     def _checked(self, answer: Answer) -> Answer:
         if answer.status == "completed" and not answer.has_text:

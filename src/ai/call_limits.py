@@ -38,14 +38,17 @@ class CallLimiter:
         return self._admit(self._plain_calls, ends)
 
     def admit_stream(self, ends: float) -> AbstractAsyncContextManager["CallBudget"]:
-        """The same for a stream, to its last event."""
-        return self._admit(self._streams, ends)
+        """The same for a stream, to its last event. No other attempt is made when the model has begun."""
+        return self._admit(self._streams, ends, is_stream=True)
 
     @asynccontextmanager
-    async def _admit(self, admission: Admission, ends: float) -> AsyncIterator["CallBudget"]:
+    async def _admit(
+        self, admission: Admission, ends: float, *, is_stream: bool = False
+    ) -> AsyncIterator["CallBudget"]:
         with self._breaker.guard() as is_probe:
             async with _place(admission, ends):
-                budget = CallBudget(self._settings, ends, 1 if is_probe else self._settings.ai_max_attempts)
+                attempts = 1 if is_probe else self._settings.ai_max_attempts
+                budget = CallBudget(self._settings, ends, attempts, is_stream=is_stream)
                 with budget.translate_errors():
                     yield budget
 
@@ -66,32 +69,40 @@ async def _place(admission: Admission, ends: float) -> AsyncIterator[None]:
 class CallBudget:
     """The attempts and the time that one call may take, and whether the provider makes progress."""
 
-    def __init__(self, settings: AISettings, ends: float, attempts: int) -> None:
-        self._settings, self._ends, self._attempts_left = settings, ends, attempts
-        self._clock = asyncio.get_running_loop().time
+    def __init__(self, settings: AISettings, ends: float, attempts: int, *, is_stream: bool = False) -> None:
+        self._settings, self._ends, self._attempts_left, self._is_stream = settings, ends, attempts, is_stream
+        self._loop = asyncio.get_running_loop()
+        self._clock = self._loop.time
         self._began = self._clock()
+        self._timer: asyncio.Handle
         self._begin_attempt()
 
     def _begin_attempt(self) -> None:
-        self._silence, self._has_progressed = 0.0, False
-        self._wait_began = self._clock()
+        self._last_progress, self._has_progressed = self._clock(), False
 
-    def limit_wait(self) -> asyncio.Timeout:
-        """Enter this around each wait for the provider, and call `end_wait` after it.
+    @asynccontextmanager
+    async def limit_time(self) -> AsyncIterator[None]:
+        """Enter this around an attempt.
 
-        It raises `TimeoutError` at the call's end, and when all waits since the last progress take `ai_read_timeout`.
+        It raises `TimeoutError` at the call's end, and when there was no progress for `ai_read_timeout`.
         """
-        self._wait_began = now = self._clock()
-        return asyncio.timeout_at(min(now + self._settings.ai_read_timeout - self._silence, self._ends))
+        async with asyncio.timeout(None) as timeout:
+            self._timer = self._loop.call_soon(self._end_in_time, timeout)
+            try:
+                yield
+            finally:
+                self._timer.cancel()
 
-    def end_wait(self) -> float:
-        """Return the seconds of the wait."""
-        waited = self._clock() - self._wait_began
-        self._silence += waited
-        return waited
+    def _end_in_time(self, timeout: asyncio.Timeout) -> None:
+        """End `timeout` if it is time, else look again when it may be: that takes less than a timer for each token."""
+        ends = min(self._last_progress + self._settings.ai_read_timeout, self._ends)
+        if self._clock() < ends:
+            self._timer = self._loop.call_at(ends, self._end_in_time, timeout)
+        else:
+            timeout.reschedule(ends)
 
     def note_progress(self) -> None:
-        self._silence, self._has_progressed = 0.0, True
+        self._last_progress, self._has_progressed = self._clock(), True
 
     async def run(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Call `attempt`, again after a `TransientFailure`, until it returns a result; return that result.
@@ -111,6 +122,8 @@ class CallBudget:
 
     def _can_retry(self, delay: float) -> bool:
         """Return whether an attempt is left, and most of the time for it: the provider charges for one that is cut."""
+        if self._is_stream and self._has_progressed:
+            return False
         latest = self._began + (self._ends - self._began) / 4
         return self._attempts_left > 0 and self._clock() + delay <= latest
 
@@ -130,7 +143,7 @@ class CallBudget:
         Silence is long after `ai_read_timeout`; before the first progress half of what an ordinary call waits will do,
         since a call may have spent time on waiting for a place.
         """
-        silence = self._silence + self._clock() - self._wait_began
+        silence = self._clock() - self._last_progress
         patience = self._settings.ai_read_timeout
         if not self._has_progressed:
             patience = min(patience, self._settings.ai_deadline) / 2

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from src.ai.call_limits import CallLimiter
+from src.ai.call_limits import CallBudget, CallLimiter
 from src.ai.config import AISettings
 from src.ai.exceptions import AIError, AINotConfigured, AIProviderRejectedRequest
 from src.ai.prompt import Prompt
@@ -67,38 +67,58 @@ class AIClient:
         The call ends at `ends`, by the event loop's clock in seconds; calls that share a deadline share it. Without
         `ends` the call has `ai_deadline`.
         """
-        with record_call(prompt, self.settings.openai_base_url) as call, _name_what_was_sent(prompt):
-            provider = self._get_provider()
-            self.leave()
-            async with self._limiter.admit(self.ends_in(self.settings.ai_deadline) if ends is None else ends) as budget:
-                call.answer = await budget.run(partial(provider.complete, call, budget))
-        return _completion(call, call.answer)
+        ends = self.ends_in(self.settings.ai_deadline) if ends is None else ends
+        return await self._call(prompt, self._limiter.admit(ends), lambda _: None)
 
     @staticmethod
     def ends_in(seconds: float) -> float:
         """Return when a call ends that begins now and may take so long, for `complete`."""
         return asyncio.get_running_loop().time() + seconds
 
-    async def stream(self, prompt: Prompt) -> AsyncGenerator[str | Completion]:
-        """Yield an empty text when the provider has begun, the text in pieces, and at the end the whole answer.
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[list[str] | Completion]:
+        """Yield an empty list when the provider has begun, then the text in pieces, last the whole answer.
 
-        Raises `AIError`, also after some of the text; then no `Completion` comes.
+        Pieces that arrive together come together. Raises `AIError`, also after some of the text; then no `Completion`
+        comes.
         """
+        progress, has_progressed = list[str](), asyncio.Event()
+
+        def take(text: str) -> None:
+            progress.append(text)
+            has_progressed.set()
+
+        place = self._limiter.admit_stream(self.ends_in(self.settings.ai_stream_deadline))
+        call = asyncio.create_task(self._call(prompt, place, take))
+        call.add_done_callback(lambda _: has_progressed.set())
+        try:
+            await has_progressed.wait()
+            if not progress:
+                call.result()
+            yield []
+            is_done = False
+            while not is_done:
+                has_progressed.clear()
+                is_done = call.done()
+                pieces = [text for text in progress if text]
+                progress.clear()
+                if pieces:
+                    yield pieces
+                if not is_done:
+                    await has_progressed.wait()
+            yield call.result()
+        finally:
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+
+    async def _call(
+        self, prompt: Prompt, place: AbstractAsyncContextManager[CallBudget], take: Callable[[str], None]
+    ) -> Completion:
         with record_call(prompt, self.settings.openai_base_url) as call, _name_what_was_sent(prompt):
             provider = self._get_provider()
             self.leave()
-            async with (
-                self._limiter.admit_stream(self.ends_in(self.settings.ai_stream_deadline)) as budget,
-                aclosing(await budget.run(partial(provider.stream, call, budget))) as events,
-            ):
-                yield ""
-                async for event in events:
-                    if isinstance(event, Answer):
-                        call.answer = event
-                    elif event:
-                        yield event
-        assert call.answer
-        yield _completion(call, call.answer)
+            async with place as budget:
+                call.answer = await budget.run(partial(provider.answer, call, budget, take))
+        return _completion(call, call.answer)
 
     def _get_provider(self) -> Provider:
         """Raises what `_create_provider` raises."""

@@ -5,7 +5,6 @@ The SDK's own decoder takes each line and each event through a generator and a m
 """
 
 import re
-from collections.abc import Iterator
 
 _BOM = b"\xef\xbb\xbf"
 _BLANK_LINES = re.compile(rb"\n\n+")
@@ -19,19 +18,17 @@ class EventDecoder:
         self._rest = bytearray()
         self._ended_with_cr = False
 
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Yield the data of each event that `chunk` completes."""
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """Return the data of each event that `chunk` completes."""
         rest = self._rest
         searched = max(0, len(rest) - 1)
         rest += self._with_line_feeds(chunk)
         end = rest.rfind(b"\n\n", searched)
         if end < 0:
-            return
+            return []
         complete = bytes(rest[:end]).removeprefix(_BOM)
         del rest[: end + 2]
-        for block in _BLANK_LINES.split(complete):
-            if data := _data(block):
-                yield data
+        return [data for block in _BLANK_LINES.split(complete) if (data := _data(block))]
 
     def _with_line_feeds(self, chunk: bytes) -> bytes:
         """Replace CR and CRLF, each of which ends a line too. `chunk` is not empty."""

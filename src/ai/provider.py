@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import re
-from collections.abc import AsyncGenerator, Iterator, Mapping
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager, suppress
 from typing import Any
 
@@ -34,10 +35,10 @@ for _name in ("openai", "httpx2", "httpcore2"):
 _API_KEY = re.compile(r"[\x21-\x7e]+")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
-# Bytes. A slice of the shortest events there are takes some milliseconds.
-_SLICE_SIZE = 4_096
-# Seconds. After a piece of a fast stream the next read waits so long, and then finds several pieces, which takes less
-# CPU than a read for each (tests/benchmarks/README.md). What was there at once needed no read of its own.
+# Bytes, and seconds. A part of the shortest events there are takes some milliseconds.
+_PART_SIZE, _TURN = 16_384, 0.002
+# Seconds. A piece of a fast stream waits so long for those after it: to read and send them together takes less CPU than
+# one by one (tests/benchmarks/README.md). What was there at once came in the same read, and does not wait.
 _PAUSE, _AT_ONCE = 0.02, 0.0003
 # Seconds to wait for the end of a body whose last event has come.
 _DRAIN_SECONDS = 0.05
@@ -68,80 +69,73 @@ class Provider:
     async def close(self) -> None:
         await self._sdk.close()
 
-    async def complete(self, call: Call, budget: CallBudget) -> Answer:
-        """Make one attempt; return the whole answer. Raises what `_read` raises."""
-        answer = None
-        async with aclosing(self._read(call, budget)) as events:
-            async for event in events:
-                if isinstance(event, Answer):
-                    answer = event
-        assert answer
-        return answer
+    async def answer(self, call: Call, budget: CallBudget, take: Callable[[str], None]) -> Answer:
+        """Make one attempt; return the whole answer.
 
-    async def stream(self, call: Call, budget: CallBudget) -> AsyncGenerator[str | Answer]:
-        """Make one attempt; return the rest of what `_read` yields as soon as the model makes progress."""
-        events = self._read(call, budget)
-        await anext(events)
-        return events
-
-    async def _read(self, call: Call, budget: CallBudget) -> AsyncGenerator[str | Answer]:
-        """Yield an empty text when the model first makes progress, then the answer's text in pieces, last the `Answer`.
-
-        Raises `AIError`, `TransientFailure`, and `TimeoutError` where `budget` is spent.
+        `take` is called with each piece of the text as it comes, and with an empty one if the model makes progress
+        without text. Raises `AIError`, `TransientFailure`, and `TimeoutError` where `budget` is spent.
         """
+
+        def note_progress(text: str) -> None:
+            budget.note_progress()
+            take(text)
+
         call.attempts += 1
         with _translate_sdk_errors(call):
-            async with budget.limit_wait():
+            async with budget.limit_time():
                 response = (await self._responses.create(**_request_body(call.prompt), stream=True)).http_response
-        budget.end_wait()
         call.provider_request_id = _request_id(response.headers)
-        reader, has_begun = AnswerReader(call.prompt.max_output_tokens, response.headers), False
-        async with aclosing(_slices(response, budget, reader)) as slices:
-            async for data in slices:
-                for event in reader.feed(data) if data else reader.finish():
-                    budget.note_progress()
-                    if not has_begun:
-                        has_begun = True
-                        yield ""
-                    yield event
-                    if isinstance(event, Answer):
-                        await _drain(slices)
-                        return
+        reader = AnswerReader(call.prompt.max_output_tokens, response.headers, note_progress)
+        async with aclosing(response), aclosing(_parts(response, reader)) as parts:
+            async with budget.limit_time():
+                answer = await _read(parts, reader)
+            await _drain(parts)
+            return answer
 
 
-async def _slices(response: httpx2.Response, budget: CallBudget, reader: AnswerReader) -> AsyncGenerator[bytes]:
-    """Yield the body in slices, and an empty one when it has ended. Other tasks run after each `_SLICE_SIZE` bytes.
+async def _read(parts: AsyncGenerator[bytes], reader: AnswerReader) -> Answer:
+    async for part in parts:
+        if answer := reader.feed(part):
+            return answer
+    return reader.finish()
+
+
+async def _parts(response: httpx2.Response, reader: AnswerReader) -> AsyncGenerator[bytes]:
+    """Yield the body as it arrives, in parts that take little time to read. Other tasks run after each `_TURN`.
 
     The first piece of text comes at once, later ones of a fast stream up to `_PAUSE` later.
 
-    Raises `TransientFailure` if the connection breaks, `TimeoutError` where `budget` is spent.
+    Raises `TransientFailure` if the connection breaks.
     """
-    unpaused = 0
+    turn_began = last_read = time.monotonic()
     async with aclosing(response.aiter_raw()) as chunks:
-        while True:
-            try:
-                async with budget.limit_wait():
-                    chunk = await anext(chunks, b"")
-            except httpx2.RequestError:
-                raise broken_off() from None
-            waited = budget.end_wait()
-            for start in range(0, len(chunk) or 1, _SLICE_SIZE):
-                yield chunk[start : start + _SLICE_SIZE]
-                unpaused += min(len(chunk), _SLICE_SIZE)
-                if unpaused >= _SLICE_SIZE:
-                    unpaused = 0
+        while chunk := await _next(chunks):
+            waited = time.monotonic() - last_read
+            if waited > _AT_ONCE:
+                if reader.has_text and waited < _PAUSE:
+                    await asyncio.sleep(_PAUSE)
+                turn_began = time.monotonic()
+            for start in range(0, len(chunk), _PART_SIZE):
+                yield chunk[start : start + _PART_SIZE]
+                last_read = time.monotonic()
+                if last_read - turn_began > _TURN:
                     await asyncio.sleep(0)
-            if not chunk:
-                return
-            if reader.has_text and _AT_ONCE < waited < _PAUSE:
-                await asyncio.sleep(_PAUSE)
+                    turn_began = last_read = time.monotonic()
 
 
-async def _drain(slices: AsyncGenerator[bytes]) -> None:
+async def _next(chunks: AsyncGenerator[bytes]) -> bytes:
+    """Return the next chunk, which is empty at the end of the body."""
+    try:
+        return await anext(chunks, b"")
+    except httpx2.RequestError:
+        raise broken_off() from None
+
+
+async def _drain(parts: AsyncGenerator[bytes]) -> None:
     """Read the end of the body, if it comes soon: only then can the connection be used again."""
     with suppress(TimeoutError, TransientFailure):
         async with asyncio.timeout(_DRAIN_SECONDS):
-            async for _ in slices:
+            async for _ in parts:
                 pass
 
 

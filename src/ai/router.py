@@ -58,7 +58,7 @@ _STREAM_RESPONSES[200] = {
     "content": {EventStream.media_type: {"schema": _EVENTS_SCHEMA, "example": EXAMPLE_STREAM}},
 }
 
-StreamEvent = StreamStart | StreamDelta | AIResponse
+StreamEvent = StreamStart | list[StreamDelta] | AIResponse
 _EVENT_NAMES = {StreamStart: "start", AIResponse: "done"}
 
 
@@ -116,8 +116,10 @@ async def _encode_events(
 
 def _encode_event(event: StreamEvent) -> bytes:
     # ASCII, since some clients also split lines at U+2028.
-    if isinstance(event, StreamDelta):
-        return f'event: delta\ndata: {{"seq":{event.seq},"text":{json.dumps(event.text)}}}\n\n'.encode()
+    if isinstance(event, list):
+        return "".join(
+            f'event: delta\ndata: {{"seq":{seq},"text":{json.dumps(text)}}}\n\n' for seq, text in event
+        ).encode()
     return format_sse_event(event=_EVENT_NAMES[type(event)], data_str=event.model_dump_json(ensure_ascii=True))
 
 

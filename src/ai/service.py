@@ -21,8 +21,8 @@ async def create_response(client: AIClient, body: ResponseCreate) -> AIResponse:
 
 async def stream_response(
     client: AIClient, body: ResponseCreate
-) -> AsyncGenerator[StreamStart | StreamDelta | AIResponse]:
-    """Yield `StreamStart` when the provider has begun, then the text in pieces, last the whole answer.
+) -> AsyncGenerator[StreamStart | list[StreamDelta] | AIResponse]:
+    """Yield `StreamStart` when the provider has begun, then pieces of the text as they arrive, last the whole answer.
 
     Raises `ModelNotAllowed` before `StreamStart`, and `AIError` at any time; then no `AIResponse` comes.
     """
@@ -33,9 +33,9 @@ async def stream_response(
             await anext(events)
             yield StreamStart(model=prompt.model, request_id=log.request_id.get())
             async for event in events:
-                if isinstance(event, str):
-                    yield StreamDelta(seq=seq, text=event)
-                    seq += 1
+                if isinstance(event, list):
+                    yield [StreamDelta(seq + number, text) for number, text in enumerate(event)]
+                    seq += len(event)
                 else:
                     yield responses.build_response(event)
 

@@ -69,8 +69,8 @@ async def test_a_slow_reader_of_a_stream_is_no_silence_of_the_model(provider: Fa
         async for event in events:
             received.append(event)
             await asyncio.sleep(0.4)
-    assert received[:3] == ["", "An ", "answer."]
-    assert isinstance(received[3], Completion)
+    assert [text for pieces in received if isinstance(pieces, list) for text in pieces] == ["An ", "answer."]
+    assert isinstance(received[-1], Completion)
     await client.close()
 
 
@@ -118,7 +118,7 @@ async def test_silence_for_the_little_time_that_a_call_had_left_is_no_outage(sec
     """A call may have waited for its place, or share its deadline with an earlier one."""
     limiter = CallLimiter(ai_settings(ai_deadline=1))
     with pytest.raises(AITimeout) as caught:
-        async with limiter.admit(asyncio.get_running_loop().time() + seconds) as budget, budget.limit_wait():
+        async with limiter.admit(asyncio.get_running_loop().time() + seconds) as budget, budget.limit_time():
             await asyncio.sleep(60)
     assert caught.value.is_outage is is_outage
 

@@ -6,7 +6,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.ai.application import KEY, ask
+from src.ai.client import AIClient
+from src.ai.prompt import Prompt
+from tests.ai.application import KEY, ai_settings, ask
 from tests.ai.fake_provider import (
     ANSWER,
     BEGINS,
@@ -42,6 +44,14 @@ async def test_a_stream_is_start_then_pieces_then_the_whole_answer(
         del done["meta"][changing], whole["meta"][changing]
     assert done == whole
     assert answer.headers.get_list("Cache-Control") == ["no-store"]
+
+
+async def test_pieces_that_arrive_together_are_handed_over_together(provider: FakeProvider) -> None:
+    provider.replies(Stream([BEGINS, piece("A") + piece("n ") + piece("answer."), COMPLETES], pause=0.05))
+    client = AIClient(ai_settings(provider))
+    prompt = Prompt(version="test", model="gpt-5.4-mini", input="x")
+    assert [event async for event in client.stream(prompt)][:2] == [[], ["A", "n ", "answer."]]
+    await client.close()
 
 
 async def test_the_provider_gets_stream_true_and_store_false(

@@ -112,6 +112,7 @@ AFTER_THE_START = {
     "cut in an event": (Stream([BEGINS, piece("An ")[:-9]], ends="cut short"), 503, "ai-provider-unavailable"),
     "ends in an event": (Stream([BEGINS, piece("An ")[:-9]]), 503, "ai-provider-unavailable"),
     "bad JSON": (Stream([BEGINS, b"data: {bad\n\n"]), 502, "ai-invalid-provider-response"),
+    "bad JSON, all at once": (Stream([BEGINS + b"data: {bad\n\n"]), 502, "ai-invalid-provider-response"),
     "not UTF-8": (Stream([BEGINS, b"data: \xff\n\n"]), 502, "ai-invalid-provider-response"),
     "a lone surrogate": (Stream([BEGINS, piece("\ud800")]), 502, "ai-invalid-provider-response"),
     "a piece of another shape": (
@@ -147,6 +148,15 @@ async def test_a_failure_after_the_start_sends_one_error_event_in_time(
     assert_error(read(await stream(hasty_client)), status, code)
     assert time.perf_counter() - started < AT_ONCE
     assert len(provider.requests) == 1
+
+
+async def test_the_text_before_a_failure_is_sent_though_both_arrive_at_once(
+    provider: FakeProvider, client: httpx2.AsyncClient
+) -> None:
+    provider.replies(Stream([BEGINS + piece("An ") + piece("answer.") + b"data: {bad\n\n"]))
+    events = read(await stream(client))
+    assert names(events) == ["start", "delta", "delta", "error"]
+    assert [data["text"] for _, data in events[1:3]] == ["An ", "answer."]
 
 
 async def test_an_endless_stream_ends_at_the_stream_deadline(provider: FakeProvider) -> None:
