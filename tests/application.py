@@ -2,10 +2,8 @@
 
 import asyncio
 import json
-import os
 import re
 import signal
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
@@ -21,10 +19,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from src.ai.config import AISettings
 from src.audits.config import AuditSettings
-from src.config import PROJECT_ROOT, AppSettings, DatabaseSettings, EnvironmentSettings
+from src.config import AppSettings, DatabaseSettings, EnvironmentSettings
 from src.ledger.config import LedgerSettings
 from src.main import create_app, lifespan
 from src.settings import Settings
+from tests import programs
 
 HAS_PROC = Path("/proc/self/statm").exists()
 
@@ -94,7 +93,7 @@ class ServerInProcess(uvicorn.Server):
 class Server:
     """`python -m src` in a process of its own, and the lines that it has written so far."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: programs.Program) -> None:
         self.process = process
         self.lines: list[str] = []
         self.url = ""
@@ -159,16 +158,5 @@ async def run_server(database_url: str, **environment: str) -> AsyncIterator[Ser
         await server.stop()
 
 
-async def start_server_process(database_url: str | None, **environment: str) -> asyncio.subprocess.Process:
-    variables = {**os.environ, "PORT": "0", **environment}
-    if database_url is not None:
-        variables["DATABASE_URL"] = database_url
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "src",
-        cwd=PROJECT_ROOT,
-        env=variables,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+async def start_server_process(database_url: str, **environment: str) -> programs.Program:
+    return await programs.start("src", **{"PORT": "0", "DATABASE_URL": database_url} | environment)

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from scripts.postgres import Cluster, postgres
 from src.config import PROJECT_ROOT, DatabaseSettings, EnvironmentSettings
+from tests import programs
 from tests.application import run_application
 
 TEMPLATE = "template_migrated"
@@ -51,6 +52,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return 1 if tests / "scripts" in item.path.parents or item.path.parent == tests else 2
 
     items.sort(key=place)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def end_of_programs() -> Iterator[None]:
+    yield
+    programs.stop()
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -13,21 +11,21 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from scripts.postgres import Cluster
-from src.config import PROJECT_ROOT, DatabaseSettings
+from src.config import DatabaseSettings
 from src.engines import create_job_engine
 from src.jobs import exit_with_one_line
+from tests import programs
 from tests.outages import wait_until_blocked
 
-MIGRATE = ("-m", "alembic", "upgrade", "head")
-VERIFY = ("-m", "src.ledger.verify")
+MIGRATE = ("alembic", "upgrade", "head")
+VERIFY = ("src.ledger.verify",)
 BOTH = pytest.mark.parametrize(("job", "command"), [("migrations", MIGRATE), ("verify", VERIFY)])
 SECRET = "s3cr3t"
 
 
-def run(command: tuple[str, ...], url: str, **environment: str) -> tuple[int, list[str]]:
+async def run(command: tuple[str, ...], url: str, **environment: str) -> tuple[int, list[str]]:
     """Run the command. Returns its status and the lines of stderr."""
-    variables = os.environ | {"DATABASE_URL": url} | environment
-    done = subprocess.run((sys.executable, *command), cwd=PROJECT_ROOT, env=variables, capture_output=True, text=True)
+    done = await programs.run(*command, DATABASE_URL=url, **environment)
     return done.returncode, done.stderr.splitlines()
 
 
@@ -57,7 +55,7 @@ async def test_the_limits_of_a_role_do_not_hold_for_jobs(
 ) -> None:
     async with connection.transaction():
         await connection.execute(lock)
-        running = asyncio.create_task(asyncio.to_thread(run, command, hurried_url, DATABASE_POOLER=pooler))
+        running = asyncio.create_task(run(command, hurried_url, DATABASE_POOLER=pooler))
         await wait_until_blocked(connection, seconds=30)
         await connection.execute("SELECT pg_sleep(0.2)")
     status, lines = await running
@@ -65,8 +63,8 @@ async def test_the_limits_of_a_role_do_not_hold_for_jobs(
 
 
 @BOTH
-def test_one_line_reports_an_unreachable_database(job: str, command: tuple[str, ...]) -> None:
-    status, lines = run(command, f"postgresql://app:{SECRET}@127.0.0.1:1/app")
+async def test_one_line_reports_an_unreachable_database(job: str, command: tuple[str, ...]) -> None:
+    status, lines = await run(command, f"postgresql://app:{SECRET}@127.0.0.1:1/app")
     assert (status, len(lines)) == (1, 1)
     assert lines[0].startswith(f"{job}: the database cannot be reached")
     assert SECRET not in lines[0]
@@ -80,9 +78,7 @@ async def test_one_line_reports_a_lost_connection(
 ) -> None:
     async with connection.transaction():
         await connection.execute(lock)
-        running = asyncio.create_task(
-            asyncio.to_thread(run, command, database_settings.database_url.get_secret_value())
-        )
+        running = asyncio.create_task(run(command, database_settings.database_url.get_secret_value()))
         await wait_until_blocked(connection, seconds=30)
         await connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid()"
@@ -93,9 +89,9 @@ async def test_one_line_reports_a_lost_connection(
     assert "check that the server is up" in lines[0]
 
 
-def test_one_line_reports_a_url_that_asyncpg_cannot_follow(database_settings: DatabaseSettings) -> None:
+async def test_one_line_reports_a_url_that_asyncpg_cannot_follow(database_settings: DatabaseSettings) -> None:
     url = database_settings.database_url.get_secret_value()
-    status, lines = run(VERIFY, f"{url}&target_session_attrs=read-only")
+    status, lines = await run(VERIFY, f"{url}&target_session_attrs=read-only")
     assert (status, len(lines)) == (1, 1), lines
     assert "check DATABASE_URL" in lines[0]
 
@@ -104,7 +100,7 @@ async def test_one_line_reports_a_revision_of_another_release(
     database_settings: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
     await connection.execute("UPDATE alembic_version SET version_num = 'of_tomorrow'")
-    status, lines = await asyncio.to_thread(run, MIGRATE, database_settings.database_url.get_secret_value())
+    status, lines = await run(MIGRATE, database_settings.database_url.get_secret_value())
     assert (status, len(lines)) == (1, 1), lines
     assert lines[0].startswith("migrations: the database is at revision of_tomorrow, which this release does not know")
 

@@ -1,9 +1,7 @@
 """Migrations can be upgraded, downgraded and upgraded again without loss, and can run twice at the same time."""
 
 import asyncio
-import os
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,12 +14,12 @@ from src.config import PROJECT_ROOT, DatabaseSettings
 from src.migrations import MIGRATION_LOCK
 from src.models import metadata
 from src.revisions import load_revisions
+from tests import programs
 from tests.application import run_application
 from tests.audits.factories import AUDITS, audit_body, create_audit
 from tests.audits.test_verify import collect_findings
 from tests.conftest import driver_url, migrate, settings_for
 
-ALEMBIC = [sys.executable, "-m", "alembic"]
 TABLES = """
     SELECT schemaname || '.' || tablename FROM pg_tables
     WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
@@ -195,9 +193,7 @@ async def test_concurrent_migrations_wait_for_each_other(empty_database: Databas
     connection = await asyncpg.connect(driver_url(empty_database))
     await connection.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
     runs = [
-        await asyncio.create_subprocess_exec(
-            *ALEMBIC, "upgrade", "head", cwd=PROJECT_ROOT, env=os.environ | {"DATABASE_URL": url_of(empty_database)}
-        )
+        asyncio.create_task(programs.run("alembic", "upgrade", "head", DATABASE_URL=url_of(empty_database)))
         for _ in range(2)
     ]
     async with asyncio.timeout(20):
@@ -205,7 +201,7 @@ async def test_concurrent_migrations_wait_for_each_other(empty_database: Databas
             await connection.execute("SELECT pg_sleep(0.01)")
     assert await tables(connection) == set()
     await connection.execute("SELECT pg_advisory_unlock($1)", MIGRATION_LOCK)
-    assert [await run.wait() for run in runs] == [0, 0]
+    assert [(await run).returncode for run in runs] == [0, 0]
     assert await connection.fetchval("SELECT version_num FROM alembic_version") == load_revisions().head
     await connection.close()
 
@@ -228,25 +224,14 @@ def test_make_migration_first_applies_all_other_revisions() -> None:
 
 
 async def test_a_rollback_without_a_revision_is_one_clear_line(empty_database: DatabaseSettings) -> None:
-    result = await asyncio.to_thread(
-        subprocess.run,
-        [*ALEMBIC, "downgrade", "-1"],
-        cwd=PROJECT_ROOT,
-        env=os.environ | {"DATABASE_URL": url_of(empty_database), "LOG_LEVEL": "WARNING"},
-        capture_output=True,
-        text=True,
-    )
+    environment = {"DATABASE_URL": url_of(empty_database), "LOG_LEVEL": "WARNING"}
+    result = await programs.finish(await programs.start_in_full("alembic", "downgrade", "-1", **environment))
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == "migrations: no revision is applied here, so there is none to take back\n"
 
 
-def test_offline_mode_is_refused_with_a_reason() -> None:
-    result = subprocess.run(
-        [*ALEMBIC, "upgrade", "head", "--sql"],
-        cwd=PROJECT_ROOT,
-        env=os.environ | {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"},
-        capture_output=True,
-        text=True,
-    )
+async def test_offline_mode_is_refused_with_a_reason() -> None:
+    url = "postgresql://nobody@127.0.0.1:1/none"
+    result = await programs.run("alembic", "upgrade", "head", "--sql", DATABASE_URL=url)
     assert result.returncode == 1
     assert "--sql is not supported" in result.stderr

@@ -1,9 +1,6 @@
 """`make verify` finds changes that were made without the service."""
 
 import json
-import os
-import subprocess
-import sys
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -16,10 +13,11 @@ from hypothesis import strategies as st
 
 from src.audits.constants import Operation
 from src.audits.revisions import Attribution, canonicalize, seal
-from src.config import PROJECT_ROOT, DatabaseSettings
+from src.config import DatabaseSettings
 from src.engines import create_job_engine
 from src.ledger.parallel import connect
 from src.ledger.verify import verify
+from tests import programs
 from tests.audits.factories import AUDITS, create_audit
 
 PERMIT = "ALTER TABLE audit_revision DISABLE TRIGGER USER"
@@ -258,24 +256,15 @@ async def test_a_snapshot_of_a_release_without_events_agrees_with_its_record(
     assert [audit_id for audit_id, _ in await collect_findings(database_settings)] == [record["id"]]
 
 
-def run_verify(settings: DatabaseSettings) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "src.ledger.verify"],
-        cwd=PROJECT_ROOT,
-        env=os.environ | {"DATABASE_URL": settings.database_url.get_secret_value()},
-        capture_output=True,
-        text=True,
-    )
-
-
 async def test_the_command_prints_each_finding_and_exits_with_1(
     record: str, database_settings: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
-    result = run_verify(database_settings)
+    url = {"DATABASE_URL": database_settings.database_url.get_secret_value()}
+    result = await programs.finish(await programs.start_in_full("src.ledger.verify", **url))
     assert (result.returncode, result.stdout) == (0, "")
     assert "7 revisions read" in result.stderr
     await connection.execute("UPDATE audit SET action = 'x' WHERE id = $1", record)
-    result = run_verify(database_settings)
+    result = await programs.run("src.ledger.verify", **url)
     assert (result.returncode, result.stdout) == (1, f"{record}: the record is not what version 4 says\n")
 
 

@@ -1,9 +1,5 @@
 """A copy of the database signs nothing until the operator says what it is."""
 
-import asyncio
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
@@ -11,13 +7,14 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from src.config import PROJECT_ROOT, DatabaseSettings
+from src.config import DatabaseSettings
 from src.ledger.config import LedgerSettings
 from src.ledger.cosignatures import MlDsaSignerKey
 from src.ledger.exceptions import LedgerCloned, OriginChanged
 from src.ledger.notes import SignerKey
 from src.ledger.sealer import Sealer
 from src.ledger.witnessing import Transactions, Witnessing
+from tests import programs
 from tests.ledger.conftest import KEY, ORIGIN
 from tests.ledger.revisions import check_ledger, write
 from tests.ledger.witness import NAME, WitnessServer, run_witness
@@ -25,15 +22,8 @@ from tests.ledger.witness import NAME, WitnessServer, run_witness
 OTHER = SignerKey("staging.example.org", bytes(32))
 
 
-async def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "src.ledger", *arguments],
-        cwd=PROJECT_ROOT,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-    )
+async def run(*arguments: str, **environment: str) -> programs.Done:
+    return await programs.run("src.ledger", *arguments, **environment)
 
 
 def url(settings: DatabaseSettings) -> str:
@@ -152,7 +142,7 @@ async def test_a_new_ledger_needs_a_name(database_settings: DatabaseSettings, co
 
 
 async def test_a_key_is_printed_with_its_settings_and_works() -> None:
-    result = await run("key", ORIGIN)
+    result = await programs.finish(await programs.start_in_full("src.ledger", "key", ORIGIN))
     origin, secret, verifier = result.stdout.splitlines()
     key = SignerKey.parse(secret.removeprefix("LEDGER_KEY="))
     assert origin == f"LEDGER_ORIGIN={ORIGIN}"

@@ -1,8 +1,5 @@
 """`make verify` names what the owner of a database changed in revisions and ledger, with a checkpoint kept outside."""
 
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,7 +12,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from src.audits.revisions import compute_hash
-from src.config import PROJECT_ROOT, DatabaseSettings
+from src.config import DatabaseSettings
 from src.driver_transaction import driver_transaction
 from src.engines import create_job_engine, create_ledger_pool
 from src.ledger.checkpoints import Checkpoint
@@ -25,6 +22,7 @@ from src.ledger.notes import SignerKey, sign_note
 from src.ledger.sealer import Sealer
 from src.ledger.tiles import grow
 from src.ledger.verify import Known, Unusable, main, read_checkpoint, verify
+from tests import programs
 from tests.audits.factories import AUDITS, audit_body, create_audit
 from tests.ledger.conftest import KEY, MLDSA_KEY, ORIGIN, SIGNED
 
@@ -316,23 +314,22 @@ async def test_several_processes_find_what_one_finds(
     assert capsys.readouterr().out == f"{trail.new}: the record is not what version 3 says\n"
 
 
-def run(trail: Trail, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    variables = {"DATABASE_URL": trail.settings.database_url.get_secret_value()} | environment
-    command = [sys.executable, "-m", "src.ledger.verify", *options]
-    return subprocess.run(command, cwd=PROJECT_ROOT, env=os.environ | variables, capture_output=True, text=True)
+async def run(trail: Trail, *options: str, **environment: str) -> programs.Done:
+    url = trail.settings.database_url.get_secret_value()
+    return await programs.run("src.ledger.verify", *options, DATABASE_URL=url, **environment)
 
 
-def test_the_command_takes_a_checkpoint_and_the_key(trail: Trail, tmp_path: Path) -> None:
+async def test_the_command_takes_a_checkpoint_and_the_key(trail: Trail, tmp_path: Path) -> None:
     (tmp_path / "kept").write_text(trail.note)
     signer = {"LEDGER_KEY": KEY.secret, "LEDGER_ORIGIN": ORIGIN}
-    done = run(trail, "--since", str(tmp_path / "kept"), **signer)
+    done = await run(trail, "--since", str(tmp_path / "kept"), **signer)
     assert (done.returncode, done.stdout) == (0, "")
     assert f"has only grown since the checkpoint of {trail.kept.size}" in done.stderr
     assert "revisions read, those since entry 305 and part " in done.stderr
-    done = run(trail, "--since", str(tmp_path / "kept"), "--key", str(KEY.verifier).replace("trail+", "other+"))
+    done = await run(trail, "--since", str(tmp_path / "kept"), "--key", str(KEY.verifier).replace("trail+", "other+"))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "verify: --key has an id that is not that of its name and key\n"
-    done = run(trail, "--since", str(tmp_path / "kept"), "--key", str(MLDSA_KEY.verifier))
+    done = await run(trail, "--since", str(tmp_path / "kept"), "--key", str(MLDSA_KEY.verifier))
     assert done.returncode == 1
     assert done.stderr.endswith("is no checkpoint of this ledger: none of the known keys has signed it\n")
 

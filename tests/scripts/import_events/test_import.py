@@ -20,6 +20,7 @@ from scripts.import_events.__main__ import run
 from scripts.import_events.progress import Progress
 from scripts.postgres import Cluster
 from src.config import PROJECT_ROOT, DatabaseSettings
+from tests import programs
 from tests.application import HAS_PROC, Server, run_server
 from tests.conftest import driver_url, settings_for
 from tests.outages import children, send
@@ -82,26 +83,8 @@ async def import_file(url: str, path: Path, form: str = "cloudevents", patience:
     return progress
 
 
-async def start(*arguments: str | Path, stdin: bytes | None = None) -> asyncio.subprocess.Process:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "scripts.import_events", *map(str, arguments)),
-        cwd=PROJECT_ROOT,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stdin
-    if stdin is not None:
-        process.stdin.write(stdin)
-    process.stdin.close()
-    return process
-
-
-async def import_by_command(*arguments: str | Path, stdin: bytes | None = None) -> tuple[int | None, str, str]:
-    """Returns the exit status, stdout and stderr."""
-    process = await start(*arguments, stdin=stdin)
-    out, err = await process.communicate()
-    return process.returncode, out.decode(), err.decode()
+async def import_by_command(*arguments: str | Path) -> programs.Done:
+    return await programs.run("scripts.import_events", *map(str, arguments))
 
 
 @pytest.mark.parametrize("form", FILES)
@@ -127,9 +110,16 @@ async def test_what_was_exported_can_be_imported(server: Server, trail: asyncpg.
 
 async def test_gzip_from_the_standard_input_comes_in(server: Server, trail: asyncpg.Connection, source: str) -> None:
     packed = gzip.compress(json.dumps(events(source, 3)).encode())
-    status, out, err = await import_by_command("cloudevents", "-", "--url", server.url, stdin=packed)
-    assert (status, out) == (0, "")
-    assert "3 events: 3 new, 0 recorded before, 0 refused" in err
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "scripts.import_events", "cloudevents", "-", "--url", server.url),
+        cwd=PROJECT_ROOT,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate(packed)
+    assert (process.returncode, out) == (0, b"")
+    assert b"3 events: 3 new, 0 recorded before, 0 refused" in err
     assert await recorded(trail, source) == (3, 3)
 
 
@@ -201,7 +191,8 @@ async def test_after_a_kill_in_the_middle_every_event_is_there_once(
 ) -> None:
     number = 4_500
     path = write_lines(tmp_path / "events", events(source, number))
-    process = await start("cloudevents", path, "--url", server.url)
+    command = ("scripts.import_events", "cloudevents", str(path), "--url", server.url)
+    process = await programs.start(*command)
     before = await wait_for_records(trail, source)
     process.kill()
     await process.wait()
