@@ -2,8 +2,8 @@
 
 It records through the service's own functions, so revisions, hashes and events are as the service writes them. A second
 run adds nothing, and one with a larger number adds the rest: each record is an event with a number
-(`scripts/seed_story.py`), and each change names the version that it changes. What a run before was cut off from, the
-next one does.
+(`scripts/seed_story.py`), and each change names the version that it changes. What an interrupted run has left undone,
+the next one does.
 """
 
 import argparse
@@ -34,13 +34,13 @@ from src.jobs import exit_with_one_line
 _BATCH = 500
 _PROGRESS_EVERY = 10_000
 # Nobody waits for an answer here, so a slow machine may take its time.
-_PATIENCE_SECONDS = 60
+_STATEMENT_SECONDS = 60
 
 
 async def seed(settings: DatabaseSettings, rows: int) -> Counter[str]:
     """Record the first `rows` entries of the story, and change them as it says. Counts what was new."""
-    patience = {"database_statement_timeout": _PATIENCE_SECONDS, "database_command_timeout": _PATIENCE_SECONDS + 1}
-    pool = create_pool(settings.model_copy(update=patience))
+    limits = {"database_statement_timeout": _STATEMENT_SECONDS, "database_command_timeout": _STATEMENT_SECONDS + 1}
+    pool = create_pool(settings.model_copy(update=limits))
     try:
         return await _tell(AutocommitConnection(pool), rows)
     finally:

@@ -48,7 +48,7 @@ class Entry:
 
 
 def tell(end: datetime) -> Iterator[Entry]:
-    """The entries of the story. The first one occurred `DAYS` before its end; `beginning` and `end` find each other."""
+    """The entries of the story. The first one occurred `DAYS` before its end, so that it tells the end."""
     numbers = count(1)
     for number in count():
         for fields, changes in _Episode(number, end).entries:
@@ -81,7 +81,7 @@ class _Episode:
         (kind,) = self._chance.choices([*_KINDS], [*_KINDS.values()])
         kind(self)
         if self._time > end:
-            # What would go on after the end was a week before.
+            # An episode that would end after the story takes place a week earlier.
             self.entries = [
                 (fields | {"occurred_at": fields["occurred_at"] - _WEEK}, changes) for fields, changes in self.entries
             ]

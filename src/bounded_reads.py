@@ -22,7 +22,7 @@ _QUERY_CANCELED = "57014"
 _LEAST_SECONDS = 0.002
 _SAVEPOINT = Statement(text("SAVEPOINT attempt"))
 _ROLLBACK = Statement(text("ROLLBACK TO SAVEPOINT attempt"))
-# To compile a statement takes longer than these reads, and to start other processes too.
+# JIT compilation and the start of parallel workers take longer than these reads.
 _LIMIT = Statement(
     text(
         "SELECT set_config('statement_timeout', :milliseconds, true), set_config('jit', 'off', true), "
@@ -65,7 +65,7 @@ class BoundedReads(DriverTransaction):
         seconds = min(seconds, self.seconds_left)
         if seconds < _LEAST_SECONDS:
             return None
-        # The first one connects. The wait for that takes no time of the database.
+        # The first read connects. The wait for a connection does not count.
         await super().fetch(_SAVEPOINT)
         started = time.monotonic()
         try:

@@ -38,12 +38,11 @@ def create_stream_pool(settings: DatabaseSettings) -> ConnectionPool:
         "database_idle_timeout": settings.database_stream_idle_timeout,
         "database_pooler": Pooler.TRANSACTION,
     }
-    patient = settings.model_copy(update=changes)
-    return _create_pool(patient, settings.database_stream_pool_size, 0)
+    return _create_pool(settings.model_copy(update=changes), settings.database_stream_pool_size, 0)
 
 
 def create_aggregate_pool(settings: DatabaseSettings) -> ConnectionPool:
-    """Make a pool of a few connections for what sums up records. A caller who finds none free waits as for others."""
+    """Make a pool of a few connections for histograms, facets and suggestions. The limits hold for each statement."""
     timeout = settings.aggregate_seconds
     changes = {
         "database_statement_timeout": timeout,
@@ -53,9 +52,9 @@ def create_aggregate_pool(settings: DatabaseSettings) -> ConnectionPool:
 
 
 def create_ledger_pool(settings: DatabaseSettings, size: int = 1) -> ConnectionPool:
-    """A connection for what seals the ledger: no request waits for it, and it waits for no request.
+    """Make a pool of `size` connections for the sealer, so that it waits for no request, and no request for it.
 
-    It may take its time: to find what is new after a long pause takes longer than any request may.
+    Its statements may take longer than those of requests: after a long pause there is much to find.
     """
     changes = {
         "database_statement_timeout": _LEDGER_STATEMENT_SECONDS,

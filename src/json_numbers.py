@@ -19,7 +19,7 @@ _MAX_EXACT = 2**53
 _MAX_DIGITS = 17
 # From here on, some readers refuse the integer, and with it the whole file.
 _MIN_WITH_EXPONENT = 2.0**63
-# Below, PostgreSQL writes 19 digits or more, so that `with_exponents` searches for one thing.
+# Below this PostgreSQL writes 19 digits or more, so that `with_exponents` finds small and large numbers by one search.
 _MAX_WITH_EXPONENT = 1e-17
 
 # How to find numbers of many digits in a tenth of the time of a regular expression: after `bytes.translate` each begins
@@ -41,7 +41,7 @@ class LostNumber(str):
 def may_lose_digits(text: bytes) -> bool:
     """Whether a JSON text may have numbers for which `parse_fraction` returns `LostNumber`.
 
-    It is fast; that it is true can be due to a string.
+    It is fast, and can be true because of digits in a string.
     """
     outline = (b" " + text).translate(_OUTLINE, b".")
     found = _PRECISE in outline or _PRECISE_NEGATIVE in outline or _SMALL in outline
@@ -81,7 +81,7 @@ def _shortest(double: float) -> int:
 def count_ambiguous(value: Any) -> int:
     """How many numbers of a JSON value have two texts, so that `spell` yields 2^count values."""
     count, found = 0, [value]
-    for item in found:  # it grows meanwhile
+    for item in found:  # The loop adds to `found`.
         if isinstance(item, dict):
             found += item.values()
         elif isinstance(item, list):

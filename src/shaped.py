@@ -27,12 +27,12 @@ T = TypeVar("T")
 
 _LINE_BREAKS = {"\u0085": r"\u0085", "\u2028": r"\u2028", "\u2029": r"\u2029"}
 
-# TZ is empty. If another release has taken the time zone from a column, it is not: then no model accepts the time.
+# TZ writes nothing, unless another release has taken the time zone from a column: then no model accepts the time.
 _TIME_FORMAT = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"TZ'
 
 
 class _Unread(msgspec.Struct, gc=False):
-    """A JSON object, of whose members nothing is made."""
+    """A JSON object whose members are not read."""
 
 
 # The type by which msgspec reads what has another type in the model.
@@ -53,8 +53,8 @@ class Shaped(Generic[T]):
 class ShapedReader(Generic[T]):
     """Validates JSON that PostgreSQL has written, by a model that has only types: no constraints and no validators.
 
-    msgspec takes a quarter of Pydantic's time, and what it refuses Pydantic gets. It accepts nothing else that Pydantic
-    refuses than what only SQL can write into `details`: 199 levels and more, and integers of more than 4,300 digits.
+    msgspec takes a quarter of Pydantic's time. What it refuses, Pydantic gets. It accepts two things that Pydantic
+    refuses, and that only SQL can write into `details`: 199 levels and more, and integers of more than 4,300 digits.
     These are sent as they are stored.
     """
 

@@ -19,8 +19,8 @@ _CURSOR = "snapshot"
 class SnapshotConnection:
     """Runs one statement, and holds its connection until `close`. It connects for the statement.
 
-    The cursor is one of SQL. For such a one PostgreSQL plans so that the first rows come soon, and reads them in the
-    order of an index; for a cursor of the protocol it may sort all rows before it returns the first.
+    It declares the cursor in SQL. For such a cursor PostgreSQL plans so that the first rows come soon, and reads them
+    in the order of an index. For a cursor of the protocol it may sort all rows before it returns the first.
 
     asyncpg fetches the rows: SQLAlchemy's result takes a fifth of the CPU of an export (tests/benchmarks/README.md).
     """
@@ -80,7 +80,7 @@ class SnapshotConnection:
         has_ended = False
         try:
             if self._borrowed.is_valid:
-                # The connection may be lost meanwhile, as it is where a reader was too slow for PostgreSQL.
+                # The connection may be lost by now: PostgreSQL closes it if the reader is too slow.
                 with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
                     await self._transaction.rollback()
                     has_ended = True

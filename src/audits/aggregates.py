@@ -1,7 +1,7 @@
 """Histogram, facets and suggestions: what matches a filter, summed up in bounded time.
 
-Up to `COUNT_CAP` matching records all is exact, as the total of a list is. Beyond that, or where to find them takes too
-long, it is estimated (`src/audits/sampling.py`).
+Up to `COUNT_CAP` matching records the answer is exact, as the total of a list is. Where more match, or where it takes
+too long to find them, the answer is an estimate (`src/audits/sampling.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,7 +47,7 @@ from src.exceptions import DatabaseTimeout
 from src.pagination import COUNT_CAP
 from src.statement import Statement, cached_statement
 
-# Of the time that is left to count all records and then those that failed, the share of the former.
+# The share of the remaining time for counting all records; the rest is for counting those that failed.
 _SHARE_OF_COUNTS = 0.6
 
 

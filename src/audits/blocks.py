@@ -1,7 +1,7 @@
 """A sample of all records: those in some blocks of the table, all in the same distance from each other.
 
-Records are mostly stored in the order in which they came, so a burst has as many of the blocks as it has of the
-records, whatever time it took. It says little of what is rare.
+Records are mostly stored in the order in which they came. So a burst has the same share of the blocks as of the
+records, however short it was. A sample says little about what is rare.
 """
 
 from collections.abc import Mapping, Sequence

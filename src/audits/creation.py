@@ -1,7 +1,7 @@
-"""How records are created: the records of one request by one statement, those of known events not again.
+"""How records are created: those of one request by one statement, and none for an event that is recorded already.
 
-The first attempt takes every event for new, which costs nothing more where it is. If one is not, the statement writes
-nothing; what is known is looked up, and the others are tried again.
+The first attempt assumes that every event is new; if so, it is the only statement. If not, it writes nothing. Then the
+events that are recorded are looked up, and the other records are tried again.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -55,8 +55,8 @@ _CREATE_EVENTS_ONCE = Statement(
 class Created:
     """One item for each record, in their order. `replayed` means that all of it is an earlier answer.
 
-    `conflicts` are the positions of records whose event has another content. If there are any, nothing was created, and
-    there are no items.
+    `conflicts` are the positions of records whose event is recorded with other content. If there are any, nothing was
+    created, and there are no items.
     """
 
     items: Sequence[Item]
@@ -108,7 +108,7 @@ class _Draft:
         }
 
     def learn(self, found: dict[Event, FirstRecord]) -> None:
-        """Take the records that are there already. Those that differ are conflicts."""
+        """Remember the records that events have already. Sent records that differ from them are conflicts."""
         learned = {self._by_event[event]: record for event, record in found.items()}
         self._known |= learned
         recorded = {first: Audit.model_validate_json(record.json) for first, record in learned.items()}
@@ -131,7 +131,7 @@ class _Draft:
         return _Draft(rest, self._attribution, self._revisions)
 
     def items(self, created: Mapping[str, str]) -> dict[int, Item]:
-        """The items of all but conflicts. `created` are the new records as JSON; before they are there, it is empty."""
+        """The items of all but conflicts. `created`: the new records as JSON, empty before they are created."""
         items = {}
         for position, first in self._firsts.items():
             if position in self.conflicts:
@@ -176,7 +176,7 @@ async def create_valid_records(
     idempotent: IdempotentRequest | None,
     describe: Callable[[AppError], str],
 ) -> Created:
-    """Create the records of a partial batch that are valid. `describe` writes the answer to one that is not, as JSON.
+    """Create the valid records of a partial batch. `describe` writes, as JSON, the answer to an invalid one.
 
     Raises `IdempotencyKeyReused`, `Conflict`, `Overloaded`.
     """

@@ -78,7 +78,7 @@ _new_event = (
     .cte("event")
 )
 IS_NEW = exists(select(_new_event.c.one))
-"""Inserts one event, and says whether it is new. For a single record: it takes PostgreSQL a third of `ARE_NEW`."""
+"""Inserts one event, and says whether it is new. For a single record: it takes a third of the time of `ARE_NEW`."""
 
 _given = (
     func.unnest(

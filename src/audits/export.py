@@ -46,7 +46,7 @@ _FORMULA_STARTS = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
 
 
 class _Unread:
-    """Validates that a value, or the JSON text of one, is an object, and makes nothing of what is in it."""
+    """Validates that a value, or the JSON text of one, is an object, and does not read its members."""
 
     def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.json_schema(core_schema.typed_dict_schema({}, extra_behavior="ignore"))
@@ -154,7 +154,7 @@ def _may_be_any_text(column: Column[Any]) -> bool:
     )
 
 
-# A null where there must be none stays one in the cell, so that it is not valid.
+# A null in a column that allows none stays null in the cell, so that the cell is not valid.
 
 
 def _csv_text(column: Column[str]) -> ColumnElement[str]:

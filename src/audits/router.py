@@ -209,8 +209,8 @@ async def read_histogram(
 ) -> Histogram:
     """What matches, in up to 120 buckets from `occurred_from` to `occurred_to`, or from the first to the last match.
 
-    Up to 10,000 matches are counted. Of more, and where to find them takes too long, it is an estimate, which
-    `relation` says.
+    Up to 10,000 matches are counted. If there are more, or if it takes too long to find them, the answer is an
+    estimate, which `relation` says.
     """
     leave_place(request)
     return await service.get_histogram(reads, query)
@@ -218,7 +218,7 @@ async def read_histogram(
 
 @router.get("/facets", summary="Count the commonest values of a field", responses=openapi.describe())
 async def read_facets(query: Annotated[FacetsQuery, Query()], reads: BoundedReadsDep, request: Request) -> Facets:
-    """The ten commonest values among what matches. Of more than 10,000 matches, it is an estimate from a sample."""
+    """The ten commonest values among what matches. Of more than 10,000 matches, a sample is counted."""
     leave_place(request)
     return await service.get_facets(reads, query)
 
@@ -284,6 +284,6 @@ async def list_audit_history(
 ) -> Response:
     """Every version of the record, newest first. The history of a removed record stays readable."""
     page = await service.get_history(connection, audit_id, query)
-    # A snapshot is shown with the members that it was hashed with: those of before have fewer.
+    # A snapshot is shown with the members that it was hashed with; older ones have fewer.
     shown = page.model_dump_json(exclude_unset=True)
     return ShapedJSON(shown, headers={"link": links(request.scope["path"], query, page.next_cursor)})

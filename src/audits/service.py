@@ -112,7 +112,7 @@ async def create_partial_batch(
     idempotent: IdempotentRequest | None,
     describe: Callable[[AppError], str],
 ) -> Created:
-    """Create the records that are valid, all in one transaction. `describe` writes the answer to another one, as JSON.
+    """Create the valid records, all in one transaction. `describe` writes, as JSON, the answer to an invalid one.
 
     Raises `IdempotencyKeyReused`, `Conflict`, `Overloaded`.
     """

@@ -61,8 +61,8 @@ MORE_FINDINGS: dict[str, Select[*tuple[Any, ...]]] = {
 class StoredRevision(NamedTuple):
     """A stored revision as `columns` reads it.
 
-    Of the last one of a record there are also the current record with the text of its details and its hash, unless it
-    was removed, and the first snapshot, if the last one has no event.
+    The last one of a record also has the current record, the text of its details and its hash, unless the record was
+    removed; and the first snapshot, if the last one has no event.
     """
 
     audit_id: UUID
@@ -124,7 +124,7 @@ def columns(is_last: ColumnElement[bool]) -> list[ColumnElement[Any]]:
 
 
 def check(row: StoredRevision, last: Predecessor | None, *, is_last: bool) -> Iterator[str]:
-    """What does not hold of a revision and the one before it; of the last one, and of the record."""
+    """What does not hold of a revision after the one before it, and of the record after its last revision."""
     record = _parse(row.record)
     yield from _check_revision(row, record, last)
     if is_last:

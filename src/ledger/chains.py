@@ -26,7 +26,7 @@ _NEXT_BOUNDARY = text("""
     SELECT audit_id FROM audit_revision WHERE audit_id >= CAST(:begin AS uuid) ORDER BY audit_id
     OFFSET :keys LIMIT 1
 """)
-# Each key with its entry, and what it follows. A null in `since` wants all of them.
+# Each key with its entry, and with the version before. If `since` is null, all keys are wanted.
 _KEYS = (
     text("""
         SELECT audit_id, version, index, operation, hash, is_there,
@@ -159,7 +159,7 @@ class _Key(NamedTuple):
 
 
 class _Checker:
-    """Checks row after row. Of the version before it knows what was stored, or else what the ledger says of it."""
+    """Checks row after row. It knows the version before as it was stored, or else as its entry says."""
 
     def __init__(self) -> None:
         self.findings: list[Finding] = []
@@ -183,7 +183,7 @@ class _Checker:
         last = self._last
         if last and (last.audit_id, last.version) == (key.audit_id, key.previous_version):
             return Predecessor(last.version, last.operation, last.hash)
-        # Only an entry can be there without its revision.
+        # The version before has no revision, so it is a key because it has an entry.
         assert key.previous_operation is not None
         assert key.previous_hash is not None
         return Predecessor(key.previous_version, key.previous_operation, key.previous_hash)

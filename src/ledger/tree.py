@@ -46,7 +46,7 @@ _BEYOND = text("""
 """)
 
 _COUNT = text("SELECT count(*) FROM ledger_entry WHERE index < :size")
-# The last one is that of the index behind the last entry.
+# The index behind the last entry counts as an entry, so that a gap at the end is found.
 _GAPS = text("""
     SELECT before + 1 AS first, index - 1 AS last FROM (
         SELECT index, lag(index, 1, CAST(-1 AS bigint)) OVER (ORDER BY index) AS before FROM (
@@ -64,9 +64,9 @@ class Entry(NamedTuple):
 
 
 class Subtree(NamedTuple):
-    """What 65,536 entries, or the last ones, are: their hash, unless they are fewer, and that of the first few.
+    """65,536 entries, or fewer at the end of the tree; these have no `hash`.
 
-    `beginnings` has, by the size of a whole tree that ends in this subtree, the hash of what it has of it.
+    `beginnings` has the hash of its first entries for each size of a whole tree that ends in this subtree.
     """
 
     hash: bytes | None
@@ -123,7 +123,7 @@ def _compare(tile: TileId, computed: bytes, stored: bytes | None, entries: Mappi
         yield Finding("ledger", f"{name} does not have the hashes of what is below it")
     if tile.level:
         return
-    # A missing tile names no entry; an entry that is missing is one in any case.
+    # A missing tile says nothing of its entries. An entry that is missing is a finding in any case.
     hashes = [*split(computed)]
     kept = [*split(stored)] if stored and len(stored) % HASH_BYTES == 0 else hashes
     for place, (ours, theirs) in enumerate(zip(hashes, kept, strict=False)):
@@ -137,7 +137,7 @@ def _compare(tile: TileId, computed: bytes, stored: bytes | None, entries: Mappi
 async def check_rest(
     connection: AsyncConnection, wanted: Wanted, size: int, subtrees: Sequence[bytes]
 ) -> list[Finding]:
-    """What is above all whole subtrees, and of what is not read at least that each entry is there."""
+    """Check the tiles above all whole subtrees, and, where not every entry is read, that none is missing."""
     gaps = [] if wanted.since is None else await _find_gaps(connection, size)
     return gaps + await _check_above(connection, size, subtrees)
 

@@ -37,7 +37,7 @@ from src.ledger.notes import InvalidKey, InvalidNote, VerifierKey, open_note
 from src.ledger.parallel import ADVICE_BY_SQLSTATE, Processes, Run, connect, run_on
 
 _PROGRESS_EVERY = 100_000
-# One process has read fewer before another one has started.
+# One process reads fewer before another one has started.
 _WORTH_PROCESSES = 20_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HEAD = text(f"""

@@ -71,7 +71,7 @@ class CorkedTransport:
             return
         if held:
             self._transport.write(held)
-        # If `write` has sent all of it, the answer was not complete then.
+        # Also if `write` has flushed in this turn: the answer was not complete then, and may be now.
         if self._transport.get_write_buffer_size():
             self._on_unsent()
 
