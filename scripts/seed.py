@@ -17,7 +17,8 @@ from itertools import islice
 from alembic import command
 from alembic.config import Config
 
-from scripts.seed_story import DAYS, SOURCE, Change, Entry, tell
+from scripts.seed_episode import DAYS, SOURCE, Change, Entry
+from scripts.seed_story import tell
 from src import clock
 from src.audits import events, service
 from src.audits.constants import FIRST_VERSION

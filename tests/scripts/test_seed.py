@@ -11,7 +11,8 @@ import pytest
 
 from scripts import seed
 from scripts.postgres import Cluster
-from scripts.seed_story import DAYS, SOURCE, tell
+from scripts.seed_episode import DAYS, SOURCE
+from scripts.seed_story import tell
 from src.config import DatabaseSettings
 from src.engines import create_job_engine
 from src.ledger.verify import verify
