@@ -177,6 +177,10 @@ async def add_revision(connection: AsyncConnection, audit_id: str) -> None:
     )
 
 
+async def remove_record(connection: AsyncConnection, audit_id: str) -> None:
+    await connection.exec_driver_sql("DELETE FROM audit WHERE id = $1", (audit_id,))
+
+
 Tamper = Callable[[AsyncConnection, str], Awaitable[None]]
 NAMED: dict[Tamper, str] = {
     rewrite_chain: "version 1 is not what was sealed: entry",
@@ -186,6 +190,7 @@ NAMED: dict[Tamper, str] = {
     remove_entry: "version 2 has no entry in the ledger",
     remove_revision: "version 2 is gone: entry",
     add_revision: "version 4 has no entry in the ledger",
+    remove_record: "the record is gone, and no revision says that it was deleted",
 }
 
 
@@ -206,11 +211,24 @@ async def test_each_change_is_named(trail: Trail, tamper: Tamper) -> None:
         assert {subject for subject, _ in found} <= {record, "ledger"} or tamper is swap_entries
 
 
-@pytest.mark.parametrize("tamper", [remove_with_its_chain, cut_tail, remove_entry, remove_revision, add_revision])
+@pytest.mark.parametrize(
+    "tamper", [remove_with_its_chain, cut_tail, remove_entry, remove_revision, add_revision, remove_record]
+)
 async def test_what_only_one_side_has_is_found_without_reading_it(trail: Trail, tamper: Tamper) -> None:
     async with tampered(trail) as connection:
         await tamper(connection, trail.old)
         assert any(subject == trail.old for subject, _ in await find(connection, NEWER(trail.kept)))
+
+
+async def test_a_removed_record_that_is_there_again_is_found_without_reading_its_chain(trail: Trail) -> None:
+    async with tampered(trail) as connection:
+        await connection.exec_driver_sql(
+            "INSERT INTO audit SELECT (jsonb_populate_record(NULL::audit, record)).* FROM audit_revision"
+            " WHERE audit_id = $1 AND operation = 'delete'",
+            (trail.removed,),
+        )
+        found = await find(connection, NEWER(trail.kept))
+    assert found == {(trail.removed, "the record is there, although its last revision deleted it")}
 
 
 async def test_entries_that_are_gone_are_found_without_reading_what_is_around_them(trail: Trail) -> None:
