@@ -51,23 +51,34 @@ const request = async (url, options, parse) => {
     });
   }
   if (!response.ok) throw problemOf(response, text);
-  return parse(text);
+  try {
+    return parse(text);
+  } catch {
+    throw new Problem({
+      title: "The answer is not one of this service",
+      detail: "Something on the way has answered, such as a page to sign in. Load this page again.",
+      status: response.status,
+      requestId: response.headers.get("x-request-id"),
+    });
+  }
 };
+
+const textOf = (value) => (typeof value === "string" ? value : null);
 
 const problemOf = (response, text) => {
   let document = {};
   try {
     document = JSON.parse(text) ?? {};
   } catch {
-    // A proxy may answer with what is no problem document.
+    // A proxy may answer with what is no problem document, or with JSON of its own.
   }
   return new Problem({
-    title: document.title ?? `The service answered ${response.status}`,
-    detail: document.detail ?? null,
+    title: textOf(document.title) ?? `The service answered ${response.status}`,
+    detail: textOf(document.detail),
     status: response.status,
-    requestId: document.request_id ?? response.headers.get("x-request-id"),
+    requestId: textOf(document.request_id) ?? response.headers.get("x-request-id"),
     retryAfter: Number(response.headers.get("retry-after")) || null,
-    errors: Array.isArray(document.errors) ? document.errors : null,
+    errors: Array.isArray(document.errors) ? document.errors.filter((each) => Array.isArray(each?.loc)) : [],
   });
 };
 

@@ -9,7 +9,7 @@ import { html, keep } from "./html.js";
 import { Help } from "./keys.js";
 import { List, describeTotal } from "./list.js";
 import { Menu } from "./menu.js";
-import { ProblemNote } from "./problem.js";
+import { Guard, ProblemNote } from "./problem.js";
 import { Record } from "./record.js";
 import { Search } from "./search.js";
 import { Views } from "./views.js";
@@ -79,9 +79,11 @@ const Toolbar = ({ state, actions }) => {
 };
 
 const Records = ({ state, actions, register }) => html`
-  <${Facets} state=${state} actions=${actions} />
+  <${Guard} data=${state.facets}><${Facets} state=${state} actions=${actions} /><//>
   <div class="content">
-    ${state.problems.length ? null : html`<${Histogram} histogram=${state.histogram} state=${state} actions=${actions} />`}
+    ${state.problems.length
+      ? null
+      : html`<${Guard} data=${state.histogram}><${Histogram} histogram=${state.histogram} state=${state} actions=${actions} /><//>`}
     <${Toolbar} state=${state} actions=${actions} />
     ${state.list.error
       ? html`<${ProblemNote}
@@ -92,7 +94,9 @@ const Records = ({ state, actions, register }) => html`
       : null}
     <div class="list" data-loading=${state.list.isLoading ? "" : null}>
       <div class="progress" aria-hidden="true"></div>
-      <${List} list=${state.list} state=${state} actions=${actions} register=${register.list} />
+      <${Guard} data=${state.list}>
+        <${List} list=${state.list} state=${state} actions=${actions} register=${register.list} />
+      <//>
     </div>
   </div>
 `;
@@ -113,11 +117,11 @@ export const App = ({ state, actions, register }) => html`
     <main class="main" data-view=${state.view} inert=${isCovered(state)}>
       ${state.view === "records"
         ? html`<${Records} state=${state} actions=${actions} register=${register} />`
-        : html`<${Changes} state=${state} actions=${actions} />`}
+        : html`<${Guard} data=${state.changes}><${Changes} state=${state} actions=${actions} /><//>`}
     </main>
     ${state.record
       ? html`<aside class="side" aria-label="Record">
-          <${Record} key=${state.record} state=${state} actions=${actions} />
+          <${Guard} data=${state.record}><${Record} key=${state.record} state=${state} actions=${actions} /><//>
         </aside>`
       : null}
     ${state.isHelpOpen ? html`<${Help} actions=${actions} />` : null}

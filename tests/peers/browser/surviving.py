@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 
 from playwright.sync_api import Route, expect
 from visit import Visit
@@ -47,6 +48,47 @@ def chart_and_facets_fail_alone(visit: Visit) -> None:
     visit.histogram.get_by_role("button", name="Retry").click()
     expect(visit.histogram.get_by_role("alert")).to_be_hidden()
     expect(visit.histogram.get_by_role("table")).to_be_attached()
+
+
+def answers_of_something_on_the_way_are_problems_too(visit: Visit) -> None:
+    answers = {
+        '{"errors": [{"code": 1033, "message": "Tunnel error"}]}': "The service answered 502",
+        '{"title": {"en": "Bad gateway"}, "errors": [1], "request_id": [1]}': "The service answered 502",
+        "null": "The service answered 502",
+        "<html>Bad gateway</html>": "The service answered 502",
+    }
+    for body, title in answers.items():
+        visit.page.route(re.compile(r"/audits\?"), _answer(502, body))
+        visit.go("status:failure")
+        alert = visit.page.get_by_role("alert").filter(has_text=title)
+        expect(alert).to_be_visible()
+        visit.page.unroute_all()
+        alert.get_by_role("button", name="Retry").click()
+        expect(visit.rows.first).to_contain_text("failure")
+    visit.page.route(re.compile(r"/audits\?"), _answer(200, "<html>Sign in</html>"))
+    visit.go("status:failure")
+    expect(visit.page.get_by_role("alert").filter(has_text="a page to sign in")).to_be_visible()
+
+
+def what_cannot_be_drawn_leaves_the_rest_alone(visit: Visit) -> None:
+    visit.page.route(re.compile("/audits/(histogram|facets)"), _answer(200, '{"values": 1, "buckets": [null]}'))
+    visit.open()
+    expect(visit.page.get_by_role("alert").filter(has_text="The page has failed")).to_have_count(2)
+    visit.page.unroute_all()
+    visit.search("status:failure")
+    expect(visit.rows.first).to_contain_text("failure")
+    expect(visit.histogram.get_by_role("table")).to_be_attached()
+    expect(visit.facet("Status").get_by_role("button", name=re.compile("^failure"))).to_be_visible()
+
+    audit_id = str(visit.rows.first.get_attribute("id")).removeprefix("row-")
+    visit.page.route(re.compile("/history"), _answer(200, '{"items": [{"version": 1, "record": null}]}'))
+    visit.go(record=audit_id)
+    expect(visit.page.get_by_role("complementary").get_by_role("alert")).to_contain_text("The page has failed")
+    expect(visit.rows.first).to_be_visible()
+
+
+def _answer(status: int, body: str) -> Callable[[Route], None]:
+    return lambda route: route.fulfill(status=status, content_type="application/json", body=body)
 
 
 def a_slow_answer_is_said_to_be_on_its_way(visit: Visit) -> None:
