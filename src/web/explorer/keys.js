@@ -33,7 +33,11 @@ export const listenToKeys = (store, actions, inner) => {
     inner.list?.focus();
   };
   const keys = {
-    "/": () => inner.search?.focus(),
+    "/": () => {
+      if (store.get().view !== "records") actions.show("records");
+      // After the store has told of it: then the search box is there.
+      queueMicrotask(() => inner.search?.focus());
+    },
     j: () => move(1),
     k: () => move(-1),
     l: actions.toggleLive,
@@ -54,13 +58,21 @@ export const listenToKeys = (store, actions, inner) => {
     inner.list?.focus();
   };
 
+  // Where no list is seen, there is nothing to move in.
+  const isUseful = (key) => {
+    const { view, record, isNarrow } = store.get();
+    if (key === "?") return true;
+    if (record && isNarrow) return false;
+    return view === "records" || key === "/";
+  };
+
   const onKeyDown = (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "Escape") {
       if (!store.get().isHelpOpen) close();
       return;
     }
-    if (isWriting(event)) return;
+    if (isWriting(event) || !isUseful(event.key)) return;
     const isGrid = event.target.closest?.(".grid") === event.target;
     const isElsewhere = event.target === document.body;
     if (event.key === "Enter" && (isGrid || isElsewhere) && store.get().selected) {

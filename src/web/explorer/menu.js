@@ -14,6 +14,9 @@ export class Menu extends Component {
   componentDidUpdate() {
     const change = this.state.isOpen ? addEventListener : removeEventListener;
     change("pointerdown", this.onPointerDown);
+    // What had the focus was taken out of the menu: without this, no key would reach it any more.
+    if (this.state.isOpen && this.wasOpen && document.activeElement === document.body) this.button.current.focus();
+    this.wasOpen = this.state.isOpen;
   }
 
   componentWillUnmount() {

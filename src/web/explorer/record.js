@@ -241,7 +241,7 @@ export class Record extends Component {
 }
 
 const renderMissing = (revisions, next, version, show) => {
-  if (!revisions || next) return html`<p class="muted" role="status">Reading the record\u2026</p>`;
+  if (!revisions || (next && version < revisions[0].version)) return html`<p class="muted" role="status">Reading the record\u2026</p>`;
   return html`<div class="banner">
     <p>Version ${version} is not there.</p>
     <button type="button" class="link" onClick=${() => show(null)}>Show the newest version</button>

@@ -187,3 +187,33 @@ def views_are_saved_and_opened_again(visit: Visit) -> None:
     visit.page.get_by_role("banner").get_by_text("Views").click()
     visit.page.get_by_role("banner").get_by_text("Failed logins").click()
     expect(visit.search_box).to_have_value("action:user.login status:failure")
+
+
+def the_keys_of_the_list_do_nothing_where_no_list_is_seen(visit: Visit) -> None:
+    visit.open()
+    visit.rows.first.click()
+    expect(visit.record).to_be_visible()
+    visit.page.keyboard.press("Escape")
+    visit.page.get_by_role("button", name="Changes").click()
+    expect(visit.page.get_by_role("heading", name="Changes")).to_be_visible()
+    visit.page.evaluate("() => document.activeElement.blur()")
+    for key in ("j", "Enter", "l"):
+        visit.page.keyboard.press(key)
+    visit.page.keyboard.press("/")
+    expect(visit.search_box).to_be_focused()
+    expect(visit.record).to_be_hidden()
+    expect(visit.page.get_by_role("button", name="Live", exact=True)).to_have_attribute("aria-pressed", "false")
+
+
+def a_view_is_saved_and_removed_by_keyboard(visit: Visit) -> None:
+    visit.open("status:failure")
+    views = visit.page.get_by_role("button", name="Views")
+    views.press("Enter")
+    visit.page.get_by_label("Name of the view").fill("What failed")
+    visit.page.keyboard.press("Enter")
+    remove = visit.page.get_by_role("button", name="Remove the view What failed")
+    remove.press("Enter")
+    expect(remove).to_be_hidden()
+    expect(views).to_be_focused()
+    visit.page.keyboard.press("Escape")
+    expect(views).to_have_attribute("aria-expanded", "false")

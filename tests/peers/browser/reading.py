@@ -169,3 +169,15 @@ def large_details_open_at_once(visit: Visit) -> None:
 def a_link_to_what_never_was_says_so(visit: Visit) -> None:
     visit.go(record="01a2217c-433a-7668-a05d-9ee02c73f274")
     expect(visit.record).to_contain_text(re.compile("no such record", re.IGNORECASE))
+
+
+def a_version_that_never_was_is_said_not_to_be_there(visit: Visit) -> None:
+    record = visit.create(entity_id="INV-often", details={"n": 0})
+    for n in range(1, 25):
+        visit.correct(record["id"], details={"n": n})
+    visit.go(record=record["id"], version="999")
+    expect(visit.record).to_contain_text("Version 999 is not there")
+    visit.go(record=record["id"], version="2")
+    expect(visit.record).to_contain_text("What version 2 changed")
+    visit.record.get_by_role("button", name="Show version 25").click()
+    expect(visit.record).to_contain_text("What version 25 changed")
