@@ -2,10 +2,21 @@
 
 import { html } from "./html.js";
 
-const HIDDEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu;
+// Beside control and format characters: fillers that have no ink, spaces that look like another one, and spaces at an end.
+// One variation selector is part of an emoji, and U+3000 is the space of Chinese and Japanese.
+const HIDDEN = new RegExp(
+  [
+    "(?:(?![\\ufe0e\\ufe0f])[\\p{Cc}\\p{Cf}\\p{Zl}\\p{Zp}\\p{Default_Ignorable_Code_Point}\\u2800]|(?![ \\u3000])\\p{Zs})+",
+    "[\\ufe0e\\ufe0f]{2,}",
+    "^ +",
+    "(?<! ) +$",
+  ].join("|"),
+  "gu",
+);
 const NAMES = new Map([
   ["\u0000", "NUL"], ["\u0007", "BEL"], ["\b", "BS"], ["\t", "TAB"], ["\n", "LF"], ["\r", "CR"], ["\u001b", "ESC"],
-  ["\u007f", "DEL"], ["\u200b", "ZWSP"], ["\u200c", "ZWNJ"], ["\u200d", "ZWJ"], ["\u200e", "LRM"], ["\u200f", "RLM"],
+  ["\u007f", "DEL"], [" ", "SP"], ["\u00a0", "NBSP"], ["\u202f", "NNBSP"],
+  ["\u200b", "ZWSP"], ["\u200c", "ZWNJ"], ["\u200d", "ZWJ"], ["\u200e", "LRM"], ["\u200f", "RLM"],
   ["\u2028", "LS"], ["\u2029", "PS"], ["\u202a", "LRE"], ["\u202b", "RLE"], ["\u202c", "PDF"], ["\u202d", "LRO"],
   ["\u202e", "RLO"], ["\u2066", "LRI"], ["\u2067", "RLI"], ["\u2068", "FSI"], ["\u2069", "PDI"], ["\ufeff", "BOM"],
 ]);

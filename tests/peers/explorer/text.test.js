@@ -14,6 +14,21 @@ test("what cannot be seen, or reorders its neighbours, is a badge", () => {
   assert.equal(shown(marked("\u0001".repeat(20))), "[U+0001 U+0001 U+0001 U+0001 U+0001 U+0001 U+0001 U+0001 +12]");
 });
 
+test("what has no ink, and a space that could be another or none, is a badge", () => {
+  assert.equal(shown(marked("admin\u3164")), "admin[U+3164]");
+  assert.equal(shown(marked("a\u034f\u2800b\u{e0100}")), "a[U+034F U+2800]b[U+E0100]");
+  assert.equal(shown(marked("u\u00a017\u202fb")), "u[NBSP]17[NNBSP]b");
+  assert.equal(shown(marked(" u  17 ")), "[SP]u  17[SP]");
+  assert.equal(shown(marked("\u2764\ufe0f a\ufe0f\ufe0e \u3000 b")), "\u2764\ufe0f a[U+FE0F U+FE0E] \u3000 b");
+  assert.equal(plain("u "), "u[SP]");
+});
+
+test("a long run of spaces takes no time", () => {
+  const begun = performance.now();
+  assert.equal(marked(`x${" ".repeat(65_536)}x`).length, 1);
+  assert.ok(performance.now() - begun < 500);
+});
+
 test("a row has few badges, whatever is in it", () => {
   const parts = marked("x\u200b".repeat(1000), 3);
   assert.equal(parts.filter((part) => typeof part !== "string").length, 3);
