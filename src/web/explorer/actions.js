@@ -69,7 +69,10 @@ export const createActions = (store) => {
       else aggregates.clear();
     },
   });
-  const live = createLive(store, records, () => aggregates.load(store.get().filter, signal));
+  const live = createLive(store, records, () => {
+    const { filter } = store.get();
+    if (filter) aggregates.load(filter, signal);
+  });
 
   const load = (q) => {
     live.forget();

@@ -14,10 +14,12 @@ const count = (value, relation) =>
 
 const Values = ({ field, data, chosen, actions }) => {
   const highest = Math.max(1, ...data.values.map((each) => each.count));
+  // Chosen values that are not among the commonest: here too one can take them out.
+  const others = [...chosen].filter((value) => data.values.every((each) => each.value !== value));
   return html`<ul class="facet-values">
-    ${data.values.map(({ value, count: found }) => {
+    ${[...others.map((value) => ({ value, count: 0 })), ...data.values].map(({ value, count: found }) => {
       const isChosen = chosen.has(value);
-      const label = `${plain(value)}: ${count(found, data.relation)} records`;
+      const label = found ? `${plain(value)}: ${count(found, data.relation)} records` : plain(value);
       return html`<li key=${value}>
         <button
           type="button"
@@ -29,7 +31,7 @@ const Values = ({ field, data, chosen, actions }) => {
         >
           <span class="facet-bar" style=${{ width: `${(found / highest) * 100}%` }}></span>
           <span class="facet-name" data-status=${field === "status" ? value : null}><${Text} value=${value} /></span>${" "}
-          <span class="facet-count">${count(found, data.relation)}</span>
+          <span class="facet-count">${found ? count(found, data.relation) : ""}</span>
         </button>
       </li>`;
     })}
@@ -53,7 +55,7 @@ const Facet = ({ field, facet, state, actions }) => {
         </p>`
       : null}
     ${data && !error ? html`<${Values} field=${field} data=${data} chosen=${chosen} actions=${actions} />` : null}
-    ${data && !error && !data.values.length ? html`<p class="muted">None</p>` : null}
+    ${data && !error && !data.values.length && !chosen.size ? html`<p class="muted">None</p>` : null}
     ${!data && !error ? html`<div class="skeleton" aria-hidden="true"></div>` : null}
   </section>`;
 };

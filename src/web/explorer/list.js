@@ -194,7 +194,7 @@ const Foot = ({ list, state, actions }) => {
   if (!list.rows.length) return html`<${Empty} list=${list} state=${state} actions=${actions} />`;
   if (!list.cursor) return html`<div class="foot muted">No more records.</div>`;
   return html`<div class="foot">
-    <button type="button" class="button" onClick=${actions.more} disabled=${list.isLoadingMore}>
+    <button type="button" class="button" onClick=${actions.more} disabled=${list.isLoadingMore || list.error !== null}>
       ${list.isLoadingMore ? "Loading\u2026" : "Load more"}
     </button>
   </div>`;

@@ -20,6 +20,7 @@ export const createLive = (store, records, refresh) => {
   let gathering = null;
   let found = null;
   let refreshed = 0;
+  let refreshing = null;
   let isScrolled = false;
   let generation = 0;
 
@@ -106,9 +107,11 @@ export const createLive = (store, records, refresh) => {
     else records.merge(found.fresh, found.page);
     found = null;
     setLive({ pending: 0 });
-    if (Date.now() - refreshed < AGGREGATES_MS) return;
-    refreshed = Date.now();
-    refresh();
+    clearTimeout(refreshing);
+    refreshing = setTimeout(() => {
+      refreshed = Date.now();
+      refresh();
+    }, refreshed + AGGREGATES_MS - Date.now());
   };
 
   const stop = () => {
@@ -117,6 +120,7 @@ export const createLive = (store, records, refresh) => {
     source = null;
     clearTimeout(timer);
     clearTimeout(gathering);
+    clearTimeout(refreshing);
     gathering = null;
     found = null;
   };
@@ -139,6 +143,7 @@ export const createLive = (store, records, refresh) => {
     },
     /** A new search: what was found belongs to the one before. */
     forget: () => {
+      clearTimeout(refreshing);
       found = null;
       if (store.get().live.pending) setLive({ pending: 0 });
     },

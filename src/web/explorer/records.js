@@ -128,6 +128,8 @@ export const createRecords = (store, { loaded }) => {
   /** The newest records of the search that are not in the list, and whether there may be more of them than these. */
   const findNew = async () => {
     const { signal } = controller;
+    // The first page of a search is on its way: what is new is in it.
+    if (store.get().list.isStale) return { fresh: [] };
     const page = await get("audits", [...filter, ["limit", PAGE], ["count", "capped"]], { signal, parse: parseJson });
     const fresh = page.items.filter(({ id }) => !known.has(id));
     if (signal.aborted) throw new DOMException("", "AbortError");

@@ -217,3 +217,16 @@ def a_view_is_saved_and_removed_by_keyboard(visit: Visit) -> None:
     expect(views).to_be_focused()
     visit.page.keyboard.press("Escape")
     expect(views).to_have_attribute("aria-expanded", "false")
+
+
+def chart_and_facets_follow_what_comes(visit: Visit) -> None:
+    visit.create(action="live.follow")
+    visit.page.clock.install()
+    visit.open("action:live.follow")
+    visit.page.get_by_role("button", name="Live", exact=True).click()
+    expect(visit.page.get_by_role("button", name="Live", exact=True)).to_have_attribute("data-state", "on")
+    for count in (2, 3):
+        visit.create(action="live.follow")
+        expect(visit.rows).to_have_count(count)
+    visit.page.clock.fast_forward(20_000)
+    expect(visit.facet("Status").get_by_role("button", name="success: 3 records")).to_be_visible()

@@ -108,6 +108,15 @@ def a_facet_becomes_a_filter_of_the_api(visit: Visit) -> None:
     expect(visit.rows.first).to_contain_text("invoice.send")
 
 
+def a_chosen_value_that_is_not_among_the_commonest_is_in_its_facet(visit: Visit) -> None:
+    visit.create(action="seldom.done")
+    visit.open("action:seldom.done")
+    value = visit.facet("Action").get_by_role("button", name="seldom.done")
+    expect(value).to_have_attribute("aria-pressed", "true")
+    value.click()
+    expect(visit.chips).to_have_count(0)
+
+
 def facets_count_what_the_filter_finds(visit: Visit) -> None:
     visit.open("entity_type:payment")
     counted = {

@@ -19,6 +19,7 @@ def rows_stay_when_the_database_is_away(visit: Visit) -> None:
         request_id = re.search(r"[0-9a-f]{8}-[0-9a-f-]{27}", alert.inner_text())
         assert request_id, alert.inner_text()
         expect(visit.rows.first).to_have_id(str(first))
+        expect(visit.page.get_by_role("button", name="Load more")).to_be_disabled()
     alert.get_by_role("button", name="Retry").click()
     expect(visit.rows.first).to_contain_text("failure")
     expect(alert).to_be_hidden()
