@@ -197,6 +197,14 @@ def the_zone_is_in_the_head_of_the_column_and_in_the_url(visit: Visit) -> None:
     expect(visit.rows.first).not_to_contain_text(newest[11:19])
 
 
+def a_chip_of_a_long_name_can_be_taken_out(visit: Visit) -> None:
+    visit.page.set_viewport_size({"width": 390, "height": 800})
+    name = f"details.{'n' * 200}"
+    visit.go(f"{name}:x status:failure")
+    visit.page.get_by_role("button", name=f"Remove {name}").click()
+    expect(visit.search_box).to_have_value("status:failure")
+
+
 def a_search_without_a_match_says_what_to_do(visit: Visit) -> None:
     visit.open()
     visit.search("actor_id:nobody since:24h")
