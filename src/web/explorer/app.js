@@ -111,7 +111,7 @@ export const App = ({ state, actions, register }) => html`
     ${state.view === "records"
       ? html`<div class="searches" inert=${isCovered(state)}>
           <${Search} state=${state} actions=${actions} register=${register.search} />
-          <${Ask} state=${state} actions=${actions} />
+          <${Guard} data=${state.ask}><${Ask} state=${state} actions=${actions} /><//>
         </div>`
       : null}
     <main class="main" data-view=${state.view} inert=${isCovered(state)}>

@@ -6,6 +6,7 @@ import { ProblemNote } from "./problem.js";
 import { fromFilter } from "./query.js";
 import { Text } from "./text.js";
 
+/** `answered` is the search that a model made of the question, or null; `unsupported` is what that search leaves out. */
 export const NOT_ASKED = { isAvailable: false, isOpen: false, isLoading: false, question: "", unsupported: [], error: null, answered: null };
 
 /** Creates the asker. `search` shows the records of the text of a search box. */
@@ -21,7 +22,11 @@ export const createAsk = (store, search) => {
         setAsk({ isAvailable: false });
       }
     },
-    toggle: () => setAsk({ isOpen: !store.get().ask.isOpen }),
+    toggle: () => {
+      setAsk({ isOpen: !store.get().ask.isOpen });
+      // After the store has told of it: then the box is there, or is not.
+      queueMicrotask(() => document.querySelector(".ask input")?.focus());
+    },
     write: (question) => setAsk({ question }),
     ask: async () => {
       const { question } = store.get().ask;
@@ -32,8 +37,9 @@ export const createAsk = (store, search) => {
       try {
         const body = { question, dry_run: true };
         const { filter, unsupported } = await post("ai/audits/query", body, { signal: controller.signal });
-        setAsk({ isLoading: false, unsupported, answered: question });
-        search(fromFilter(filter));
+        const q = fromFilter(filter);
+        setAsk({ isLoading: false, unsupported, answered: q });
+        search(q);
       } catch (error) {
         if (isAborted(error)) return;
         const problem = asProblem(error);
@@ -44,7 +50,7 @@ export const createAsk = (store, search) => {
 };
 
 export const Ask = ({ state, actions }) => {
-  const { ask } = state;
+  const { ask, q } = state;
   if (!ask.isAvailable || !ask.isOpen) return null;
   const submit = (event) => {
     event.preventDefault();
@@ -67,10 +73,10 @@ export const Ask = ({ state, actions }) => {
       </div>
       <div role="status">
         ${ask.error ? html`<${ProblemNote} problem=${ask.error} onRetry=${actions.ask} isSmall />` : null}
-        ${ask.answered && !ask.unsupported.length
+        ${ask.answered === q && !ask.unsupported.length
           ? html`<p class="ask-note">A model made the search above of the question. Look whether it is what you meant.</p>`
           : null}
-        ${ask.unsupported.length
+        ${ask.answered === q && ask.unsupported.length
           ? html`<div class="ask-note ask-missing">
               No filter can say this, and it was not looked for:
               <ul>${ask.unsupported.map((each) => html`<li key=${each}><${Text} value=${each} /></li>`)}</ul>

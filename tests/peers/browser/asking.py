@@ -10,6 +10,7 @@ def a_question_becomes_a_search_and_what_no_filter_says_is_said(visit: Visit) ->
     visit.open()
     visit.page.get_by_role("button", name="Ask").first.click()
     question = visit.page.get_by_role("textbox", name="Question")
+    expect(question).to_be_focused()
     question.fill("Which invoices failed, sorted by amount?")
     question.press("Enter")
     expect(visit.search_box).to_have_value("action:invoice.* status:failure")
@@ -17,3 +18,5 @@ def a_question_becomes_a_search_and_what_no_filter_says_is_said(visit: Visit) ->
     expect(visit.chip("status", "failure")).to_be_visible()
     expect(visit.page.get_by_role("status").filter(has_text=re.compile("sort"))).to_be_visible()
     expect(visit.page).to_have_url(re.compile("q=action%3Ainvoice"))
+    visit.search("status:success")
+    expect(visit.page.get_by_role("status").filter(has_text=re.compile("sort"))).to_be_hidden()
