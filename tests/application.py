@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from socket import socket
 from typing import Any
@@ -107,13 +108,14 @@ class Server:
                 self.lines.append(line.decode())
                 self._written.notify_all()
 
-    async def line(self, pattern: str, seconds: float = 60) -> re.Match[str]:
-        """Wait for a line in which `pattern` is found. Raises `TimeoutError` after `seconds`."""
+    async def line(self, pattern: str, seconds: float = 60, *, number: int = 1) -> re.Match[str]:
+        """Wait for the line with this number in which `pattern` is found. Raises `TimeoutError` after `seconds`."""
         found: re.Match[str] | None = None
 
         def is_there() -> bool:
             nonlocal found
-            found = next(filter(None, (re.search(pattern, line) for line in self.lines)), None)
+            matches = filter(None, (re.search(pattern, line) for line in self.lines))
+            found = next(islice(matches, number - 1, None), None)
             return found is not None
 
         async with asyncio.timeout(seconds), self._written:

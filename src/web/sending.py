@@ -1,7 +1,9 @@
 """The limits of one connection while it sends answers, and while the server stops."""
 
 import logging
-from asyncio import TimerHandle
+from asyncio import AbstractEventLoop, TimerHandle
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from typing_extensions import override
@@ -9,6 +11,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from src.config import AppSettings
+from src.web.listening import Loop, Shares
 from src.web.transports import set_reset_on_close
 
 # Seconds that an idle connection stays open when the server stops, for a request that is already on its way.
@@ -19,6 +22,14 @@ class ServerConfig(Config):
     """uvicorn's configuration, with the settings that its connections need."""
 
     settings: AppSettings
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.shares = Shares(self.workers)
+
+    @override
+    def get_loop_factory(self) -> Callable[[], AbstractEventLoop]:
+        return partial(Loop, self.shares)
 
     @override
     def configure_logging(self) -> None:
@@ -35,7 +46,7 @@ class WriteLimitedProtocol(HttpToolsProtocol):
 
     def __init__(self, config: ServerConfig, *arguments: Any, **options: Any) -> None:
         super().__init__(config, *arguments, **options)
-        self.settings = config.settings
+        self.settings, self._shares = config.settings, config.shares
         self._write_timer: TimerHandle | None = None
         self._stop_timers: list[TimerHandle] = []
 
@@ -71,6 +82,7 @@ class WriteLimitedProtocol(HttpToolsProtocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._shares.add(-1)
         self._cancel_write_timer()
         for timer in self._stop_timers:
             timer.cancel()

@@ -24,8 +24,6 @@ logger = logging.getLogger(__name__)
 # Connections end within GRACEFUL_SHUTDOWN_SECONDS by themselves; this much later uvicorn cancels what is left.
 _STOP_MARGIN_SECONDS = 1
 _PARENT_CHECK_SECONDS = 1
-# Connections that all workers together accept in one turn of their event loops.
-_ACCEPTS_PER_TURN = 16
 # Connections that the system may hold until a worker accepts them.
 _BACKLOG = 2048
 # File descriptors for other things than clients' connections: the database, providers, files and the listening socket.
@@ -42,7 +40,7 @@ def serve(settings: AppSettings) -> None:
     """
     config = _configure(settings)
     config.settings = _fit_connections(settings)
-    sockets = _listen(settings)
+    sockets = [_listen(settings)]
     if settings.workers > 1:
         gc.enable()
         _Supervisor(config, sockets).run()
@@ -102,12 +100,7 @@ def _raise_descriptor_limit(needed: int) -> int:
     return max(raised, soft)
 
 
-def _listen(settings: AppSettings) -> list[socket]:
-    """Return duplicates of one listening socket, as many as this worker should accept connections per turn.
-
-    uvloop accepts one connection of each socket in one turn of the event loop: with one socket, new clients would wait
-    while others are answered many times. The figures are in tests/benchmarks/README.md.
-    """
+def _listen(settings: AppSettings) -> socket:
     family = AF_INET6 if ":" in settings.host else AF_INET
     try:
         listening = create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
@@ -121,8 +114,7 @@ def _listen(settings: AppSettings) -> list[socket]:
     logger.info("listening on http://%s:%s", host, listening.getsockname()[1])
     if settings.explorer_enabled:
         logger.info("explorer: http://%s:%s%s", host, listening.getsockname()[1], EXPLORER_PATH)
-    accepts = max(1, _ACCEPTS_PER_TURN // settings.workers)
-    return [listening, *(listening.dup() for _ in range(accepts - 1))]
+    return listening
 
 
 class _Supervisor(Multiprocess):

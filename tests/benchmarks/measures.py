@@ -6,6 +6,7 @@ the rounds counts: whatever else the machine does meanwhile falls on both.
 
 import json
 import logging
+import os
 import resource
 import statistics
 import time
@@ -20,13 +21,16 @@ from tests.benchmarks import copying
 from tests.benchmarks.load import Load, Result, run
 from tests.benchmarks.programs import EMPTY, SERVICE
 from tests.benchmarks.report import Figure
-from tests.benchmarks.servers import AUDITS, Server, busy_seconds, fetch, serve
+from tests.benchmarks.servers import AUDITS, Server, fetch, limited_to, postgres_seconds, serve
 
 logger = logging.getLogger(__name__)
 
 ROUNDS, SECONDS = 5, 2
 CONNECTIONS = 32
 RATE = 200  # requests a second: below what two cores can do with PostgreSQL and the generator beside the server
+# What each worker may have of a core, so that PostgreSQL and the generator have as much as they need.
+_QUOTA = 0.2
+_WORKERS_CONNECTIONS = 64
 BATCH_ITEMS = 1000
 _TOLERATED = 0.01
 _SETTLE_SECONDS = 10
@@ -251,34 +255,55 @@ def _export(server: Server, path: str, records: int, lines: int) -> tuple[float,
 
 
 def workers(database_url: str, log: Path) -> list[Figure]:
-    """Two workers beside one; and who has the cores meanwhile, where PostgreSQL needs them too."""
+    """Two workers beside one: with a part of a core for each, and with all cores there are.
+
+    With all cores, PostgreSQL and the generator take a part of what a second worker would need: the most that two can
+    give follows from the CPU that a request takes of all of them.
+    """
     figures = []
     with ExitStack() as stack:
         one, two = (stack.enter_context(serve(SERVICE, database_url, log, workers=count)) for count in (1, 2))
-        read = calls(one)[0]
-        for call in (LIVE, read):
+        for call in (LIVE, calls(one)[0]):
             logger.info("two workers: %s", call.name)
+            ours, theirs = in_turns([partial(_limited, server, call) for server in (two, one)])
+            each = f"{call.name}: two workers beside one, {_QUOTA:.0%} of a core for each"
+            figures.append(Figure(each, "1/s", ours[0], theirs[0], at_least=1.7))
             ours, theirs = in_turns([partial(_shares, server, call) for server in (two, one)])
-            figures.append(Figure(f"{call.name}: two workers beside one", "1/s", ours[0], theirs[0], at_least=1.7))
+            figures.append(Figure(f"{call.name}: two workers beside one, all cores", "1/s", ours[0], theirs[0]))
+            most = (_most(shares, count) for shares, count in ((ours, 2), (theirs, 1)))
+            figures.append(Figure(f"{call.name}: the same, at most, by CPU of a request", "1/s", *most))
+            figures.append(
+                Figure(f"{call.name}: two workers beside one, by CPU", "1/CPU-s", 1 / ours[2], 1 / theirs[2])
+            )
             figures.append(Figure(f"{call.name}: part of the busier of two workers", "", ours[1]))
-        for count, shares in (("one worker", theirs), ("two workers", ours)):
-            for name, cores in zip(("itself", "the load", "PostgreSQL and the rest"), shares[2:], strict=True):
-                figures.append(Figure(f"{read.name}, {count}: {name}", "cores", cores))
     return figures
 
 
-def _shares(server: Server, call: Call) -> tuple[float, ...]:
-    """Requests per second; the busiest worker's part of what all workers do; cores of these, the load, all the rest.
+def _most(shares: Sequence[float], workers: int) -> float:
+    """Requests per second, if nothing waited, and nothing else ran on this machine."""
+    own, *others = shares[2:]
+    return min(workers / own, (os.cpu_count() or 1) / (own + sum(others)))
 
-    Where the load is Python's, its start is in its part.
-    """
-    busy, load, before = busy_seconds(), _load_seconds(), server.cpu_seconds_each()
-    result = as_expected(run(call.load(server, connections=64)))
-    each = [after - first for after, first in zip(server.cpu_seconds_each(), before, strict=True)]
-    workers, load = sum(each), _load_seconds() - load
-    rest = busy_seconds() - busy - workers - load
+
+def _limited(server: Server, call: Call) -> tuple[float]:
+    """Requests per second, with `_QUOTA` of a core for each worker."""
+    with limited_to(_QUOTA, server.processes):
+        result = as_expected(run(call.load(server, connections=_WORKERS_CONNECTIONS)))
     settle(server)
-    return (result.per_second, max(each) / workers, *(share / result.seconds for share in (workers, load, rest)))
+    return (result.per_second,)
+
+
+def _shares(server: Server, call: Call) -> tuple[float, ...]:
+    """Requests per second; the busiest worker's part of what all workers do; CPU of a request of these, and of others.
+
+    These are the load, whose start is in its part where it is Python's, and PostgreSQL.
+    """
+    before, load, postgres = server.cpu_seconds_each(), _load_seconds(), postgres_seconds()
+    result = as_expected(run(call.load(server, connections=_WORKERS_CONNECTIONS)))
+    each = [after - first for after, first in zip(server.cpu_seconds_each(), before, strict=True)]
+    shares = (sum(each), _load_seconds() - load, postgres_seconds() - postgres)
+    settle(server)
+    return (result.per_second, max(each) / sum(each), *(share / result.requests for share in shares))
 
 
 def _load_seconds() -> float:

@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Self
 
 from src.config import API_PREFIX, PROJECT_ROOT
@@ -20,7 +22,8 @@ logger = logging.getLogger(__name__)
 
 AUDITS = f"{API_PREFIX}/audits"
 _START_SECONDS = _STOP_SECONDS = 30
-_TICKS = os.sysconf("SC_CLK_TCK")
+# How often a process that is limited is looked at.
+_LOOK_SECONDS = 0.005
 _NANOSECONDS = 1e9
 
 
@@ -64,11 +67,41 @@ def cpu_seconds_of(pid: int) -> float:
     return sum(int(thread.read_text().split()[0]) for thread in threads) / _NANOSECONDS
 
 
-def busy_seconds() -> float:
-    """CPU that all processes of the machine had so far."""
-    fields = [int(field) for field in Path("/proc/stat").read_text().partition("\n")[0].split()[1:]]
-    user, nice, system, _idle, _iowait, interrupts, soft_interrupts = fields[:7]
-    return (user + nice + system + interrupts + soft_interrupts) / _TICKS
+def postgres_seconds() -> float:
+    """The same of all PostgreSQL's backends of this machine that serve now."""
+    seconds = 0.0
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "cmdline").read_bytes().startswith(b"postgres: app "):
+                seconds += cpu_seconds_of(int(process.name))
+    return seconds
+
+
+@contextmanager
+def limited_to(share: float, pids: Sequence[int]) -> Iterator[None]:
+    """Let each process have `share` of a core: it is stopped as often and as long as it has had more.
+
+    It needs no rights over control groups, and nothing that has to be installed.
+    """
+    is_over = Event()
+
+    def limit(pid: int) -> None:
+        started, before = time.monotonic(), cpu_seconds_of(pid)
+        while not is_over.wait(_LOOK_SECONDS):
+            too_much = cpu_seconds_of(pid) - before - share * (time.monotonic() - started)
+            if too_much > 0:
+                os.kill(pid, signal.SIGSTOP)
+                is_over.wait(too_much / share)
+                os.kill(pid, signal.SIGCONT)
+
+    with ThreadPoolExecutor(len(pids)) as threads:
+        limits = [threads.submit(limit, pid) for pid in pids]
+        try:
+            yield
+        finally:
+            is_over.set()
+            for limited in limits:
+                limited.result()
 
 
 def _status_kb(pid: int, name: str) -> int:
