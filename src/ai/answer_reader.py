@@ -6,6 +6,7 @@ from src.ai import provider_schemas
 from src.ai.constants import MAX_PROVIDER_BODY_BYTES, MAX_PROVIDER_STREAM_BYTES
 from src.ai.event_decoder import EventDecoder
 from src.ai.exceptions import AIInvalidProviderResponse, AIProviderUnavailable, TransientFailure
+from src.ai.prompt import Prompt
 from src.ai.provider_errors import Headers
 from src.ai.provider_schemas import Answer
 
@@ -18,13 +19,13 @@ class AnswerReader:
     `feed` and `finish` raise `AIError`, `TransientFailure`.
     """
 
-    def __init__(self, max_output_tokens: int, headers: Headers, take: Callable[[str], None]) -> None:
-        """`max_output_tokens`: what the model was allowed.
+    def __init__(self, prompt: Prompt, headers: Headers, take: Callable[[str], None]) -> None:
+        """`prompt` is what is answered.
 
         `take` is called with each piece of the text as it comes, and with an empty one if the model makes progress
         without text.
         """
-        self._max_output_tokens, self._headers, self._take = max_output_tokens, headers, take
+        self._prompt, self._headers, self._take = prompt, headers, take
         self._decoder = EventDecoder()
         self._document: bytearray | None = None
         self._size, self._is_blank, self._has_begun = 0, True, False
@@ -91,7 +92,7 @@ class AnswerReader:
         for streamed, whole in ((self._text, text), (self._refusal, refusal)):
             if rest := whole[sum(map(len, streamed)) :]:
                 self._take(rest)
-        return self._checked(answer.with_text(text, refusal))
+        return self._checked(answer.with_text(text, refusal).with_model(self._prompt.model))
 
     def _checked(self, answer: Answer) -> Answer:
         if answer.status == "completed" and not answer.has_text:
@@ -99,7 +100,7 @@ class AnswerReader:
         if (
             answer.status == "completed"
             and answer.refusal is None
-            and answer.usage.output_tokens >= self._max_output_tokens
+            and answer.usage.output_tokens >= self._prompt.max_output_tokens
         ):
             # Some servers say so of an answer that they have cut.
             return answer.cut()

@@ -4,15 +4,20 @@ The SDK's own decoder takes each line and each event through a generator and a m
 (tests/benchmarks/README.md).
 """
 
+import json
 import re
 
 _BOM = b"\xef\xbb\xbf"
 _BLANK_LINES = re.compile(rb"\n\n+")
 _DATA = re.compile(rb"^data:[ ]?(.*)", re.MULTILINE)
+_IS_ERROR = re.compile(rb"^event:[ ]?error$", re.MULTILINE)
 
 
 class EventDecoder:
-    """Takes the bytes of a stream as they arrive. Comments, names, ids and events without data are skipped."""
+    """Takes the bytes of a stream as they arrive. Comments, names, ids and events without data are skipped.
+
+    An event `error` whose data is no object becomes one with this data as its message.
+    """
 
     def __init__(self) -> None:
         self._rest = bytearray()
@@ -41,4 +46,7 @@ class EventDecoder:
 
 def _data(block: bytes) -> bytes:
     lines: list[bytes] = _DATA.findall(block)
-    return lines[0] if len(lines) == 1 else b"\n".join(lines)
+    data = lines[0] if len(lines) == 1 else b"\n".join(lines)
+    if data and not data.startswith(b"{") and _IS_ERROR.search(block):
+        return json.dumps({"type": "error", "message": data.decode(errors="replace")}).encode()
+    return data

@@ -34,7 +34,10 @@ class BoundedClient(httpx2.AsyncClient):
             return await _read_error(response)
         if _is_compressed(response):
             await response.aclose()
-            raise AIInvalidProviderResponse("The AI provider compresses its answer.")
+            raise AIInvalidProviderResponse(
+                "The AI provider compresses its answer, though it is asked not to. "
+                "The operator has to switch that off, there or in a proxy before it."
+            )
         return response
 
 
@@ -65,7 +68,7 @@ def _is_compressed(response: httpx2.Response) -> bool:
 
     A small body that was compressed several times can take hours to decompress, and no other task runs meanwhile.
     """
-    return bool(response.headers.get("content-encoding", "identity").lower() != "identity")
+    return response.headers.get("content-encoding", "").strip().lower() not in ("", "identity")
 
 
 def _without_body_headers(response: httpx2.Response) -> list[tuple[bytes, bytes]]:

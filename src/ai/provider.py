@@ -85,7 +85,7 @@ class Provider:
             async with budget.limit_time():
                 response = (await self._responses.create(**_request_body(call.prompt), stream=True)).http_response
         call.provider_request_id = _request_id(response.headers)
-        reader = AnswerReader(call.prompt.max_output_tokens, response.headers, note_progress)
+        reader = AnswerReader(call.prompt, response.headers, note_progress)
         async with aclosing(response), aclosing(_parts(response, reader)) as parts:
             async with budget.limit_time():
                 answer = await _read(parts, reader)

@@ -63,10 +63,20 @@ _CONTENT_REJECTED = {
 _MODEL_NOT_FOUND = "model_not_found"
 # LiteLLM.
 _MODEL_NOT_FOUND_WORDS = re.compile(r"Invalid model name passed in|There is no 'model_name' with this string")
+# Of an error without a code: with one these may be words of the prompt.
+_NO_SUCH_MODEL_WORDS = re.compile(r"\bmodel\b[^\n]{0,200}\b(?:not found|does not exist)")
 # LiteLLM, which looks in a database for each key that is not its own.
 _WRONG_KEY = "no_db_connection"
-_SERVER_ERROR = "server_error"
-_STATUS_BY_CODE = {"rate_limit_exceeded": HTTPStatus.TOO_MANY_REQUESTS, _SERVER_ERROR: HTTPStatus.BAD_GATEWAY}
+_STATUS_BY_CODE = {
+    "rate_limit_exceeded": HTTPStatus.TOO_MANY_REQUESTS,
+    "rate_limit_error": HTTPStatus.TOO_MANY_REQUESTS,
+    "server_error": HTTPStatus.BAD_GATEWAY,
+    "internal_server_error": HTTPStatus.BAD_GATEWAY,
+    "InternalServerError": HTTPStatus.BAD_GATEWAY,
+    "overloaded_error": HTTPStatus.SERVICE_UNAVAILABLE,
+    "invalid_api_key": HTTPStatus.UNAUTHORIZED,
+    "authentication_error": HTTPStatus.UNAUTHORIZED,
+}
 
 _ERROR_STATUS = re.compile(r"[45]\d\d")
 _NUMBER = re.compile(r"\d{1,9}(\.\d+)?")
@@ -75,12 +85,14 @@ _NUMBER = re.compile(r"\d{1,9}(\.\d+)?")
 def error_from_body(headers: Headers, error: object) -> AIError | TransientFailure:
     """Map an error in the body of a 200 or in an event of a stream, as if it had come with the status of its code.
 
-    `error` is an object with `code` and `type`, usually; some servers use a status as `code`. Without either it is a
-    failure of the provider.
+    `error` is an object with `code` and `type`, usually; some servers use a status as `code`, and some send a text, or
+    nothing. If it does not say what is wrong, it is a failure of the provider.
     """
-    codes = _codes(error) or {_SERVER_ERROR}
+    codes = _codes(error)
     status = next((status for code, status in _STATUS_BY_CODE.items() if code in codes), None)
-    return error_from_status(status or _status_as_code(error) or HTTPStatus.BAD_REQUEST, headers, error)
+    is_understood = bool(codes) or _is_input_too_large(HTTPStatus.BAD_REQUEST, error) or _is_model_not_found(error)
+    guess = HTTPStatus.BAD_REQUEST if is_understood else HTTPStatus.BAD_GATEWAY
+    return error_from_status(status or _status_as_code(error) or guess, headers, error)
 
 
 def _status_as_code(error: object) -> int | None:
@@ -140,7 +152,8 @@ def _rate_limited(delay: float | None) -> AIError | TransientFailure:
 
 def _not_found(error: object) -> AIError:
     """An API that lacks the model answers with an error object; any other 404 does not come from an API."""
-    if isinstance(error, Mapping) and ("message" in error or "code" in error):
+    is_of_api = isinstance(error, Mapping) and ("message" in error or "code" in error)
+    if is_of_api or _is_model_not_found(error):
         return _model_unavailable()
     return AIInvalidProviderResponse("There is no such API. The operator has to correct OPENAI_BASE_URL.")
 
@@ -148,15 +161,24 @@ def _not_found(error: object) -> AIError:
 def _is_input_too_large(status: int, error: object) -> bool:
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or _codes(error) & _INPUT_TOO_LARGE:
         return True
-    if status != HTTPStatus.BAD_REQUEST or not isinstance(error, Mapping):
+    if status != HTTPStatus.BAD_REQUEST:
         return False
-    return error.get("param") in _INPUT_TOO_LARGE_PARAMETERS or bool(_INPUT_TOO_LARGE_WORDS.search(_message(error)))
+    if isinstance(error, Mapping) and error.get("param") in _INPUT_TOO_LARGE_PARAMETERS:
+        return True
+    return bool(_INPUT_TOO_LARGE_WORDS.search(_message(error)))
+
+
+def _is_model_not_found(error: object) -> bool:
+    codes, message = _codes(error), _message(error)
+    if _MODEL_NOT_FOUND in codes or _MODEL_NOT_FOUND_WORDS.search(message):
+        return True
+    return not codes and bool(_NO_SUCH_MODEL_WORDS.search(message))
 
 
 def _rejected(codes: set[str], error: object) -> AIError:
     if codes & _CONTENT_REJECTED:
         return AIContentRejected("The same input is rejected again.")
-    if _MODEL_NOT_FOUND in codes or _MODEL_NOT_FOUND_WORDS.search(_message(error)):
+    if _is_model_not_found(error):
         return _model_unavailable()
     return AIProviderRejectedRequest()
 
@@ -173,7 +195,8 @@ def _codes(error: object) -> set[str]:
 
 
 def _message(error: object) -> str:
-    message = error.get("message") if isinstance(error, Mapping) else None
+    """Return the error's `message`, or what is no more than a text."""
+    message = error.get("message") if isinstance(error, Mapping) else error
     return message if isinstance(message, str) else ""
 
 

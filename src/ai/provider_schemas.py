@@ -1,6 +1,9 @@
 """Schemas of the provider's answers and of the events of its streams: only the fields that are used here.
 
 https://platform.openai.com/docs/api-reference/responses and .../responses-streaming
+
+Servers that people run themselves differ. What only describes an answer may be missing, null or of another type; but
+where a text is expected and something else is there, the answer is refused, so that no text is lost.
 """
 
 from typing import Annotated, Any, Literal, NamedTuple
@@ -15,6 +18,8 @@ from pydantic import (
     Tag,
     TypeAdapter,
     ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
 )
 from pydantic_core import from_json
 
@@ -26,11 +31,16 @@ class _ProviderModel(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-def _none_to_empty(value: Any) -> Any:
-    return {} if value is None else value
+def _or_zero(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return 0 if isinstance(value, bool) else validate(value)
+    except ValidationError:
+        return 0
 
 
-_Count = Annotated[NonNegativeInt, BeforeValidator(lambda value: 0 if value is None else value)]
+_Count = Annotated[NonNegativeInt, WrapValidator(_or_zero)]
+_Name = Annotated[str, BeforeValidator(lambda value: value if isinstance(value, str) else "")]
+_OR_EMPTY = BeforeValidator(lambda value: value if isinstance(value, dict | BaseModel) else {})
 
 
 class InputDetails(_ProviderModel):
@@ -43,14 +53,14 @@ class OutputDetails(_ProviderModel):
 
 class TokenUsage(_ProviderModel):
     input_tokens: _Count = 0
-    input_tokens_details: Annotated[InputDetails, BeforeValidator(_none_to_empty)] = InputDetails()
+    input_tokens_details: Annotated[InputDetails, _OR_EMPTY] = InputDetails()
     output_tokens: _Count = 0
-    output_tokens_details: Annotated[OutputDetails, BeforeValidator(_none_to_empty)] = OutputDetails()
+    output_tokens_details: Annotated[OutputDetails, _OR_EMPTY] = OutputDetails()
     total_tokens: _Count = 0
 
 
 class OutputText(_ProviderModel):
-    type: Literal["output_text"]
+    type: Literal["output_text", "text"]
     text: str
 
 
@@ -62,52 +72,60 @@ class Refusal(_ProviderModel):
 class OtherPart(_ProviderModel):
     """Any other content of a message."""
 
-    type: str
-
 
 class OtherItem(_ProviderModel):
     """Any other output of a model, such as its reasoning."""
 
-    type: str
 
+def _content(**fields: str) -> Discriminator:
+    """Tell models by the field in which a type (the name) has its content (the value).
 
-def _kind(*known: str) -> Discriminator:
-    """Tell the models of these types from the one of all others, which has the tag `other`."""
+    The tag is the field, or `other`: another type, or a content that is null.
+    """
 
     def find(value: Any) -> str:
-        kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-        return kind if kind in known else "other"
+        data = value if isinstance(value, dict) else vars(value) if isinstance(value, BaseModel) else {}
+        kind = data.get("type")
+        field = fields.get(kind) if isinstance(kind, str) else None
+        return field if field and data.get(field, "") is not None else "other"
 
     return Discriminator(find)
 
 
 Part = Annotated[
-    Annotated[OutputText, Tag("output_text")] | Annotated[Refusal, Tag("refusal")] | Annotated[OtherPart, Tag("other")],
-    _kind("output_text", "refusal"),
+    Annotated[OutputText, Tag("text")] | Annotated[Refusal, Tag("refusal")] | Annotated[OtherPart, Tag("other")],
+    _content(output_text="text", text="text", refusal="refusal"),
 ]
+
+
+def _text_to_parts(content: Any) -> Any:
+    return [{"type": "output_text", "text": content}] if isinstance(content, str) else content
 
 
 class Message(_ProviderModel):
     type: Literal["message"]
-    content: list[Part]
+    content: Annotated[list[Part], BeforeValidator(_text_to_parts)] = []
 
 
-Item = Annotated[Annotated[Message, Tag("message")] | Annotated[OtherItem, Tag("other")], _kind("message")]
+Item = Annotated[
+    Annotated[Message, Tag("content")] | Annotated[OtherItem, Tag("other")],
+    _content(message="content"),
+]
 
 
 class IncompleteDetails(_ProviderModel):
-    reason: str | None = None
+    reason: _Name = ""
 
 
 class Answer(_ProviderModel):
-    """A response that is complete, or that was cut (`incomplete`)."""
+    """A response that is complete, or that was cut (`incomplete`). `model` may be empty."""
 
-    id: str
-    model: str
+    id: _Name = ""
+    model: _Name = ""
     status: Literal["completed", "incomplete"]
-    incomplete_details: Annotated[IncompleteDetails, BeforeValidator(_none_to_empty)] = IncompleteDetails()
-    output: list[Item]
-    usage: Annotated[TokenUsage, BeforeValidator(_none_to_empty)] = TokenUsage()
+    incomplete_details: Annotated[IncompleteDetails, _OR_EMPTY] = IncompleteDetails()
+    output: Annotated[list[Item], BeforeValidator(lambda value: [] if value is None else value)] = []
+    usage: Annotated[TokenUsage, _OR_EMPTY] = TokenUsage()
 
     @property
     def text(self) -> str:
@@ -133,6 +151,10 @@ class Answer(_ProviderModel):
             parts.append(Refusal(type="refusal", refusal=refusal))
         return self.model_copy(update={"output": [Message(type="message", content=[*parts])]})
 
+    def with_model(self, model: str) -> "Answer":
+        """Return this answer as one of this model, if it names none."""
+        return self if self.model else self.model_copy(update={"model": model})
+
     def cut(self) -> "Answer":
         """Return this answer as one that was cut at its limit of tokens."""
         details = IncompleteDetails(reason="max_output_tokens")
@@ -145,7 +167,7 @@ class Answer(_ProviderModel):
 
 class _Failed(_ProviderModel):
     status: Literal["failed"]
-    error: dict[str, Any] | None = None
+    error: Any = None
 
 
 _Response = Annotated[Answer | _Failed, Field(discriminator="status")]
@@ -159,9 +181,11 @@ def parse_answer(body: bytes, headers: Headers) -> Answer:
     Raises `AIInvalidProviderResponse`; if the body says that the response failed, what `error_from_body` returns.
     """
     value = _parse_object(body)
-    if "status" not in value and (error := value.get("error")):
+    if value.get("status") is not None:
+        return _parse_response(value, headers, "completed")
+    if error := value.get("error"):
         raise error_from_body(headers, error)
-    return _parse_response(value, headers)
+    return _parse_response(value, headers, "incomplete" if value.get("incomplete_details") else "completed")
 
 
 def invalid_response() -> AIInvalidProviderResponse:
@@ -179,9 +203,13 @@ def _parse_object(data: bytes) -> dict[str, Any]:
     return value
 
 
-def _parse_response(value: object, headers: Headers) -> Answer:
+def _parse_response(value: object, headers: Headers, status: str) -> Answer:
+    """`status` is what the response is at best. A response that is null is an empty one."""
+    fields = {} if value is None else value
+    if isinstance(fields, dict) and fields.get("status") in (None, *_STATUSES):
+        fields = fields | {"status": max(status, fields.get("status") or status, key=_STATUSES.index)}
     try:
-        response = _response_adapter.validate_python(value)
+        response = _response_adapter.validate_python(fields)
     except ValidationError:
         raise invalid_response() from None
     if isinstance(response, Answer):
@@ -200,7 +228,12 @@ class Piece(NamedTuple):
 
 
 _PIECES = {"response.output_text.delta": False, "response.refusal.delta": True}
-_ENDS = ("response.completed", "response.incomplete", "response.failed")
+_STATUSES = ("completed", "incomplete", "failed")
+_ENDS = {
+    "response.completed": "completed",
+    "response.incomplete": "incomplete",
+    "response.failed": "failed",
+}
 # The provider also sends these while the model makes no progress.
 _HEARTBEATS = ("response.queued", "response.in_progress")
 
@@ -214,14 +247,15 @@ def parse_event(data: bytes, headers: Headers) -> Piece | Answer | None:
     kind = event.get("type")
     is_refusal = _PIECES.get(kind) if isinstance(kind, str) else None
     if is_refusal is not None:
-        if not isinstance(text := event.get("delta"), str):
+        text = event.get("delta", ...)
+        if text is not None and not isinstance(text, str):
             raise invalid_response()
-        return Piece(text, is_refusal)
+        return Piece(text or "", is_refusal)
     if kind == "error" or event.get("error"):
         # The `type` of a bare event names the event, and not the error.
         raise error_from_body(headers, event.get("error") or {**event, "type": None})
-    if kind in _ENDS:
-        return _parse_response(event.get("response"), headers)
     if not isinstance(kind, str):
         raise invalid_response()
+    if kind in _ENDS:
+        return _parse_response(event.get("response"), headers, _ENDS[kind])
     return Piece() if kind.startswith("response.") and kind not in _HEARTBEATS else None

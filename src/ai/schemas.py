@@ -118,8 +118,10 @@ class Meta(CustomModel):
 class AIResponse(CustomModel):
     model_config = example(EXAMPLE_RESPONSE)
 
-    id: str = Field(description="The provider's id of the answer.")
-    model: str = Field(description="The model that answered, as the provider names it.")
+    id: str = Field(description="The provider's id of the answer; empty if it gives none.")
+    model: str = Field(
+        description="The model that answered, as the provider names it; the one that was asked if it does not say."
+    )
     status: CompletionStatus = Field(description="`incomplete`: the answer was cut; `finish_reason` says why.")
     finish_reason: FinishReason
     output: Output

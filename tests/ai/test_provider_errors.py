@@ -60,8 +60,6 @@ ERRORS = {
     "another API": (reply_json({"object": "chat.completion", "choices": []}), 502, "ai-invalid-provider-response"),
     "output of another shape": (answers(output="An answer."), 502, "ai-invalid-provider-response"),
     "text without text": (answers(output=[message({"type": "output_text"})]), 502, "ai-invalid-provider-response"),
-    "no id": (answers(id=None), 502, "ai-invalid-provider-response"),
-    "usage of another shape": (answers(usage={"input_tokens": "many"}), 502, "ai-invalid-provider-response"),
     "not ended": (answers(status="in_progress"), 502, "ai-invalid-provider-response"),
     "status of another shape": (answers(status=["completed"]), 502, "ai-invalid-provider-response"),
     "cut short": (Reply(BODY, sent_bytes=40), 503, "ai-provider-unavailable"),
