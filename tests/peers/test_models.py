@@ -6,6 +6,7 @@ So small a model understands little. What it says is not judged here; `test_ques
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -26,9 +27,11 @@ from tests.peers.hostile_texts import (
     summarize_hostile,
 )
 from tests.peers.models import (
+    GATEWAY_KEY,
     KEY,
     LlamaServer,
     environment_for,
+    run_gateway,
     run_llama,
     settings_for,
     small_model,
@@ -112,6 +115,23 @@ async def test_generation_stops_when_the_caller_leaves(
     await llama.stops(seconds=2)
     with pytest.raises(asyncio.CancelledError):
         await call
+
+
+@BOTH
+@pytest.mark.parametrize("bridges", [True, False], ids=["bridging", "passing through"])
+async def test_generation_behind_a_gateway_stops_when_the_caller_leaves(
+    llama: LlamaServer, tmp_path: Path, path: str, bridges: bool
+) -> None:
+    async with (
+        run_gateway(llama, tmp_path, bridges=bridges) as url,
+        run_application(NO_DATABASE, settings_for(url, openai_api_key=GATEWAY_KEY)) as client,
+    ):
+        call = asyncio.create_task(client.post(path, json=ENDLESS))
+        await llama.generates(tokens=10)
+        call.cancel()
+        await llama.stops(seconds=5)
+        with pytest.raises(asyncio.CancelledError):
+            await call
 
 
 @BOTH
