@@ -10,41 +10,44 @@ import textwrap
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from pydantic import ValidationError
 
-from src import json_parser
 from src.ai import english
+from src.ai.answer_times import parse_time
+from src.ai.answer_values import (
+    UNUSABLE,
+    Unusable,
+    is_empty,
+    items,
+    keys_of,
+    parse_details,
+    scalars_of,
+    single_text,
+    text_of,
+)
 from src.ai.constants import MAX_UNSUPPORTED
 from src.ai.question_dates import contradicts
 from src.ai.question_orders import start_of_orders
 from src.ai.question_words import GAP, Question, is_id
 from src.audits.constants import PREFIX_MARK, ActorType, AuditStatus
 from src.audits.schemas import AuditFilter
-from src.exceptions import AppError
 
 UNSUPPORTED = "unsupported"
 GENERAL_REMARK = "A part of the question that no filter can express."
-EMPTY = "the model gave no value"
-UNUSABLE = "the model's value cannot be used"
 NOT_ASKED_FOR = "the question does not ask for the model's value"
 
 _IDS = ("entity_id", "actor_id", "correlation_id", "source", "event_id")
 _OTHERS = ("actor_type", "status", "occurred_from", "occurred_to", "details")
-_EMPTY_TEXTS = frozenset(("", "null", "none", "nil", "n/a", "na", "undefined", "-", "{}", "[]"))
-_QUOTES = ("''", '""', "``", "“”", "«»")
 # In questions that are not English a name of an action may be a translation, but no sentence.
 _TRANSLATION = re.compile(r"[a-z][a-z0-9]{0,31}(?:[._:-][a-z0-9]{1,32}){0,3}(?:[._:-]\*)?")
 _IS_WORD = re.compile(r"[^\W\d_]+")
 _IS_NAME = re.compile(r"\w[._:/-]")
-_PERIOD = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
-_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d)(:\d\d(?:\.\d+)?)?(?:[Zz]|([+-]\d\d:\d\d))?")
 # Of the present time that the model was told, and copies.
 _SAME_TIME = timedelta(minutes=1)
-_LAST_SECOND = time(23, 59, 59)
 _LONGEST_ORDER = 100
 
 
@@ -54,14 +57,6 @@ class Understood:
 
     filter: AuditFilter
     unsupported: list[str]
-
-
-class _Unusable(Exception):
-    """A value is not used, for this reason."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 def understand(said: Mapping[str, Any], text: str, now: datetime, examples: Collection[str] = ()) -> Understood:
@@ -120,8 +115,8 @@ class _Reader:
         try:
             found = self._readers[name](name, value)
             AuditFilter.model_validate({name: found})
-        except (_Unusable, ValidationError) as fault:
-            self._leave_out(name, value, fault.reason if isinstance(fault, _Unusable) else UNUSABLE)
+        except (Unusable, ValidationError) as fault:
+            self._leave_out(name, value, fault.reason if isinstance(fault, Unusable) else UNUSABLE)
         except _Redundant:
             return
         else:
@@ -140,23 +135,23 @@ class _Reader:
         """Return which texts and numbers of a value the question has, as it writes them."""
         spans = [
             each[0]
-            for scalar in _scalars(value)[:MAX_UNSUPPORTED]
-            if (each := self._question.quotations(_text_of(scalar)))
+            for scalar in scalars_of(value)[:MAX_UNSUPPORTED]
+            if (each := self._question.quotations(text_of(scalar)))
         ]
         self._question.cover(spans)
         return [*dict.fromkeys(self._question.text[slice(*span)] for span in spans)][:MAX_UNSUPPORTED]
 
     def note_unknown(self, value: Any) -> None:
         """Note the value of a field that no filter has."""
-        if _is_empty(value) or value in ([], {}):
+        if is_empty(value) or value in ([], {}):
             return
         self._notes |= dict.fromkeys(self._quotations(value) or [GENERAL_REMARK])
 
     def _read_id(self, name: str, value: Any) -> str:
         """One mention in the question stands for one id, and no word that means something else does."""
-        text = _single_text(value)
+        text = single_text(value)
         if name == "entity_id" and self._says_other_field():
-            raise _Unusable(NOT_ASKED_FOR)
+            raise Unusable(NOT_ASKED_FOR)
         mentions = self._question.mentions(text)
         free = [
             span
@@ -166,7 +161,7 @@ class _Reader:
             if name != "entity_id" or not self._is_of_actor(span)
         ]
         if not free:
-            raise _Redundant if mentions else _Unusable(NOT_ASKED_FOR)
+            raise _Redundant if mentions else Unusable(NOT_ASKED_FOR)
         self._claimed.add(free[0])
         self._mentioned.update(free)
         self._question.cover(free)
@@ -178,7 +173,7 @@ class _Reader:
     def _says_other_field(self) -> bool:
         """Return whether the question names a field of which the model says nothing: what it says of things is that."""
         return any(
-            self._question.matches(pattern) and _is_empty(self._said.get(field) or None)
+            self._question.matches(pattern) and is_empty(self._said.get(field) or None)
             for field, pattern in english.SAYS_FIELD.items()
         )
 
@@ -191,7 +186,7 @@ class _Reader:
         return span in self._mentions_of_actors() and self._question.word_before(span) in english.BEFORE_ACTORS
 
     def _mentions_of_actors(self) -> list[tuple[int, int]]:
-        actors = [item for item in _items(self._said.get("actor_id")) if isinstance(item, str)]
+        actors = [item for item in items(self._said.get("actor_id")) if isinstance(item, str)]
         return [span for actor in actors for span in self._question.mentions(actor)]
 
     def _read_alternatives(self, read: Callable[[str, Any], str]) -> Callable[[str, Any], list[str]]:
@@ -203,18 +198,18 @@ class _Reader:
         return read_all
 
     def _each(self, name: str, value: Any, read: Callable[[str, Any], str]) -> Iterator[str]:
-        for item in _items(value):
+        for item in items(value):
             try:
                 found = read(name, item)
                 AuditFilter.model_validate({name: [found]})
                 yield found
-            except (_Unusable, ValidationError) as fault:
-                self._leave_out(name, item, fault.reason if isinstance(fault, _Unusable) else UNUSABLE)
+            except (Unusable, ValidationError) as fault:
+                self._leave_out(name, item, fault.reason if isinstance(fault, Unusable) else UNUSABLE)
             except _Redundant:
                 continue
 
     def _read_name(self, name: str, value: Any) -> str:
-        text = _single_text(value)
+        text = single_text(value)
         spans = self._question.words_of(text.removesuffix(PREFIX_MARK))
         self._check_name(name, text, spans)
         is_redundant = bool(spans) and self._question.are_covered(spans)
@@ -234,13 +229,13 @@ class _Reader:
         if not spans and self._question.has_in_names(text):
             raise _Redundant
         if not spans and (self._question.is_english or not self._may_be_translation(text)):
-            raise _Unusable(NOT_ASKED_FOR)
+            raise Unusable(NOT_ASKED_FOR)
         return text
 
     def _check_name(self, name: str, text: str, spans: list[tuple[int, int]]) -> None:
-        """Raises `_Unusable` for what is no name, and `_Redundant` for an action that is the kind of a thing."""
+        """Raises `Unusable` for what is no name, and `_Redundant` for an action that is the kind of a thing."""
         if is_id(text) or english.TIMES.fullmatch(text) or (name == "entity_type" and self._says_other_field()):
-            raise _Unusable(NOT_ASKED_FOR)
+            raise Unusable(NOT_ASKED_FOR)
         if self._means_status(text):
             raise _Redundant
         if name == "action" and spans and all(map(self._question.is_before_id, spans)):
@@ -250,7 +245,7 @@ class _Reader:
 
     def _means_status(self, text: str) -> bool:
         """Return whether the model says of the same word that it is the status."""
-        return text.casefold() in map(str, _items(self._said.get("status"))) and text.casefold() in {*AuditStatus}
+        return text.casefold() in map(str, items(self._said.get("status"))) and text.casefold() in {*AuditStatus}
 
     def _take_as_type(self, text: str, spans: list[tuple[int, int]]) -> None:
         """Use the word before an id as the entity's type, unless it says who, or belongs to another field."""
@@ -263,36 +258,36 @@ class _Reader:
         return bool(_TRANSLATION.fullmatch(text)) and text not in self._examples
 
     def _read_enumeration(self, kind: type[ActorType] | type[AuditStatus], value: Any) -> StrEnum:
-        text = _single_text(value).casefold()
+        text = single_text(value).casefold()
         member = next((each for each in kind if text == each or english.SPELLINGS[each].fullmatch(text)), None)
         if member is None:
-            raise _Unusable(UNUSABLE)
+            raise Unusable(UNUSABLE)
         spans = [
             span
             for span in self._question.matches(english.MEANINGS[member])
             if kind is AuditStatus or not self._question.groups_by(span)
         ]
         if not spans and self._question.is_english:
-            raise _Unusable(NOT_ASKED_FOR)
+            raise Unusable(NOT_ASKED_FOR)
         if spans and kind is ActorType and self._question.are_covered(spans):
             raise _Redundant
         self._question.cover(spans)
         return member
 
     def _read_time(self, name: str, value: Any) -> str:
-        text = _single_text(value)
-        moment = _parse_time(text, is_end=name == "occurred_to")
+        text = single_text(value)
+        moment = parse_time(text, is_end=name == "occurred_to")
         if self._question.is_english and not self._question.matches(english.TIMES):
             # Small models fill in the present time where nobody asks for any.
-            raise _Redundant if abs(moment - self._now) < _SAME_TIME else _Unusable(NOT_ASKED_FOR)
+            raise _Redundant if abs(moment - self._now) < _SAME_TIME else Unusable(NOT_ASKED_FOR)
         if abs(moment - self._now) < _SAME_TIME:
             if name == "occurred_to":
                 raise _Redundant
             if not self._question.matches(english.TODAY):
-                raise _Unusable(NOT_ASKED_FOR)
+                raise Unusable(NOT_ASKED_FOR)
             moment = moment.replace(hour=0, minute=0, second=0, microsecond=0)
         elif contradicts(self._question.text, moment):
-            raise _Unusable(NOT_ASKED_FOR)
+            raise Unusable(NOT_ASKED_FOR)
         return moment.isoformat().replace("+00:00", "Z")
 
     def check_times(self) -> None:
@@ -322,7 +317,7 @@ class _Reader:
 
     def _read_details(self, name: str, value: Any) -> dict[str, Any]:
         """Members that the question does not ask for are left out, and the others stay."""
-        members = _parse_details(value)
+        members = parse_details(value)
         kept = {}
         for key, item in members.items():
             if self._asks_for(key, item):
@@ -334,7 +329,7 @@ class _Reader:
     def _asks_for(self, key: str, value: Any) -> bool:
         if key in AuditFilter.model_fields:
             return False
-        keys, scalars = [key, *_keys(value)], _scalars(value)
+        keys, scalars = [key, *keys_of(value)], scalars_of(value)
         if not scalars or len(keys) + len(scalars) > MAX_UNSUPPORTED:
             return False
         spans = [self._question.mentions(each) or self._question.words_of(each) for each in keys]
@@ -345,14 +340,14 @@ class _Reader:
         return True
 
     def _mentions_scalar(self, scalar: Any) -> list[tuple[int, int]]:
-        texts = [_text_of(scalar), f"{scalar:,}" if isinstance(scalar, int | float) else ""]
+        texts = [text_of(scalar), f"{scalar:,}" if isinstance(scalar, int | float) else ""]
         return next(filter(None, map(self._question.mentions, texts)), [])
 
     def read_unsupported(self, value: Any) -> None:
         """Keep entries that are words of the question, and for which the filter has no condition."""
-        for item in _items(value):
+        for item in items(value):
             text = item if isinstance(item, str) else ""
-            if _is_empty(item) or text in AuditFilter.model_fields:
+            if is_empty(item) or text in AuditFilter.model_fields:
                 continue
             spans = self._question.quotations(text)
             if not spans:
@@ -370,100 +365,3 @@ class _Reader:
         left_out = [f"{', '.join(names)}: {reason}." for reason, names in self._left_out.items()]
         notes = dict.fromkeys(filter(None, [*self._notes, *self._question.left_over(), order]))
         return [*left_out, *notes][:MAX_UNSUPPORTED]
-
-
-def _items(value: Any) -> list[Any]:
-    """Return the different values of a list, at most `MAX_UNSUPPORTED`, or the one value."""
-    if not isinstance(value, list):
-        return [value]
-    return [*{repr(item): item for item in value if item is not None}.values()][:MAX_UNSUPPORTED]
-
-
-def _is_empty(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and value.strip().casefold() in _EMPTY_TEXTS)
-
-
-def _single_text(value: Any) -> str:
-    """Return the one text of a value, without quotes. Raises `_Unusable`."""
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    if _is_empty(value):
-        raise _Unusable(EMPTY)
-    text = _text_of(value).strip()
-    if not text:
-        raise _Unusable(UNUSABLE)
-    return text[1:-1] if len(text) > 2 and text[0] + text[-1] in _QUOTES else text
-
-
-def _text_of(scalar: Any) -> str:
-    """Return a text or a number as text; nothing for any other value."""
-    if isinstance(scalar, float) and scalar.is_integer():
-        return str(int(scalar))
-    return str(scalar) if isinstance(scalar, str | int | float) and not isinstance(scalar, bool) else ""
-
-
-def _scalars(value: Any) -> list[Any]:
-    """Return the different texts, numbers, booleans and nulls in a value."""
-    found, scalars = [value], {}
-    for item in found:  # The loop adds to `found`.
-        if isinstance(item, dict):
-            found += item.values()
-        elif isinstance(item, list):
-            found += item
-        else:
-            scalars[repr(item)] = item
-    return [*scalars.values()]
-
-
-def _keys(value: Any) -> Iterator[str]:
-    found = [value]
-    for item in found:  # The loop adds to `found`.
-        if isinstance(item, dict):
-            yield from item
-            found += item.values()
-        elif isinstance(item, list):
-            found += item
-
-
-def _parse_time(text: str, *, is_end: bool) -> datetime:
-    """Return a time; of a day, a month or a year its start, or for `is_end` its end. Raises `_Unusable`.
-
-    `occurred_to` is not included in what a filter finds, so a day ends when the next one starts. All is in UTC, unless
-    the text names an offset.
-    """
-    try:
-        if period := _PERIOD.fullmatch(text):
-            start = date(int(period[1]), int(period[2] or 1), int(period[3] or 1))
-            day = _next_start(start, month=bool(period[2]), day=bool(period[3])) if is_end else start
-            return datetime.combine(day, time(), UTC)
-        if parts := _TIME.fullmatch(text):
-            exact = f"{parts[1]}T{parts[2]}{parts[3] or ''}{parts[4] or '+00:00'}"
-            moment = datetime.fromisoformat(exact).astimezone(UTC)
-            ends_day = is_end and moment.time().replace(microsecond=0) == _LAST_SECOND
-            return moment.replace(microsecond=0) + timedelta(seconds=1) if ends_day else moment
-    except (ValueError, OverflowError):
-        pass
-    raise _Unusable(UNUSABLE)
-
-
-def _next_start(start: date, *, month: bool, day: bool) -> date:
-    if day:
-        return start + timedelta(days=1)
-    if month:
-        return (start.replace(day=28) + timedelta(days=4)).replace(day=1)
-    return start.replace(year=start.year + 1)
-
-
-def _parse_details(value: Any) -> dict[str, Any]:
-    """Raises `_Unusable`."""
-    if _is_empty(value):
-        raise _Unusable(EMPTY)
-    try:
-        members = json_parser.parse(value) if isinstance(value, str) else value
-        # Also checks what the list checks of its own query.
-        AuditFilter.model_validate({"details": members})
-    except (AppError, ValidationError):
-        raise _Unusable(UNUSABLE) from None
-    if not isinstance(members, dict):
-        raise _Unusable(UNUSABLE)
-    return members
