@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
+from typing_extensions import override
+
 from src.ledger.merkle import HASH_BYTES
 from src.ledger.notes import InvalidNote, decode_base64
 
@@ -22,6 +24,7 @@ class Checkpoint:
     size: int
     root: bytes
 
+    @override
     def __str__(self) -> str:
         """The text of the note, without signatures."""
         return f"{self.origin}\n{self.size}\n{_base64(self.root)}\n"

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey, MLDSA44PublicKey
+from typing_extensions import override
 
 from src import clock
 from src.ledger.checkpoints import Checkpoint
@@ -42,6 +43,7 @@ class CosignerKey(VerifierKey):
         if len(self.name.encode()) > _MAX_NAME_BYTES:
             raise InvalidKey(f"must have a name of at most {_MAX_NAME_BYTES} bytes")
 
+    @override
     def has_signed(self, text: str, signature: bytes) -> bool:
         """Whether it has signed the text of a checkpoint, at any time."""
         time, signed = int.from_bytes(signature[:_TIME_BYTES]), signature[_TIME_BYTES:]
@@ -65,6 +67,7 @@ class LogKey(CosignerKey):
 
     kinds: ClassVar[tuple[int, ...]] = (ED25519, ML_DSA_44)
 
+    @override
     def has_signed(self, text: str, signature: bytes) -> bool:
         verify = VerifierKey.has_signed if self.kind == ED25519 else CosignerKey.has_signed
         return verify(self, text, signature)
@@ -77,6 +80,7 @@ class MlDsaSignerKey(SignerKey):
     kind: ClassVar[int] = ML_DSA_44
 
     @property
+    @override
     def verifier(self) -> CosignerKey:
         return CosignerKey(self.name, self._secret.public_key().public_bytes_raw(), ML_DSA_44)
 
@@ -84,6 +88,7 @@ class MlDsaSignerKey(SignerKey):
     def _secret(self) -> MLDSA44PrivateKey:
         return MLDSA44PrivateKey.from_seed_bytes(self.seed)
 
+    @override
     def signature_of(self, text: str) -> bytes:
         """The time, and the signature of a checkpoint. Raises `InvalidNote` for other texts."""
         time = int(clock.now().timestamp())

@@ -13,6 +13,7 @@ from typing import ClassVar, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from typing_extensions import override
 
 ED25519, COSIGNATURE, ML_DSA_44 = 1, 4, 6
 """Types of keys: Ed25519 that signs notes, and those of https://c2sp.org/tlog-cosignature: Ed25519 and ML-DSA-44."""
@@ -93,6 +94,7 @@ class VerifierKey:
     def id(self) -> bytes:
         return _key_id(self.name, self.public, self.kind)
 
+    @override
     def __str__(self) -> str:
         return f"{self.name}+{self.id.hex()}+{b64encode(bytes([self.kind]) + self.public).decode()}"
 

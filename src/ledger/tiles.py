@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
+from typing_extensions import override
+
 from src.ledger.exceptions import TileLost
 from src.ledger.merkle import HASH_BYTES, Node, Range, hash_perfect, hash_range, perfect_subtrees
 
@@ -51,6 +53,7 @@ class TilePath:
             raise ValueError("is no path of a tile")
         return cls(number, width)
 
+    @override
     def __str__(self) -> str:
         groups = [f"{self.number % 1000:03d}"]
         rest = self.number // 1000
