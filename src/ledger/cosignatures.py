@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 from urllib.parse import urlsplit
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey, MLDSA44PublicKey
 from typing_extensions import override
 
 from src import clock
+from src.ledger import signature_schemes
 from src.ledger.checkpoints import Checkpoint
 from src.ledger.notes import (
     COSIGNATURE,
@@ -49,16 +47,14 @@ class CosignerKey(VerifierKey):
         time, signed = int.from_bytes(signature[:_TIME_BYTES]), signature[_TIME_BYTES:]
         if time >= 2**63:
             return False
+        if self.kind == COSIGNATURE:
+            message = f"cosignature/v1\ntime {time}\n{text}".encode()
+            return signature_schemes.is_ed25519_signature(signed, message, self.public)
         try:
-            if self.kind == COSIGNATURE:
-                message = f"cosignature/v1\ntime {time}\n{text}".encode()
-                Ed25519PublicKey.from_public_bytes(self.public).verify(signed, message)
-            else:
-                message = encode_checkpoint(self.name, time, Checkpoint.parse(text))
-                MLDSA44PublicKey.from_public_bytes(self.public).verify(signed, message)
-        except (InvalidSignature, InvalidNote):
+            message = encode_checkpoint(self.name, time, Checkpoint.parse(text))
+        except InvalidNote:
             return False
-        return True
+        return signature_schemes.is_mldsa44_signature(signed, message, self.public)
 
 
 @dataclass(frozen=True)
@@ -82,18 +78,16 @@ class MlDsaSignerKey(SignerKey):
     @property
     @override
     def verifier(self) -> CosignerKey:
-        return CosignerKey(self.name, self._secret.public_key().public_bytes_raw(), ML_DSA_44)
-
-    @property
-    def _secret(self) -> MLDSA44PrivateKey:
-        return MLDSA44PrivateKey.from_seed_bytes(self.seed)
+        return CosignerKey(
+            self.name, signature_schemes.mldsa44_key(self.seed).public_key().public_bytes_raw(), ML_DSA_44
+        )
 
     @override
     def signature_of(self, text: str) -> bytes:
         """The time, and the signature of a checkpoint. Raises `InvalidNote` for other texts."""
         time = int(clock.now().timestamp())
         message = encode_checkpoint(self.name, time, Checkpoint.parse(text))
-        return time.to_bytes(_TIME_BYTES) + self._secret.sign(message)
+        return time.to_bytes(_TIME_BYTES) + signature_schemes.mldsa44_key(self.seed).sign(message)
 
 
 def encode_checkpoint(cosigner: str, time: int, checkpoint: Checkpoint) -> bytes:

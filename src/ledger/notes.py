@@ -11,9 +11,9 @@ from hashlib import sha256
 from secrets import token_bytes
 from typing import ClassVar, Self
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from typing_extensions import override
+
+from src.ledger import signature_schemes
 
 ED25519, COSIGNATURE, ML_DSA_44 = 1, 4, 6
 """Types of keys: Ed25519 that signs notes, and those of https://c2sp.org/tlog-cosignature: Ed25519 and ML-DSA-44."""
@@ -100,11 +100,7 @@ class VerifierKey:
 
     def has_signed(self, text: str, signature: bytes) -> bool:
         """Whether it has signed the text of a note."""
-        try:
-            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, text.encode())
-        except InvalidSignature:
-            return False
-        return True
+        return signature_schemes.is_ed25519_signature(signature, text.encode(), self.public)
 
 
 @dataclass(frozen=True)
@@ -132,16 +128,12 @@ class SignerKey:
 
     @property
     def verifier(self) -> VerifierKey:
-        return VerifierKey(self.name, self._key.public_key().public_bytes_raw())
+        return VerifierKey(self.name, signature_schemes.ed25519_key(self.seed).public_key().public_bytes_raw())
 
     @property
     def secret(self) -> str:
         key = b64encode(bytes([self.kind]) + self.seed).decode()
         return f"{_SECRET_PREFIX}{self.name}+{self.verifier.id.hex()}+{key}"
-
-    @property
-    def _key(self) -> Ed25519PrivateKey:
-        return Ed25519PrivateKey.from_private_bytes(self.seed)
 
     def sign(self, text: str) -> str:
         """The signature line of a note with this text."""
@@ -150,7 +142,7 @@ class SignerKey:
 
     def signature_of(self, text: str) -> bytes:
         """What follows the key's id in the signature line."""
-        return self._key.sign(text.encode())
+        return signature_schemes.ed25519_key(self.seed).sign(text.encode())
 
 
 def sign_note(text: str, keys: Iterable[SignerKey]) -> str:
