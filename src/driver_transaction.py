@@ -3,6 +3,7 @@
 For the ledger, which seals each second: with `TransactionConnection`, SQLAlchemy would take longer than PostgreSQL.
 """
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,6 +16,8 @@ from src.connection_pool import ConnectionPool
 from src.database import as_sqlalchemy
 from src.driver import Connection
 from src.statement import Statement
+
+logger = logging.getLogger(__name__)
 
 
 class DriverTransaction:
@@ -57,7 +60,8 @@ class DriverTransaction:
             if self._transaction:
                 await self._transaction.rollback()
                 self._transaction = None
-        except Exception:
+        except Exception as error:
+            logger.warning("a connection is closed: rolling back failed with %s", type(error).__name__)
             self._invalidate()
         except BaseException:
             self._invalidate()

@@ -1,6 +1,7 @@
 """Transactions that asyncpg runs."""
 
 import asyncio
+import logging
 
 import pytest
 from sqlalchemy import text
@@ -15,6 +16,7 @@ _NUMBER = Statement(text("SELECT pg_backend_pid(), pg_current_xact_id_if_assigne
 _TAKE_ID = Statement(text("SELECT pg_current_xact_id()::text"))
 _STATUS = Statement(text("SELECT pg_xact_status(CAST(CAST(:id AS text) AS xid8))"))
 _FAIL = Statement(text("SELECT 1 / 0"))
+_TERMINATE = Statement(text("SELECT pg_terminate_backend(pg_backend_pid())"))
 _HANG = Statement(text("SELECT pg_sleep(60)"))
 
 
@@ -52,4 +54,24 @@ async def test_a_connection_is_used_again_but_not_with_an_answer_unread(database
             await connection.fetch(_HANG)
     async with driver_transaction(pool) as connection:
         assert (await connection.fetch_row(_NUMBER))[0] != used[0][0]
+    await pool.dispose()
+
+
+async def test_why_a_rollback_failed_is_logged_once_and_the_next_transaction_has_another_connection(
+    database_settings: DatabaseSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = create_ledger_pool(database_settings)
+
+    async def lose_the_connection() -> None:
+        async with driver_transaction(pool) as connection:
+            await connection.fetch(_TAKE_ID)
+            await connection.fetch(_TERMINATE)
+
+    with pytest.raises(DBAPIError):
+        await lose_the_connection()
+    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
+        (logging.WARNING, "a connection is closed: rolling back failed with InterfaceError")
+    ]
+    async with driver_transaction(pool) as connection:
+        await connection.fetch_row(_TAKE_ID)
     await pool.dispose()

@@ -19,8 +19,8 @@ from tests.benchmarks.servers import driver_url
 logger = logging.getLogger(__name__)
 
 BETWEEN_RECORDS = timedelta(seconds=30)
-# As records come in: ids and times rise together. What is rare has as many matches at any size.
-SEED = """
+# What both seeds begin with: `at` is the time of the record, and `n` its number.
+_INTO_AUDIT = """
     INSERT INTO audit (
         id, occurred_at, recorded_at, updated_at, action, entity_type, entity_id, actor_type, actor_id, status,
         correlation_id, details
@@ -28,7 +28,9 @@ SEED = """
     SELECT
         (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0')
             || '7' || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 4, 15))::uuid,
-        at, at, at,
+        at, at, at,"""
+# As records come in: ids and times rise together. What is rare has as many matches at any size.
+SEED = f"""{_INTO_AUDIT}
         CASE WHEN n % $2 = 7 THEN 'rare.action'
             ELSE (ARRAY['invoice.create', 'invoice.update', 'invoice.void', 'user.login', 'report.view'])[1 + n % 5]
         END,
@@ -47,15 +49,7 @@ SEED = """
 _RARE = 30  # records of each rare kind
 # A year of working days: few at night, bursts at full hours, an import at one instant, an hour in which much fails, and
 # values of which a few are common and most are rare (Zipf).
-SKEWED_SEED = """
-    INSERT INTO audit (
-        id, occurred_at, recorded_at, updated_at, action, entity_type, entity_id, actor_type, actor_id, status,
-        correlation_id, details
-    )
-    SELECT
-        (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0')
-            || '7' || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 4, 15))::uuid,
-        at, at, at,
+SKEWED_SEED = f"""{_INTO_AUDIT}
         (ARRAY['invoice', 'user', 'report', 'order', 'deploy', 'file', 'rule', 'key'])[1 + kind % 8] || '.'
             || (ARRAY['update', 'view', 'create', 'delete', 'login', 'approve', 'void', 'list', 'move'])[1 + kind / 8],
         (ARRAY['invoice', 'user', 'report', 'order', 'deploy', 'file', 'rule', 'key'])[1 + kind % 8],

@@ -49,6 +49,8 @@ _ON, _OFF = 1, 3600
 # Long enough for several turns of the sealer.
 _CREATE_SECONDS = 6
 _WRITES = 500
+# Until all that was written has a checkpoint, at most.
+_SEALED_SECONDS = 30
 _FOLLOWERS, _FOLLOWED_WRITES = 500, 20
 _TREE = 10_000_000
 _PROOFS = 500
@@ -168,7 +170,7 @@ def _delay(url: str, log: Path) -> list[Figure]:
     (head,) = _ask(url, "SELECT size FROM ledger")
     with _serve(url, log, _ON) as server:
         result = as_expected(run(_CREATE.load(server, rate=_WRITES, connections=64, seconds=10)))
-        time.sleep(3)
+        _wait_until_signed(url, head["size"] + result.requests - result.errors)
     seconds = sorted(row["seconds"] for row in _ask(url, _DELAYS, head["size"]))
     if len(seconds) < result.requests - result.errors:
         raise SystemExit(f"bench: {result.requests} records were created, and {len(seconds)} sealed")
@@ -176,6 +178,12 @@ def _delay(url: str, log: Path) -> list[Figure]:
         Figure(f"sealed after commit: p99 at {_WRITES} writes/s", "s", seconds[len(seconds) * 99 // 100], at_most=2),
         Figure(f"sealed after commit: p50 at {_WRITES} writes/s", "s", statistics.median(seconds)),
     ]
+
+
+def _wait_until_signed(url: str, size: int) -> None:
+    deadline = time.monotonic() + _SEALED_SECONDS
+    while time.monotonic() < deadline and not _ask(url, "SELECT FROM ledger_checkpoint WHERE size >= $1", size):
+        time.sleep(0.1)
 
 
 async def _sealing(url: str) -> list[Figure]:
