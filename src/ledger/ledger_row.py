@@ -17,17 +17,20 @@ THIS_DATABASE = "(SELECT oid::bigint FROM pg_database WHERE datname = current_da
 # That of the WAL: after a promotion, pg_control_checkpoint() names the old one for minutes.
 THIS_TIMELINE = "CAST(CAST('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8) AS bit(32)) AS integer)"
 
+_COLUMNS = f"""
+    origin, size, root, seen::text AS seen, target::text AS target, after_audit_id, after_version,
+        system_identifier, database_oid, timeline_id, forked, logged_size,
+        {THIS_SYSTEM} AS this_system_identifier,
+        {THIS_DATABASE} AS this_database_oid,
+        {THIS_TIMELINE} AS this_timeline_id
+"""
+_READ = Statement(text(f"SELECT {_COLUMNS} FROM ledger"))
 # A commit that is lost in a crash must not have been published. So this transaction waits for the disk, and for that of
 # a synchronous standby, whatever `synchronous_commit` the role or the database has.
 _LOCK = Statement(
     text(f"""
-    SELECT origin, size, root, seen::text AS seen, target::text AS target, after_audit_id, after_version,
-        system_identifier, database_oid, timeline_id, forked, logged_size,
-        {THIS_SYSTEM} AS this_system_identifier,
-        {THIS_DATABASE} AS this_database_oid,
-        {THIS_TIMELINE} AS this_timeline_id,
-        CASE WHEN current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')
-            THEN set_config('synchronous_commit', 'on', true) END
+    SELECT {_COLUMNS}, CASE WHEN current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')
+        THEN set_config('synchronous_commit', 'on', true) END
     FROM ledger FOR UPDATE SKIP LOCKED
 """)
 )
@@ -41,7 +44,7 @@ _FORK = Statement(text("UPDATE ledger SET forked = :detail WHERE forked IS NULL 
 
 
 class LedgerRow(NamedTuple):
-    """The row of `ledger`, as `_LOCK` reads it, and which database this is."""
+    """The row of `ledger`, and which database this is."""
 
     origin: str | None
     size: int
@@ -58,7 +61,12 @@ class LedgerRow(NamedTuple):
     this_system_identifier: int
     this_database_oid: int
     this_timeline_id: int
-    synchronous_commit: str | None
+
+
+async def read(connection: DriverTransaction) -> LedgerRow | None:
+    """The row as it is now, without a lock: somebody may be changing it."""
+    rows = await connection.fetch(_READ)
+    return LedgerRow(*rows[0]) if rows else None
 
 
 async def lock(connection: DriverTransaction) -> LedgerRow | None:
@@ -66,7 +74,8 @@ async def lock(connection: DriverTransaction) -> LedgerRow | None:
     rows = await connection.fetch(_LOCK)
     if not rows:
         return None
-    head = LedgerRow(*rows[0])
+    *columns, _ = rows[0]
+    head = LedgerRow(*columns)
     known = (head.system_identifier, head.database_oid)
     if known == (None, None):
         await identify(connection, head)

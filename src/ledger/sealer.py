@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from src.ledger import sealing, signing
+from src.ledger import ledger_row, sealing, signing
 from src.ledger.checkpoints import Checkpoint
 from src.ledger.config import LedgerSettings
 from src.ledger.constants import SEALED_AT_ONCE
 from src.ledger.exceptions import OUTAGES, LedgerCloned, OriginChanged, TileLost
+from src.ledger.ledger_row import LedgerRow
 from src.ledger.witnessing import Transactions, Witnessing
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ class Sealer:
         self._witnessing = Witnessing(transactions, settings)
         # The newest checkpoint that this process knows to be signed.
         self._last: Checkpoint | None = None
+        # The row of the ledger in a turn that had nothing to do. While it stays so, only new revisions need another.
+        self._idle: LedgerRow | None = None
         # Why nothing is signed, as it was logged.
         self._unsigned: str | int | None = None
         self._task: asyncio.Task[None] | None = None
@@ -74,6 +77,11 @@ class Sealer:
 
     async def seal_all(self) -> int:
         """Seal and sign until nothing waits, or somebody else seals. Returns how many entries were added."""
+        async with self._transactions() as connection:
+            head = await ledger_row.read(connection)
+            if head and head == self._idle and not await sealing.is_any_new(connection, head):
+                return 0
+        self._idle = None
         added, more, many = 0, True, False
         unsigned_since = time.monotonic()
         while more:
@@ -86,20 +94,24 @@ class Sealer:
                 self._on_growth()
             # While many wait, not each chunk has a checkpoint.
             if not more or time.monotonic() - unsigned_since > _UNSIGNED_SECONDS:
-                await self._sign()
+                was_signed = await self._sign()
                 unsigned_since = time.monotonic()
+                self._idle = None if added or more or not was_signed else head
         return added
 
-    async def _sign(self) -> None:
-        """Sign what was committed. It leaves the database, with the log, only when its own commit is done."""
+    async def _sign(self) -> bool:
+        """Sign what was committed. It leaves the database, with the log, only when its own commit is done.
+
+        Returns whether there was nothing to sign or to log, and nothing that prevents it.
+        """
         if not self._keys:
-            return
+            return True
         origin = self._keys[0].name
         async with self._transactions() as connection:
             asks_first = bool(self._settings.witnesses)
             signed = await signing.sign(connection, origin, self._keys, self._last, asks_first=asks_first)
         if signed is None:
-            return
+            return False
         self._last = signed.checkpoint or self._last
         self._report_unsigned(signed, asks_first)
         if signed.unlogged:
@@ -107,6 +119,7 @@ class Sealer:
                 for note in await signing.take_unlogged(connection, origin):
                     logger.info("ledger checkpoint", extra={"checkpoint": note})
             self._witnessing.wake()
+        return not (signed.note or signed.unlogged or signed.forked or signed.new_timeline)
 
     def _report_unsigned(self, signed: signing.Signed, asks_first: bool) -> None:
         """Log once why nothing is signed, or what was not asked before it was."""

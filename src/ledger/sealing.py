@@ -83,6 +83,7 @@ _COUNT = Statement(
     SELECT count(*) FROM (SELECT FROM audit_revision WHERE {difference.PREDICATE} LIMIT :limit) AS waiting
 """)
 )
+_IS_ANY_NEW = Statement(text(f"SELECT EXISTS (SELECT FROM audit_revision WHERE {difference.PREDICATE})"))
 
 _ADVANCE = Statement(
     text("""
@@ -156,6 +157,15 @@ async def seal(connection: DriverTransaction, limit: int, *, many: bool = False)
     many = unfinished and (many or await _are_many(connection, head, target, limit))
     # A target from an earlier transaction is older than what has been committed since.
     return Sealed(len(leaves), grown.size, more=unfinished or head.target is not None, many=many)
+
+
+async def is_any_new(connection: DriverTransaction, head: LedgerRow) -> bool:
+    """Whether `seal` would find something. It needs no lock."""
+    if head.seen is None or head.target is not None:
+        return True
+    (snapshot,) = await connection.fetch_row(_SNAPSHOT)
+    (found,) = await connection.fetch_row(_IS_ANY_NEW, **difference.parameters(head.seen, snapshot))
+    return bool(found)
 
 
 async def _append_entries(

@@ -46,6 +46,23 @@ async def test_revisions_are_sealed_once_and_in_order(connection: asyncpg.Connec
     assert await check_ledger(connection) == 0
 
 
+async def test_a_ledger_with_nothing_new_is_looked_at_without_a_lock(
+    connection: asyncpg.Connection, other: asyncpg.Connection, sealer: Sealer
+) -> None:
+    await write(connection, IDS[0])
+    assert [await sealer.seal_all() for _ in range(3)] == [1, 0, 0]
+    begun = connection.transaction()
+    await begun.start()
+    await write(connection, IDS[1])
+    # A lock would write its transaction into the row.
+    locked_by = await other.fetchval("SELECT xmax::text FROM ledger")
+    assert [await sealer.seal_all() for _ in range(2)] == [0, 0]
+    assert await other.fetchval("SELECT xmax::text FROM ledger") == locked_by
+    await begun.commit()
+    assert [await sealer.seal_all() for _ in range(2)] == [1, 0]
+    assert await check_ledger(connection) == 0
+
+
 async def test_a_transaction_that_began_early_and_writes_late_is_in_order(
     connection: asyncpg.Connection, other: asyncpg.Connection, sealer: Sealer
 ) -> None:
