@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from typing_extensions import override
 
 from src.connection_pool import ConnectionPool
+from src.database import sqlstate_of
 from src.driver import Connection
 from src.driver_transaction import DriverTransaction
 from src.exceptions import DatabaseTimeout
@@ -73,7 +74,7 @@ class BoundedReads(DriverTransaction):
             await super().fetch(_LIMIT, milliseconds=str(int(seconds * 1000)), others=others)
             return await super().fetch(statement, **values)
         except DBAPIError as error:
-            if getattr(error.driver_exception, "sqlstate", None) != _QUERY_CANCELED:
+            if sqlstate_of(error) != _QUERY_CANCELED:
                 raise
             await super().fetch(_ROLLBACK)
             return None

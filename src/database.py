@@ -93,6 +93,16 @@ def as_sqlalchemy(error: asyncpg.PostgresError, statement: Statement) -> DBAPIEr
     return (IntegrityError if is_constraint else DBAPIError)(statement.sql, None, error, hide_parameters=True)
 
 
+def sqlstate_of(error: DBAPIError) -> str:
+    """The code of PostgreSQL's error (documentation, appendix A); empty if the driver raised the error by itself."""
+    return getattr(error.driver_exception, "sqlstate", None) or ""
+
+
+def constraint_of(error: IntegrityError) -> str | None:
+    """The name of the constraint that was violated."""
+    return getattr(error.driver_exception, "constraint_name", None)
+
+
 class TransactionConnection:
     """Runs the statements of one transaction. It connects for the first one: a refused request takes no connection."""
 

@@ -22,7 +22,7 @@ from src.audits.idempotency import IdempotentRequest, Item
 from src.audits.models import audit_event
 from src.audits.revisions import Attribution, Revision, seal
 from src.audits.schemas import Audit, AuditCreate
-from src.database import AutocommitConnection
+from src.database import AutocommitConnection, constraint_of
 from src.exceptions import AppError, Overloaded
 from src.statement import Statement
 
@@ -239,7 +239,7 @@ async def _attempt(
         rows = await connection.fetch(_statement(len(revisions), len(new_events), idempotent), **parameters)
     except IntegrityError as error:
         # Another request has recorded one of the events since this statement began.
-        if getattr(error.driver_exception, "constraint_name", None) != audit_event.primary_key.name:
+        if constraint_of(error) != audit_event.primary_key.name:
             raise
         return None
     return {str(audit_id): record for record, audit_id in rows} or None

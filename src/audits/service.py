@@ -41,7 +41,7 @@ from src.audits.schemas import (
 )
 from src.audits.statements import READER, StoredAudit
 from src.bounded_reads import BoundedReads
-from src.database import AutocommitConnection
+from src.database import AutocommitConnection, sqlstate_of
 from src.etags import IfMatch
 from src.exceptions import AppError
 from src.pagination import Count, ShapedPage
@@ -250,10 +250,10 @@ async def accepts_writes(connection: AsyncConnection) -> bool:
     try:
         await connection.execute(statements.WRITE_NOTHING)
     except DBAPIError as error:
-        sqlstate = getattr(error.driver_exception, "sqlstate", None)
+        sqlstate = sqlstate_of(error)
         if sqlstate not in (_READ_ONLY_TRANSACTION, _LOCK_NOT_AVAILABLE):
             raise
-        return bool(sqlstate == _LOCK_NOT_AVAILABLE)
+        return sqlstate == _LOCK_NOT_AVAILABLE
     return True
 
 

@@ -43,6 +43,7 @@ from src.audits.exceptions import DetailsTooLarge
 from src.audits.models import audit, audit_event, audit_idempotency_key, audit_revision
 from src.audits.revisions import Revision
 from src.audits.schemas import Audit
+from src.database import constraint_of
 from src.shaped import ShapedReader, json_object
 from src.statement import Statement
 
@@ -195,6 +196,6 @@ def translate_size_check() -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
-        if getattr(error.driver_exception, "constraint_name", None) != "audit_details_size_check":
+        if constraint_of(error) != "audit_details_size_check":
             raise
         raise DetailsTooLarge([("body", "details")]) from None

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from src.audits import service as audit_service
 from src.config import DatabaseSettings, Pooler
-from src.database import driver_connection
+from src.database import driver_connection, sqlstate_of
 from src.driver import keeps_prepared_statements
 from src.exceptions import LimitsNotInForce
 from src.health.constants import DEADLINE_SECONDS, DatabaseState
@@ -108,7 +108,7 @@ async def _query(connection: AsyncConnection) -> tuple[Probe, bool]:
         if revision is not None and not await audit_service.accepts_writes(connection):
             return Probe(DatabaseState.READ_ONLY, _READ_ONLY_DETAIL, latency_ms, revision), is_pooled
     except DBAPIError as error:
-        if not (getattr(error.driver_exception, "sqlstate", None) or "").startswith(_SYNTAX_OR_ACCESS):
+        if not sqlstate_of(error).startswith(_SYNTAX_OR_ACCESS):
             raise
         return Probe(DatabaseState.MISCONFIGURED, _MISSING_OBJECT_DETAIL, latency_ms, revision), is_pooled
     return Probe(DatabaseState.OK, None, latency_ms, revision, await _ledger_state(connection)), is_pooled
