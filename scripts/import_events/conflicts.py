@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from scripts.import_events.details import NOTES
-from scripts.import_events.mapping import MAX_EVENT_ID_CHARACTERS
+from src.audits.constants import MAX_TEXT_LENGTH
 
 CODE = "event-already-recorded"
 
@@ -27,7 +27,7 @@ def with_other_id(record: bytes) -> bytes:
     digest = hashlib.sha256(orjson.dumps(_content(fields), option=orjson.OPT_SORT_KEYS)).hexdigest()[:_DIGITS]
     notes = fields["details"].setdefault(NOTES, {})
     notes["event_id"] = f"Another event has this event's id, {fields['event_id']}"
-    fields["event_id"] = f"{fields['event_id'][: MAX_EVENT_ID_CHARACTERS - _DIGITS - 1]}~{digest}"
+    fields["event_id"] = f"{fields['event_id'][: MAX_TEXT_LENGTH - _DIGITS - 1]}~{digest}"
     return orjson.dumps(fields)
 
 

@@ -11,12 +11,16 @@ from typing import Any
 import orjson
 
 from scripts.import_events import details
-from src.audits.constants import MAX_MINUTES_AHEAD, ActorType, AuditStatus
-
-MAX_NAME_CHARACTERS = 256
-MAX_ID_CHARACTERS, MAX_ID_BYTES = 1_024, 2_000
-MAX_EVENT_ID_CHARACTERS = 256
-MAX_CORRELATION_ID_CHARACTERS = 128
+from src.audits.constants import (
+    MAX_CORRELATION_ID_LENGTH,
+    MAX_ID_BYTES,
+    MAX_ID_LENGTH,
+    MAX_MINUTES_AHEAD,
+    MAX_NAME_LENGTH,
+    MAX_TEXT_LENGTH,
+    ActorType,
+    AuditStatus,
+)
 
 Event = dict[str, Any]
 Rule = Callable[[Event], Any]
@@ -91,8 +95,8 @@ def to_record(event: Any, form: Format) -> Record:
     event, fields = storable.event, form.fields
     action, event_id = _first(fields["action"], event), _first(fields["event_id"], event)
     record: Event = {
-        "source": _shorten(_first(fields["source"], event) or form.title, MAX_EVENT_ID_CHARACTERS),
-        "event_id": _shorten(event_id or _fingerprint(event), MAX_EVENT_ID_CHARACTERS),
+        "source": _shorten(_first(fields["source"], event) or form.title, MAX_TEXT_LENGTH),
+        "event_id": _shorten(event_id or _fingerprint(event), MAX_TEXT_LENGTH),
         "action": _to_name(action) or "unknown",
         "entity_type": _to_name(_first(fields["entity_type"], event)) or "unknown",
         "entity_id": _to_id(_first(fields["entity_id"], event)) or "unknown",
@@ -101,7 +105,7 @@ def to_record(event: Any, form: Format) -> Record:
         "status": form.status(event),
     }
     if correlation_id := _first(fields["correlation_id"], event):
-        record["correlation_id"] = _shorten(correlation_id, MAX_CORRELATION_ID_CHARACTERS)
+        record["correlation_id"] = _shorten(correlation_id, MAX_CORRELATION_ID_LENGTH)
     if occurred_at := _first_time(fields["occurred_at"], event):
         record["occurred_at"] = occurred_at
     else:
@@ -205,13 +209,13 @@ def _to_name(text: str) -> str:
     text = text.strip()
     while text.endswith("*"):
         text = text.rstrip("*").rstrip()
-    return _shorten(text, MAX_NAME_CHARACTERS)
+    return _shorten(text, MAX_NAME_LENGTH)
 
 
 def _to_id(text: str) -> str:
-    if len(text) <= MAX_ID_CHARACTERS and len(text.encode()) <= MAX_ID_BYTES:
+    if len(text) <= MAX_ID_LENGTH and len(text.encode()) <= MAX_ID_BYTES:
         return text
-    return _shorten(text, MAX_ID_CHARACTERS if text.isascii() else MAX_ID_BYTES // _MAX_BYTES_OF_CHARACTER)
+    return _shorten(text, MAX_ID_LENGTH if text.isascii() else MAX_ID_BYTES // _MAX_BYTES_OF_CHARACTER)
 
 
 def _shorten(text: str, characters: int) -> str:
