@@ -63,8 +63,8 @@ def decode(text: str) -> bytes:
     try:
         value = b64decode(text, validate=True)
     except ValueError:
-        raise DoesNotHold("there is base64 that is none") from None
-    require(b64encode(value).decode() == text, "there is base64 in an unusual form")
+        raise DoesNotHold("a value that must be base64 is not") from None
+    require(b64encode(value).decode() == text, "a value is not in the usual form of base64")
     return value
 
 
@@ -86,7 +86,7 @@ def parse_json(text: str, *, canonical_numbers: bool = False) -> Any:
     try:
         return json.loads(text, object_pairs_hook=unique, parse_int=number, parse_float=number, parse_constant=constant)
     except (ValueError, RecursionError):
-        raise DoesNotHold("there is JSON that is none") from None
+        raise DoesNotHold("what must be JSON is not") from None
 
 
 def take_text(values: Any, name: str) -> str:
@@ -153,11 +153,11 @@ class Key:
     @classmethod
     def parse(cls, text: str, kinds: tuple[int, ...] = OF_LOGS) -> "Key":
         found = re.fullmatch(r"([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)", text.strip())
-        require(found is not None, "a key has not the form NAME+ID+KEY")
+        require(found is not None, "a key does not have the form NAME+ID+KEY")
         assert found
         name, raw = found[1], decode(found[3])
         of_kind = raw[:1] in [bytes([kind]) for kind in kinds] and len(raw) == 1 + PUBLIC_BYTES[raw[0]]
-        require(of_kind, f"the key of {name} is not one of Ed25519 or ML-DSA-44 for this")
+        require(of_kind, f"the key of {name} is not an Ed25519 or ML-DSA-44 key for this use")
         key_id = sha256(name.encode() + b"\n" + raw).digest()[:4]
         require(key_id.hex() == found[2], f"the key of {name} has an id that is not its own")
         return cls(name, key_id, raw[0], raw[1:])
@@ -199,7 +199,7 @@ def split_note(note: str) -> tuple[str, list[tuple[str, bytes]]]:
     require(bool(blank) and lines.endswith("\n"), "the checkpoint is no signed note")
     require(not re.search(r"[\x00-\x09\x0b-\x1f]", note), "the checkpoint holds control characters")
     found = [SIGNATURE_LINE.fullmatch(line) for line in lines.removesuffix("\n").split("\n")]
-    require(all(found), "the checkpoint has a line of signatures that is none")
+    require(all(found), "the checkpoint has a malformed line of signatures")
     return f"{text}\n", [(line[1], decode(line[2])) for line in found if line]
 
 
@@ -255,7 +255,7 @@ class Policy:
                 require(name == "none" or name in self.members, f"the policy does not know {name}")
                 self.quorum = name
             case _:
-                raise DoesNotHold(f"the policy has a line that is none: {line.strip()}")
+                raise DoesNotHold(f"the policy has a malformed line: {line.strip()}")
 
     def _name(self, name: str, member: Key | Group) -> None:
         require(name != "none" and name not in self.members, f"the policy has the name {name} twice")
@@ -341,7 +341,7 @@ def is_included(leaf: bytes, index: int, size: int, path: Sequence[bytes], root:
 
 
 def is_consistent(old: Checkpoint, new: Checkpoint, path: Sequence[bytes]) -> bool:
-    """RFC 9162, 2.1.4.2, and that there is nothing to show for the empty ledger and for one and itself."""
+    """RFC 9162, 2.1.4.2. For the empty ledger, and for a ledger and itself, the path must be empty."""
     if old.size in (0, new.size):
         return not path and old.root == (new.root if old.size == new.size else sha256().digest())
     nodes = [old.root, *path] if old.size & (old.size - 1) == 0 else [*path]
@@ -452,7 +452,7 @@ def read_proof(text: str) -> Proof:
     require(index is not None, "the proof has no index")
     assert index
     path = [decode(line) for line in lines]
-    require(all(len(each) == 32 for each in path), "there is a hash that is none")
+    require(all(len(each) == 32 for each in path), "a hash does not have 32 bytes")
     return Proof(int(index[1]), path, note, None if extra is None else read_document(decode(extra)), None)
 
 
@@ -468,7 +468,7 @@ def read_json_proof(values: Any) -> Proof:
     note, entry, index = take_text(values, "checkpoint"), take_text(values, "entry"), take_integer(values, "index")
     require("document" in values, "document is missing")
     document = values["document"]
-    require(document is None or isinstance(document, dict), "the document is none")
+    require(document is None or isinstance(document, dict), "the document is no object")
     root = b64encode(decode_hash(values, "root")).decode()
     require([str(take_integer(values, "size")), root] == note.split("\n")[1:3], "size or root disagree")
     found = ENTRY_FORM.fullmatch(entry)
@@ -500,7 +500,7 @@ def check_proof(proof: Proof, keys: Sequence[Key]) -> tuple[Checkpoint, list[str
     require(entry is not None, "the proof has no document: ask for the JSON of the proof, which has the entry")
     require(proof.entry in (None, entry), "the entry is not the one of the document")
     found = ENTRY_FORM.fullmatch(entry or "")
-    require(found is not None, "the entry has not the form of one")
+    require(found is not None, "the entry is malformed")
     assert found
     assert entry
     leaf = hash_leaf(entry.encode())
@@ -557,7 +557,7 @@ def check_export(path: Path, checkpoint: Checkpoint, since: Checkpoint | None) -
             operation=take_text(change, "operation"),
             version=version,
         )
-        require(ENTRY_FORM.fullmatch(entry) is not None, f"entry {tree.size} has not the form of one")
+        require(ENTRY_FORM.fullmatch(entry) is not None, f"entry {tree.size} is malformed")
         require(versions.add(record, version), f"version {version} of record {record} is out of order")
         tree.add(hash_leaf(entry.encode()))
     size = checkpoint.size

@@ -190,7 +190,7 @@ def split_note(note: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:
 
 def _parse_signature(line: re.Match[str] | None) -> tuple[str, bytes, bytes]:
     if not line:
-        raise InvalidNote("has a line of signatures that is none")
+        raise InvalidNote("has a malformed line of signatures")
     try:
         signature = decode_base64(line[2])
     except ValueError:

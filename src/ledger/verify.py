@@ -164,7 +164,7 @@ def _check_checkpoint(newest: Row[Any], size: int, keys: tuple[VerifierKey, ...]
         signed = open_note(newest.note, keys) if keys else newest.note
         checkpoint = Checkpoint.parse(signed)
     except InvalidNote as error:
-        return [f"{name} is none: {error}"]
+        return [f"{name} is not valid: {error}"]
     if not keys:
         _report("no signature was checked: LEDGER_KEY or --key is needed")
     if checkpoint != Checkpoint(newest.origin, newest.size, newest.root):

@@ -274,7 +274,7 @@ async def test_a_rewrite_of_everything_is_found_with_a_checkpoint_kept_outside_o
         for known in (NEWER(trail.kept), NEWER(trail.kept, True)):
             assert await find(connection, known) == rewritten
         await rewrite_ledger(connection, SignerKey(ORIGIN, bytes(32)))
-        unsigned = "its newest checkpoint, of {} entries, is none: none of the known keys has signed it"
+        unsigned = "its newest checkpoint, of {} entries, is not valid: none of the known keys has signed it"
         size = (await connection.exec_driver_sql("SELECT size FROM ledger")).scalar_one()
         assert await find(connection, Known((KEY.verifier,))) == {("ledger", unsigned.format(size))}
 
@@ -294,7 +294,7 @@ async def test_a_ledger_that_was_set_back_is_found(trail: Trail) -> None:
     [
         ("UPDATE ledger SET root = sha256('x')", "its root is not that of its 308 entries"),
         ("UPDATE ledger_checkpoint SET root = sha256('x')", "says another size or root than its row"),
-        ("UPDATE ledger_checkpoint SET note = note || 'x'", "is none: must be a text, a blank line"),
+        ("UPDATE ledger_checkpoint SET note = note || 'x'", "is not valid: must be a text, a blank line"),
         ("UPDATE ledger SET size = 300", "is larger than the ledger of 300: its end was cut off"),
         ("INSERT INTO ledger_tile VALUES (0, 7, sha256('x'))", "tile 0/007 is beyond the ledger's size of 308"),
         ("DELETE FROM ledger_entry WHERE index = 100", "entry 100 is missing"),
