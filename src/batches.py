@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 from src import json_parser
-from src.exceptions import MAX_ERRORS_PER_ITEM, AppError, MalformedJSON, ValidationFailed
+from src.exceptions import MAX_ERRORS_PER_ITEM, MalformedJSON, ValidationFailed
 
 MAX_ITEMS = 1_000
 
@@ -84,14 +84,18 @@ def _parse_lines(body: bytes, *, is_partial: bool) -> Any:
     return _all_of(items, lambda index: f"Line {1 + body.count(_LINE_BREAK, 0, lines[index].start())}")
 
 
-def _parse_items(body: bytes, error: AppError, *, is_partial: bool) -> Any:
+def _parse_items(body: bytes, error: MalformedJSON | ValidationFailed, *, is_partial: bool) -> Any:
     """Find the items of a JSON object that is refused as a whole, and parse each. Raises `error` if that is no help."""
     json_parser.check_value_count(body)
-    texts = _split(body) if is_partial or isinstance(error, MalformedJSON) else []
+    texts = _split(body) if is_partial or not _names_items(error) else []
     items = _parse_each(texts)
     if not items.texts:
         raise error
     return items if is_partial else _all_of(items, lambda index: f"items[{index}]")
+
+
+def _names_items(error: MalformedJSON | ValidationFailed) -> bool:
+    return isinstance(error, ValidationFailed) and all(len(each["loc"]) > 1 for each in error.extensions["errors"])
 
 
 def _parse_each(texts: Sequence[bytes]) -> SeparateItems:

@@ -127,10 +127,13 @@ async def test_lines_are_not_joined_before_they_are_parsed(client_of_module: htt
     ],
     ids=["NUL", "integer", "repeated name", "depth", "crowded", "invalid", "a list", "null"],
 )  # fmt: skip
-async def test_the_rules_of_json_hold_for_each_line(
-    client_of_module: httpx2.AsyncClient, line: bytes, location: list[str], kind: str
+@pytest.mark.parametrize("headers", [JSON, LINES])
+async def test_the_rules_of_json_hold_for_each_item(
+    client_of_module: httpx2.AsyncClient, headers: dict[str, str], line: bytes, location: list[str], kind: str
 ) -> None:
-    response = await client_of_module.post(BATCH, content=b"\n".join([GOOD, line, GOOD]), headers=LINES)
+    items = [GOOD, line, GOOD]
+    body = b"\n".join(items) if headers is LINES else b'{"items": [%s]}' % b",".join(items)
+    response = await client_of_module.post(BATCH, content=body, headers=headers)
     assert problem(response) == INVALID
     found = {tuple(error["loc"]): error["type"] for error in response.json()["errors"]}
     assert found == {("body", "items", 1, *location): kind}
