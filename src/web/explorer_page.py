@@ -23,10 +23,12 @@ from src.web.negotiation import accepts_gzip
 
 FOLDER = Path(__file__).parent / "explorer"
 _PAGE = "index.html"
-_ENTRY = "main.js"
+_ENTRY, _LATER = "main.js", "later.js"
 _STYLES = ("style.css", "record.css")
 # In the page, this stands for the folder of the files: a URL relative to that of the page.
 _FILES = "{files}"
+# The browser asks for the newest records before it has the script. The page of a search needs others.
+_FIRST_LIST = re.compile(r' *<link rel="preload" as="fetch"[^>]*>\n')
 # What else is in the folder is for those who build the page, and for lawyers.
 _MEDIA_TYPES = {
     ".css": "text/css",
@@ -74,6 +76,8 @@ class _Content:
 @dataclass(frozen=True)
 class Site:
     version: str
+    page: _Content
+    page_of_search: _Content
     files: dict[str, _Content]
     """By their paths in the folder, with slashes."""
 
@@ -86,12 +90,13 @@ def install(app: FastAPI, settings: AppSettings) -> None:
     @app.get(EXPLORER_PATH, include_in_schema=False)
     async def explorer(request: Request) -> Response:
         site = await _site()
-        return _answer(request, site.files[_PAGE], _REVALIDATE)
+        page = site.page_of_search if request.query_params.get("q") else site.page
+        return _answer(request, page, _REVALIDATE)
 
     @app.get(f"{EXPLORER_PATH}/{{version}}/{{path:path}}", include_in_schema=False)
     async def explorer_file(request: Request, version: str, path: str) -> Response:
         site = await _site()
-        if path == _PAGE or path not in site.files:
+        if path not in site.files:
             raise HTTPException(404)
         # While a new release starts, a page of one release may load files of the other.
         return _answer(request, site.files[path], _FOR_EVER if version == site.version else _REVALIDATE)
@@ -108,17 +113,18 @@ def load() -> Site:
     texts = _join({path.relative_to(FOLDER).as_posix(): path.read_text() for path in paths})
     version = sha256("\0".join(f"{name}\0{text}" for name, text in texts.items()).encode()).hexdigest()
     version = version[:_VERSION_CHARACTERS]
-    texts[_PAGE] = texts[_PAGE].replace(_FILES, f"{EXPLORER_PATH[1:]}/{version}")
-    return Site(version, {name: _pack(name, text.encode()) for name, text in texts.items()})
+    page = texts.pop(_PAGE).replace(_FILES, f"{EXPLORER_PATH[1:]}/{version}")
+    pages = (_pack(_PAGE, page.encode()), _pack(_PAGE, _FIRST_LIST.sub("", page).encode()))
+    return Site(version, *pages, {name: _pack(name, text.encode()) for name, text in texts.items()})
 
 
 def _join(texts: dict[str, str]) -> dict[str, str]:
-    """What is served: one module in place of ours, one style, and all else as it is."""
+    """What is served: two modules in place of ours, one style, and all else as it is."""
     own = {name: text for name, text in texts.items() if name.endswith(".js") and not name.startswith(_LIBRARIES)}
     others = {name: text for name, text in texts.items() if name not in own and name not in _STYLES}
-    script = explorer_modules.join({name: _lighten(text) for name, text in own.items()}, _ENTRY)
+    scripts = explorer_modules.join({name: _lighten(text) for name, text in own.items()}, _ENTRY, _LATER)
     style = "".join(_lighten(texts[name]) for name in _STYLES)
-    return {**others, _ENTRY: script, _STYLES[0]: style}
+    return {**others, **scripts, _STYLES[0]: style}
 
 
 def _lighten(text: str) -> str:

@@ -36,7 +36,9 @@ POLICY = {
 
 def files_of(page: str, base: str = "http://test/explorer") -> list[str]:
     """The URLs of the files that the page names."""
-    return sorted({urljoin(base, found) for found in re.findall(r'(?:href|src)="([^"]+)"', page) if "." in found})
+    return sorted(
+        {urljoin(base, found) for found in re.findall(r'(?:href|src)="([^"]+)"', page) if "api/v1" not in found}
+    )
 
 
 async def test_the_page_and_its_files_are_served_with_the_headers_that_protect_them(client: httpx2.AsyncClient) -> None:
@@ -54,14 +56,40 @@ async def test_the_page_and_its_files_are_served_with_the_headers_that_protect_t
         assert "Accept-Encoding" in answer.headers["Vary"]
 
 
-async def test_the_script_imports_libraries_alone_by_relative_urls(client: httpx2.AsyncClient) -> None:
+async def test_the_scripts_import_by_relative_urls_what_the_page_names(client: httpx2.AsyncClient) -> None:
     """A bare name would need an import map in the page, which the policy does not allow."""
     urls = files_of((await client.get(EXPLORER)).text)
     (script,) = [url for url in urls if url.endswith("main.js")]
-    text = (await client.get(script)).text
-    assert {urljoin(script, name) for name in re.findall(r'\bfrom "([^"]+)"', text)} == {
-        url for url in urls if "/vendor/" in url
-    }
+    libraries = {url for url in urls if "/vendor/" in url}
+    later = urljoin(script, "later.js")
+    assert await imports_of(client, script) == {*libraries, later}
+    assert await imports_of(client, later) == {script}
+
+
+async def imports_of(client: httpx2.AsyncClient, script: str) -> set[str]:
+    answer = await client.get(script)
+    assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    return {urljoin(script, name) for name in re.findall(r'(?:\bfrom |\bimport\()"([^"]+)"', answer.text)}
+
+
+@pytest.mark.parametrize("query", ["", "?zone=local", "?q=", "?record=x"])
+async def test_the_page_has_the_browser_ask_for_the_newest_records_at_once(
+    client: httpx2.AsyncClient, query: str
+) -> None:
+    """By the request that the script makes, byte for byte: of any other the answer would be thrown away."""
+    (url,) = re.findall(r'<link rel="preload" as="fetch" href="([^"]+)" crossorigin>', (await get_page(client, query)))
+    page_size = re.search(r"const PAGE = (\d+);", (explorer_page.FOLDER / "records.js").read_text())
+    assert page_size
+    assert url == f"api/v1/audits?limit={page_size[1]}"
+    assert len((await client.get(f"/{url}")).json()["items"]) == 0
+
+
+async def test_the_page_of_a_search_asks_for_no_other_records(client: httpx2.AsyncClient) -> None:
+    assert 'as="fetch"' not in await get_page(client, "?q=status:failure")
+
+
+async def get_page(client: httpx2.AsyncClient, query: str) -> str:
+    return (await client.get(f"{EXPLORER}{query}")).text
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -149,18 +177,17 @@ async def test_the_page_finds_its_files_and_the_api_under_a_root_path(prefix: st
     async with run_application(NO_DATABASE, AppSettings(root_path="/audit")) as client:
         page = await client.get(f"{prefix}{EXPLORER}")
         urls = files_of(page.text, "http://test/audit/explorer")
-        assert all(url.startswith("http://test/audit/explorer/") for url in urls if "api/v1" not in url)
+        assert all(url.startswith("http://test/audit/explorer/") for url in urls)
         for url in urls:
-            if "api/v1" not in url:
-                path = url.removeprefix("http://test/audit")
-                assert (await client.get(prefix + path)).status_code == 200, url
+            assert (await client.get(prefix + url.removeprefix("http://test/audit"))).status_code == 200, url
         assert (await client.get("/audit/")).json()["links"]["explorer"] == "/audit/explorer"
 
 
 def test_the_whole_page_weighs_little() -> None:
-    files = explorer_page.load().files
-    assert sum(len(content.packed.content) for content in files.values()) <= WEIGHT_LIMIT
-    assert all(gzip.decompress(content.packed.content) == content.plain.content for content in files.values())
+    site = explorer_page.load()
+    contents = [site.page, *site.files.values()]
+    assert sum(len(content.packed.content) for content in contents) <= WEIGHT_LIMIT
+    assert all(gzip.decompress(content.packed.content) == content.plain.content for content in contents)
 
 
 def test_a_library_is_served_as_it_was_published() -> None:
@@ -173,13 +200,15 @@ def test_a_library_is_served_as_it_was_published() -> None:
 
 def test_every_module_and_style_is_in_what_is_served() -> None:
     files = explorer_page.load().files
-    script, style = files["main.js"].plain.content.decode(), files["style.css"].plain.content.decode()
+    scripts = [files[name].plain.content.decode() for name in ("main.js", "later.js")]
+    style = files["style.css"].plain.content.decode()
     for path in explorer_page.FOLDER.glob("*.js"):
-        assert f"// {path.name}\n" in script, f"{path.name} is imported by none"
+        count = sum(script.count(f"// {path.name}\n") for script in scripts)
+        assert count == 1, f"{path.name} is served {count} times"
     for path in explorer_page.FOLDER.glob("*.css"):
         # The last rule of each.
         assert path.read_text().split("\n")[-2].strip() in style
-    assert set(files) == {"main.js", "style.css", "index.html", "icon.svg", "vendor/preact.mjs", "vendor/htm.module.js"}
+    assert set(files) == {"main.js", "later.js", "style.css", "icon.svg", "vendor/preact.mjs", "vendor/htm.module.js"}
 
 
 def test_the_libraries_are_as_they_were_published_and_their_licences_beside_them() -> None:

@@ -14,6 +14,7 @@
 import { EMPTY_AGGREGATES, createAggregates } from "./aggregates.js";
 import { NOT_ASKED, createAsk } from "./ask.js";
 import { NOT_LIVE, createLive } from "./live.js";
+import { afterPaint } from "./paint.js";
 import { addTerm, removeNames, setTimes, toggleTerm } from "./query.js";
 import { EMPTY_LIST, createRecords } from "./records.js";
 import { isUuid, readUrl, writeUrl } from "./store.js";
@@ -49,6 +50,9 @@ export const initialState = () => {
     live: NOT_LIVE,
     ask: NOT_ASKED,
     views: readViews(),
+    // The components of later.js, once they are loaded.
+    later: null,
+    isLaterMissing: false,
     theme: readTheme(),
     isHelpOpen: false,
     isNarrow: NARROW.matches,
@@ -65,8 +69,11 @@ export const createActions = (store) => {
   const records = createRecords(store, {
     loaded: (filter, searchSignal) => {
       signal = searchSignal;
-      if (filter) aggregates.load(filter, signal);
-      else aggregates.clear();
+      if (!filter) aggregates.clear();
+      // The rows first: what stands beside them would keep the browser, the service and the database from these.
+      else afterPaint(() => {
+        if (!searchSignal.aborted) aggregates.load(filter, searchSignal);
+      });
     },
   });
   const live = createLive(store, records, () => {
@@ -76,7 +83,7 @@ export const createActions = (store) => {
 
   const load = (q) => {
     live.forget();
-    records.search(q);
+    return records.search(q);
   };
 
   /** Changes what stands in the URL. `isReplaced`: Back does not return to what was before. */
@@ -147,11 +154,20 @@ export const createActions = (store) => {
       store.set({ ...found, draft: found.q });
       if (found.q !== before.q) load(found.q);
     },
+    /** Loads the list that the URL names. Resolves once it is there, or has failed. */
     start: () => {
       showTheme(store.get().theme);
       NARROW.addEventListener("change", ({ matches }) => store.set({ isNarrow: matches }));
-      load(store.get().q);
+      return load(store.get().q);
+    },
+    /** Loads what the page does not need for its first rows. */
+    loadLater: async () => {
       ask.find();
+      try {
+        store.set({ later: await import("./later.js") });
+      } catch {
+        store.set({ isLaterMissing: true });
+      }
     },
   };
   const ask = createAsk(store, actions.search);

@@ -24,9 +24,9 @@ export const urlOf = (path, params) => {
 
 /**
  * The answer of `GET`. Throws `Problem`; and `AbortError`, if `signal` says so. `parse` makes a value of its text.
+ * It has no header of its own: with one, it would not be the request that index.html has begun.
  */
-export const get = (path, params, { signal, parse = JSON.parse, accept = "application/json" } = {}) =>
-  request(urlOf(path, params), { signal, headers: { accept } }, parse);
+export const get = (path, params, { signal, parse = JSON.parse } = {}) => request(urlOf(path, params), { signal }, parse);
 
 /** The answer of `POST` with a JSON body. Throws as `get` does. */
 export const post = (path, body, { signal } = {}) =>

@@ -2,16 +2,14 @@
 
 import { urlOf } from "./api.js";
 import { Ask } from "./ask.js";
-import { Changes } from "./changes.js";
-import { Facets } from "./facets.js";
-import { Histogram } from "./histogram.js";
+import { EARLY } from "./early.js";
 import { html, keep } from "./html.js";
 import { Help } from "./keys.js";
 import { List, describeTotal } from "./list.js";
 import { Menu } from "./menu.js";
 import { Guard, ProblemNote } from "./problem.js";
-import { Record } from "./record.js";
 import { Search } from "./search.js";
+import { shorten } from "./tree.js";
 import { Views } from "./views.js";
 
 const THEMES = { auto: "dark or light as the system", light: "light", dark: "dark" };
@@ -78,7 +76,7 @@ const Toolbar = ({ state, actions }) => {
   `;
 };
 
-const Records = ({ state, actions, register }) => html`
+const Records = ({ state, actions, register, parts: { Facets, Histogram } }) => html`
   <${Guard} data=${state.facets}><${Facets} state=${state} actions=${actions} /><//>
   <div class="content">
     ${state.problems.length
@@ -104,27 +102,42 @@ const Records = ({ state, actions, register }) => html`
 // On a narrow screen the record lies over all else: Tab stays in it.
 const isCovered = ({ record, isNarrow }) => record !== null && isNarrow;
 
+// What the URL says that the page cannot read. It is gone with the next step, which writes another URL.
+const Ignored = ({ ignored }) => {
+  const described = ignored.map(({ name, value, form }) => `${name}=${shorten(value, 60)} is ignored: ${name} is ${form}.`);
+  const problem = { title: "A part of this URL cannot be read", detail: described.join(" ") };
+  return html`<${ProblemNote} problem=${problem} isSmall />`;
+};
+
 /** The page. `register` takes the components that the keys move. */
-export const App = ({ state, actions, register }) => html`
-  <div class="page" data-record=${state.record ? "" : null}>
-    <${Bar} state=${state} actions=${actions} isCovered=${isCovered(state)} />
-    ${state.view === "records"
-      ? html`<div class="searches" inert=${isCovered(state)}>
-          <${Search} state=${state} actions=${actions} register=${register.search} />
-          <${Guard} data=${state.ask}><${Ask} state=${state} actions=${actions} /><//>
-        </div>`
-      : null}
-    <main class="main" data-view=${state.view} inert=${isCovered(state)}>
-      ${state.view === "records"
-        ? html`<${Records} state=${state} actions=${actions} register=${register} />`
-        : html`<${Guard} data=${state.changes}><${Changes} state=${state} actions=${actions} /><//>`}
-    </main>
-    ${state.record
-      ? html`<aside class="side" aria-label="Record">
-          <${Guard} data=${state.record}><${Record} key=${state.record} state=${state} actions=${actions} /><//>
-        </aside>`
-      : null}
-    ${state.isHelpOpen ? html`<${Help} actions=${actions} />` : null}
-    <div class="notice" role="status" data-shown=${state.notice ? "" : null}>${state.notice}</div>
-  </div>
-`;
+export const App = ({ state, actions, register }) => {
+  const parts = state.later ?? EARLY;
+  return html`
+    <div class="page" data-record=${state.record ? "" : null}>
+      <${Bar} state=${state} actions=${actions} isCovered=${isCovered(state)} />
+      ${state.view === "records" || state.ignored.length
+        ? html`<div class="searches" inert=${isCovered(state)}>
+            ${state.view === "records"
+              ? html`
+                  <${Search} state=${state} actions=${actions} register=${register.search} />
+                  <${Guard} data=${state.ask}><${Ask} state=${state} actions=${actions} /><//>
+                `
+              : null}
+            ${state.ignored.length ? html`<${Ignored} ignored=${state.ignored} />` : null}
+          </div>`
+        : null}
+      <main class="main" data-view=${state.view} inert=${isCovered(state)}>
+        ${state.view === "records"
+          ? html`<${Records} state=${state} actions=${actions} register=${register} parts=${parts} />`
+          : html`<${Guard} data=${state.changes}><${parts.Changes} state=${state} actions=${actions} /><//>`}
+      </main>
+      ${state.record
+        ? html`<aside class="side" aria-label="Record">
+            <${Guard} data=${state.record}><${parts.Record} key=${state.record} state=${state} actions=${actions} /><//>
+          </aside>`
+        : null}
+      ${state.isHelpOpen ? html`<${Help} actions=${actions} />` : null}
+      <div class="notice" role="status" data-shown=${state.notice ? "" : null}>${state.notice}</div>
+    </div>
+  `;
+};

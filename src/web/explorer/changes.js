@@ -5,13 +5,12 @@ import { Attribution, Operation, OPERATIONS } from "./history.js";
 import { Component, html } from "./html.js";
 import { parse } from "./json.js";
 import { ProblemNote } from "./problem.js";
-import { Text } from "./text.js";
+import { Text, formatCount } from "./text.js";
 import { formatFull, formatTime, zoneName } from "./time.js";
 
 const PAGE = 20;
 // A page of the feed looks at 2,000 entries; so many pages without a match are read before the reader is asked.
 const EMPTY_PAGES = 10;
-const format = new Intl.NumberFormat("en").format;
 
 /** Shown in place of the list while `state.view` is `changes`. */
 export class Changes extends Component {
@@ -148,7 +147,7 @@ export class Changes extends Component {
     if (isLoading) return html`<p class="muted">Reading the ledger\u2026</p>`;
     if (problem || !items) return null;
     if (after !== END) {
-      const looked = `Looked at ${format(size - after)} of ${format(size)} entries.`;
+      const looked = `Looked at ${formatCount(size - after)} of ${formatCount(size)} entries.`;
       return items.length ? html`<p class="muted">${looked}</p>` : html`<p>Nothing found yet. ${looked}</p>`;
     }
     if (items.length) return html`<p class="muted">This is the beginning of the ledger.</p>`;

@@ -3,7 +3,7 @@
 import { FACETS } from "./aggregates.js";
 import { html, keep } from "./html.js";
 import { formatTerm } from "./query.js";
-import { Text, plain } from "./text.js";
+import { Text, formatCount, plain } from "./text.js";
 
 const TITLES = {
   status: "Status", action: "Action", entity_type: "Entity type", actor_id: "Actor", actor_type: "Actor type",
@@ -45,7 +45,7 @@ const Facet = ({ field, facet, state, actions }) => {
     <h2>
       ${TITLES[field]}
       ${data?.relation === "approx"
-        ? html`<span class="estimate" title=${`Estimated from ${data.sampled?.toLocaleString("en")} records`}>\u2248 estimated</span>`
+        ? html`<span class="estimate" title=${`Estimated from ${formatCount(data.sampled)} records`}>\u2248 estimated</span>`
         : null}
     </h2>
     ${error

@@ -3,6 +3,7 @@
 
 import { Component, createRef, html } from "./html.js";
 import { ProblemNote } from "./problem.js";
+import { formatCount } from "./text.js";
 import { formatSpan, formatTick, formatTime, zoneName } from "./time.js";
 
 const HEIGHT = 100;
@@ -14,7 +15,7 @@ const NOTHING_SELECTED = { from: null, to: null, isDragging: false };
 // Below, the seconds of two times can be the same.
 const SHORT_MS = 60_000;
 
-const number = (count, relation) => `${relation === "approx" ? "\u2248 " : ""}${count.toLocaleString("en")}`;
+const number = (count, relation) => `${relation === "approx" ? "\u2248 " : ""}${formatCount(count)}`;
 
 export class Histogram extends Component {
   constructor() {

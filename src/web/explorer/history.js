@@ -2,11 +2,10 @@
 
 import { diff } from "./diff.js";
 import { Component, createRef, Fragment, html } from "./html.js";
-import { Text } from "./text.js";
+import { Text, formatCount } from "./text.js";
 import { formatFull, formatTime } from "./time.js";
 import { LongText, Value } from "./tree_view.js";
 
-const format = new Intl.NumberFormat("en").format;
 // Differences that are shown at first, and with each "more".
 const DIFFERENCES = 25;
 /** What people call an operation. */
@@ -117,7 +116,7 @@ class Differences extends Component {
       </ul>
       ${rest > 0
         ? html`<button type="button" class="link more" onClick=${this.showMore}>
-            Show ${Math.min(rest, DIFFERENCES)} more of ${format(rest)} differences
+            Show ${Math.min(rest, DIFFERENCES)} more of ${formatCount(rest)} differences
           </button>`
         : null}
     <//>`;
@@ -128,7 +127,7 @@ const describe = (count, before, after) => {
   const versions = `between version ${before.version} and version ${after.version}`;
   if (before === after) return "Choose two versions that are not the same.";
   if (!count) return `No field differs ${versions}.`;
-  return count === 1 ? `1 field differs ${versions}.` : `${format(count)} fields differ ${versions}.`;
+  return count === 1 ? `1 field differs ${versions}.` : `${formatCount(count)} fields differ ${versions}.`;
 };
 
 const nameOf = ({ version, changed_at }, zone) =>

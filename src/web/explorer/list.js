@@ -2,7 +2,7 @@
 
 import { Component, createRef, html, keep } from "./html.js";
 import { ProblemNote } from "./problem.js";
-import { marked } from "./text.js";
+import { formatCount, marked } from "./text.js";
 import { formatFull, formatTime, zoneName } from "./time.js";
 
 // With nine elements in a row, so many rows keep the list below 400. One that leaves at one end comes in at the other.
@@ -41,21 +41,22 @@ const Row = keep(drawRow, ({ row, top, isSelected, isOpen, isRemoved, zone }) =>
 
 /** How many records match, as people read it. */
 export const describeTotal = ({ total, relation }) =>
-  total === null ? "" : `${total.toLocaleString("en")}${relation === "gte" ? "+" : ""}`;
+  total === null ? "" : `${formatCount(total)}${relation === "gte" ? "+" : ""}`;
 
 export class List extends Component {
   constructor() {
     super();
-    this.state = { first: 0, height: 600, row: 36 };
+    // Until it is measured: no row below the window is seen.
+    this.state = { first: 0, height: innerHeight, row: 36 };
     this.top = 0;
     this.scroller = createRef();
     this.grid = createRef();
   }
 
   componentDidMount() {
+    // It measures for the first time before the first paint, when the browser has laid out the page anyway.
     this.observer = new ResizeObserver(() => this.measure());
     this.observer.observe(this.scroller.current);
-    this.measure();
     this.props.register(this);
   }
 

@@ -9,11 +9,10 @@ import { keepOwnKey, readOwnKey } from "./own_key.js";
 import { ProblemNote } from "./problem.js";
 import { checkProof } from "./proofs.js";
 import { copy, download } from "./sharing.js";
-import { Text } from "./text.js";
+import { Text, formatCount } from "./text.js";
 import { formatFull } from "./time.js";
 import { LongText } from "./tree_view.js";
 
-const format = new Intl.NumberFormat("en").format;
 const NOT_SEALED = 409;
 // Sealing takes seconds; what takes longer is for the reader to ask again.
 const ATTEMPTS = 20;
@@ -154,10 +153,10 @@ const save = (auditId, version, { tlog_proof }) => download(`${auditId}.${versio
 const renderPlace = (proof, ledger, zone) => {
   const last = ledger.last_checkpoint;
   const at = last?.size === proof.size ? `, of ${formatFull(last.created_at, zone)}` : "";
-  const entries = `${format(proof.size)} entries`;
+  const entries = `${formatCount(proof.size)} entries`;
   return html`<${Fragment}>
     <p>
-      <span class="seal" data-state="sealed">Sealed</span> as entry <strong>${format(proof.index)}</strong> of the ledger
+      <span class="seal" data-state="sealed">Sealed</span> as entry <strong>${formatCount(proof.index)}</strong> of the ledger
     </p>
     <dl class="facts">
       <dt>Checkpoint</dt>

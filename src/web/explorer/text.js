@@ -57,3 +57,6 @@ export const Text = ({ value, class: name }) => html`<bdi class=${name}>${marked
 /** The same on one line, for parts of plain strings such as titles: every hidden character is written out. */
 export const plain = (value) =>
   String(value).replace(HIDDEN, (run) => [...run].map((character) => `[${nameOf(character)}]`).join(""));
+
+/** `1,234,567`. Not by toLocaleString, whose first call takes longer than it takes to draw the list. */
+export const formatCount = (count) => String(count).replace(/\B(?=(?:\d{3})+$)/g, ",");

@@ -1,10 +1,9 @@
 // A JSON value as rows that open on demand. Nothing of what is closed is in the page.
 
 import { Component, html } from "./html.js";
-import { Text } from "./text.js";
+import { Text, formatCount } from "./text.js";
 import { childrenOf, clip, countOf, kindOf, PAGE_CHARACTERS, PAGE_ROWS, ROW_CHARACTERS, preview, shorten } from "./tree.js";
 
-const format = new Intl.NumberFormat("en").format;
 
 /** A text of any length: its beginning, and more of it for whoever asks. */
 export class LongText extends Component {
@@ -21,7 +20,7 @@ export class LongText extends Component {
     const next = Math.min(rest, PAGE_CHARACTERS);
     return html`<${Text} value=${`${shown}\u2026`} />
       <button type="button" class="link more" onClick=${this.showMore}>
-        Show ${next === rest ? `the other ${format(rest)}` : `${format(next)} more of ${format(rest)}`} characters
+        Show ${next === rest ? `the other ${formatCount(rest)}` : `${formatCount(next)} more of ${formatCount(rest)}`} characters
       </button>`;
   }
 }
@@ -36,8 +35,8 @@ export const Scalar = ({ value }) => {
 
 const describe = (value) => {
   const count = countOf(value);
-  if (kindOf(value) === "array") return count === 1 ? "1 item" : `${format(count)} items`;
-  return count === 1 ? "1 name" : `${format(count)} names`;
+  if (kindOf(value) === "array") return count === 1 ? "1 item" : `${formatCount(count)} items`;
+  return count === 1 ? "1 name" : `${formatCount(count)} names`;
 };
 
 /**
@@ -73,7 +72,7 @@ export class Tree extends Component {
       ${rest > 0
         ? html`<li>
             <button type="button" class="link more" onClick=${() => this.setRows(path, count + PAGE_ROWS)}>
-              Show ${format(Math.min(rest, PAGE_ROWS))} more of ${format(rest)}
+              Show ${formatCount(Math.min(rest, PAGE_ROWS))} more of ${formatCount(rest)}
             </button>
           </li>`
         : null}
