@@ -89,7 +89,7 @@ export const createActions = (store) => {
   /** Changes what stands in the URL. `isReplaced`: Back does not return to what was before. */
   const go = (patch, { isReplaced = false } = {}) => {
     const before = store.get();
-    store.set(patch);
+    store.set({ ...patch, ignored: [] });
     const url = writeUrl(location.href, store.get());
     if (url !== location.href) history[isReplaced ? "replaceState" : "pushState"](null, "", url);
     if (store.get().q !== before.q) load(store.get().q);

@@ -26,10 +26,19 @@ export const createStore = (initial) => {
 };
 
 const VIEWS = ["records", "changes"];
+const ZONES = ["utc", "local"];
 const OPERATIONS = ["create", "update", "delete"];
 // What the view of changes shows unless the URL says otherwise: corrections and removals.
 const LATE_OPERATIONS = ["update", "delete"];
 const VERSION = /^[1-9][0-9]{0,9}$/;
+// What the page understands of its URL, as it tells those who wrote another by hand.
+const FORMS = {
+  record: ["the id of a record, e.g. 01a222a3-3c95-7357-8f00-fce2a6f4fef0", (value) => isUuid(value)],
+  version: ["a whole number from 1", (value) => VERSION.test(value)],
+  zone: ["utc or local", (value) => ZONES.includes(value)],
+  view: [VIEWS.join(" or "), (value) => VIEWS.includes(value)],
+  operation: [OPERATIONS.join(", "), (value) => OPERATIONS.includes(value)],
+};
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 export const isUuid = (text) => UUID.test(text);
@@ -37,7 +46,8 @@ export const isUuid = (text) => UUID.test(text);
 /**
  * What the URL says: `q` the search, `record` the id of the open record or null, `version` the one that it shows
  * (null: the newest), `zone` utc or local, `view`; and what the view of changes shows: `changes` has its operations, and
- * who made the changes (`by`) or null.
+ * who made the changes (`by`) or null. `ignored` are the parts that cannot be read: each its name, its value, and what
+ * could stand there.
  */
 export const readUrl = (url) => {
   const params = new URL(url).searchParams;
@@ -52,6 +62,9 @@ export const readUrl = (url) => {
     zone: params.get("zone") === "local" ? "local" : "utc",
     view: VIEWS.includes(view) ? view : VIEWS[0],
     changes: { operations: operations.length ? operations : LATE_OPERATIONS, by: params.get("changed_by") || null },
+    ignored: [...params]
+      .filter(([name, value]) => value && Object.hasOwn(FORMS, name) && !FORMS[name][1](value))
+      .map(([name, value]) => ({ name, value, form: FORMS[name][0] })),
   };
 };
 

@@ -1,6 +1,7 @@
 """The list: scrolling, the keyboard, and what comes while one looks."""
 
 import re
+from uuid import uuid4
 
 from playwright.sync_api import expect
 from visit import Visit
@@ -189,6 +190,16 @@ def views_are_saved_and_opened_again(visit: Visit) -> None:
     expect(visit.search_box).to_have_value("action:user.login status:failure")
 
 
+def the_first_rows_come_by_one_request_before_the_rest(visit: Visit) -> None:
+    visit.open()
+    expect(visit.histogram.get_by_role("table")).to_be_attached()
+    asked = [url.partition("/explorer/")[2] or url.partition("/api/v1/")[2] for url in visit.requests]
+    assert asked.count("audits?limit=50") == 1, asked
+    (later,) = [index for index, url in enumerate(asked) if url.endswith("/later.js")]
+    assert asked.index("audits?limit=50") < later, asked
+    assert all(index > asked.index("audits?limit=50") for index, url in enumerate(asked) if "audits/" in url), asked
+
+
 def the_keys_of_the_list_do_nothing_where_no_list_is_seen(visit: Visit) -> None:
     visit.open()
     visit.rows.first.click()
@@ -220,13 +231,14 @@ def a_view_is_saved_and_removed_by_keyboard(visit: Visit) -> None:
 
 
 def chart_and_facets_follow_what_comes(visit: Visit) -> None:
-    visit.create(action="live.follow")
+    action = f"live.{uuid4().hex}"
+    visit.create(action=action)
     visit.page.clock.install()
-    visit.open("action:live.follow")
+    visit.open(f"action:{action}")
     visit.page.get_by_role("button", name="Live", exact=True).click()
     expect(visit.page.get_by_role("button", name="Live", exact=True)).to_have_attribute("data-state", "on")
     for count in (2, 3):
-        visit.create(action="live.follow")
+        visit.create(action=action)
         expect(visit.rows).to_have_count(count)
     visit.page.clock.fast_forward(20_000)
     expect(visit.facet("Status").get_by_role("button", name="success: 3 records")).to_be_visible()

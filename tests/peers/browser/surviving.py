@@ -123,3 +123,25 @@ def rows_stay_when_the_service_cannot_be_reached(visit: Visit) -> None:
     visit.context.set_offline(False)
     alert.get_by_role("button", name="Retry").click()
     expect(visit.rows.first).to_contain_text("failure")
+
+
+def a_part_that_cannot_be_loaded_leaves_the_list(visit: Visit) -> None:
+    visit.page.route(re.compile(r"/later\.js$"), lambda route: route.fulfill(status=503, body=""))
+    visit.open()
+    expect(visit.histogram.get_by_role("alert")).to_contain_text("A part of this page was not loaded")
+    expect(visit.rows.nth(5)).to_be_visible()
+    visit.page.unroute_all()
+    visit.histogram.get_by_role("button", name="Retry").click()
+    expect(visit.histogram.get_by_role("table")).to_be_attached()
+
+
+def a_url_that_cannot_be_read_is_said_to_be_so(visit: Visit) -> None:
+    visit.open(record="notauuid", zone="mars")
+    alert = visit.page.get_by_role("alert").filter(has_text="A part of this URL cannot be read")
+    expect(alert).to_contain_text("record=notauuid is ignored: record is the id of a record")
+    expect(alert).to_contain_text("zone=mars is ignored: zone is utc or local")
+    visit.search("status:failure")
+    expect(visit.rows.first).to_contain_text("failure")
+    expect(alert).to_be_hidden()
+    visit.go(view="changes", version="last")
+    expect(alert).to_contain_text("version=last")

@@ -11,6 +11,7 @@ const DEFAULTS = {
   zone: "utc",
   view: "records",
   changes: { operations: ["update", "delete"], by: null },
+  ignored: [],
 };
 
 test("a URL opens the state that wrote it", () => {
@@ -33,11 +34,20 @@ test("a URL opens the state that wrote it", () => {
 test("a URL that somebody has written by hand opens what can be meant", () => {
   const queries = ["", "record=1", "version=3x&version=0", "zone=mars", "view=x", "view=changes&operation=drop", "changed_by="];
   for (const query of queries) {
-    const { view, ...rest } = readUrl(`${PAGE}?${query}`);
-    assert.deepEqual({ ...rest, view: "records" }, DEFAULTS, query);
+    const { view, ignored, ...rest } = readUrl(`${PAGE}?${query}`);
+    assert.deepEqual({ ...rest, ignored: [], view: "records" }, DEFAULTS, query);
     assert.equal(view, query.startsWith("view=changes") ? "changes" : "records");
   }
   assert.equal(readUrl(`${PAGE}?record=${ID.toUpperCase()}`).record, ID);
+});
+
+test("what a URL says and the page cannot read is named", () => {
+  const namesOf = (query) => readUrl(`${PAGE}?${query}`).ignored.map(({ name, value }) => `${name}=${value}`);
+  assert.deepEqual(namesOf("record=notauuid&version=3x&version=2&zone=mars&view=x&operation=drop&operation=create"), [
+    "record=notauuid", "version=3x", "zone=mars", "view=x", "operation=drop",
+  ]);
+  assert.deepEqual(namesOf(`record=${ID}&version=2&zone=local&view=changes&operation=delete&toString=1&q=x`), []);
+  assert.deepEqual(namesOf("record=&version=&zone="), []);
 });
 
 test("a URL says no more than the state needs", () => {
