@@ -32,6 +32,7 @@ from src.ai.answer_values import (
 from src.ai.constants import MAX_UNSUPPORTED
 from src.ai.question_dates import contradicts
 from src.ai.question_orders import start_of_orders
+from src.ai.question_times import is_one_period
 from src.ai.question_words import GAP, Question, is_id
 from src.audits.constants import PREFIX_MARK, ActorType, AuditStatus
 from src.audits.schemas import AuditFilter
@@ -293,7 +294,7 @@ class _Reader:
     def check_times(self) -> None:
         """Leave out a period that ends before it starts, and one end where the question names the other.
 
-        Cover the question's times if the period has both its ends.
+        Cover the question's times if the period is all of them.
         """
         start, end = self.conditions.get("occurred_from"), self.conditions.get("occurred_to")
         if start and end and datetime.fromisoformat(start) >= datetime.fromisoformat(end):
@@ -312,7 +313,7 @@ class _Reader:
             or (start and matches(english.ONLY_START) and not matches(english.NEEDS_END))
             or (end and matches(english.ONLY_END) and not matches(english.NEEDS_START))
         )
-        if is_whole:
+        if is_whole and is_one_period(self._question, start, end):
             self._question.cover([*matches(english.TIMES), *matches(english.TIME_HELPERS)])
 
     def _read_details(self, name: str, value: Any) -> dict[str, Any]:

@@ -132,11 +132,13 @@ SPELLINGS = {
     ActorType.ANONYMOUS: _words("anonymous|guests?"),
 }
 
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTHS = (
     "jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|june?|july?|aug(?:ust)?|sep(?:t(?:ember)?)?|oct(?:ober)?"
     "|nov(?:ember)?|dec(?:ember)?|may(?= \\d)|(?<=\\d )may"
     # The month, and not the verb.
-    "|(?<=in )may|(?<=since )may|(?<=from )may|(?<=to )may|(?<=until )may|(?<=before )may|(?<=after )may|(?<=by )may"
+    "|(?<=in )may|(?<=of )may|(?<=since )may|(?<=from )may|(?<=to )may|(?<=until )may"
+    "|(?<=before )may|(?<=after )may|(?<=by )may"
 )
 _DAYS = "(?:mon|tues|wednes|thurs|fri|satur|sun)days?"
 _NUMBERS = "one|two|three|four|five|six|seven|eight|nine|ten|twelve|few"

@@ -376,3 +376,93 @@ def test_a_period_of_which_the_model_gives_one_end_is_named(
     question: str, said: dict[str, Any], named: list[str]
 ) -> None:
     assert unsupported({"action": ["update"], **said}, question) == named
+
+
+MARCH_TO_JUNE = {"occurred_from": "2026-03", "occurred_to": "2026-06"}
+
+
+@pytest.mark.parametrize(
+    ("question", "said", "named"),
+    [
+        ("updates in March and June 2026", MARCH_TO_JUNE, ["March and June 2026"]),
+        ("updates in March 2026 and in June 2026", MARCH_TO_JUNE, ["March 2026 and in June 2026"]),
+        ("updates in March, and also in June", MARCH_TO_JUNE, ["March", "June"]),
+        ("updates on 5 May 2026 or 7 May 2026", {"occurred_from": "2026-05-05"}, ["5 May 2026 or 7 May 2026"]),
+        (
+            "updates on 2026-05-01 and on 2026-07-01",
+            {"occurred_from": "2026-05-01", "occurred_to": "2026-07-01"},
+            ["2026-05-01 and on 2026-07-01"],
+        ),
+        (
+            "updates on Monday and Friday",
+            {"occurred_from": "2026-11-23", "occurred_to": "2026-11-27"},
+            ["Monday and Friday"],
+        ),
+        (
+            "updates yesterday and last week",
+            {"occurred_from": "2026-11-16", "occurred_to": "2026-11-27"},
+            ["yesterday and last week"],
+        ),
+        ("updates in 2024 and in 2026", {"occurred_from": "2024", "occurred_to": "2026"}, ["2024 and in 2026"]),
+        ("updates from today or from May", {"occurred_from": "2026-05-01"}, ["today or from May"]),
+        (
+            "updates between 9:00 and 10:00 and between 14:00 and 15:00",
+            {"occurred_from": "2026-11-28T09:00Z", "occurred_to": "2026-11-28T15:00Z"},
+            ["between 9:00 and 10:00 and between 14:00 and 15:00"],
+        ),
+        (
+            "updates of INV-7 in March that u-17 sent to u-4 in April",
+            {"entity_id": "INV-7", "occurred_from": "2026-03", "occurred_to": "2026-04"},
+            ["March that u-17 sent to u-4 in April"],
+        ),
+        (
+            "updates on the 4th and 7th of May",
+            {"occurred_from": "2026-05-04", "occurred_to": "2026-05-07"},
+            ["4th and 7th of May"],
+        ),
+        ("updates on May 4 or 7", {"occurred_from": "2026-05-04", "occurred_to": "2026-05-07"}, ["May 4 or 7"]),
+        (
+            "updates on Mon 4 May and Fri 8 May",
+            {"occurred_from": "2026-05-04", "occurred_to": "2026-05-08"},
+            ["Mon 4 May and Fri 8 May"],
+        ),
+        (
+            "updates from 1 to 5 May and 10 to 12 May",
+            {"occurred_from": "2026-05-01", "occurred_to": "2026-05-12"},
+            ["1 to 5 May and 10 to 12 May"],
+        ),
+        # Only one of two that follow one another.
+        ("updates in March and April", {"occurred_from": "2026-03", "occurred_to": "2026-03"}, ["March and April"]),
+        ("updates yesterday and today", {"occurred_from": "2026-11-27"}, ["yesterday and today"]),
+    ],
+)
+def test_two_periods_of_which_a_filter_has_one_are_named(question: str, said: dict[str, Any], named: list[str]) -> None:
+    assert unsupported({"action": ["update"], **said}, question) == named
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ("updates from March to June", MARCH_TO_JUNE),
+        ("updates from the start of March 2026 until the end of June 2026", MARCH_TO_JUNE),
+        ("updates since March and until June", MARCH_TO_JUNE),
+        ("updates between 1 March 2026 and 30 June 2026", MARCH_TO_JUNE),
+        ("updates March - June", MARCH_TO_JUNE),
+        ("updates between the 4th and 7th of May", {"occurred_from": "2026-05-04", "occurred_to": "2026-05-07"}),
+        ("updates in March and April", {"occurred_from": "2026-03", "occurred_to": "2026-04"}),
+        ("updates in December or January", {"occurred_from": "2025-12", "occurred_to": "2026-01"}),
+        ("updates yesterday and today", {"occurred_from": "2026-11-27", "occurred_to": "2026-11-28"}),
+        ("updates in the last 2 hours and 30 minutes", {"occurred_from": "2026-11-28T09:30Z"}),
+        (
+            "updates on Monday, 4 May 2026, between 10:00 and 12:00 UTC",
+            {"occurred_from": "2026-05-04T10:00Z", "occurred_to": "2026-05-04T12:00Z"},
+        ),
+        (
+            "updates from 10 May 2026 10:00 to 11 May 2026 12:00",
+            {"occurred_from": "2026-05-10T10:00Z", "occurred_to": "2026-05-11T12:00Z"},
+        ),
+        ("updates after 10:00 on 4 May 2026", {"occurred_from": "2026-05-04T10:00Z"}),
+    ],
+)
+def test_one_period_in_several_words_is_not_named(question: str, said: dict[str, Any]) -> None:
+    assert unsupported({"action": ["update"], **said}, question) == []
