@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from src.ai import provider_schemas
 from src.ai.constants import MAX_PROVIDER_BODY_BYTES, MAX_PROVIDER_STREAM_BYTES
-from src.ai.event_decoder import EventDecoder
+from src.ai.event_decoder import BOM, EventDecoder
 from src.ai.exceptions import AIInvalidProviderResponse, AIProviderUnavailable, TransientFailure
 from src.ai.prompt import Prompt
 from src.ai.provider_errors import Headers
@@ -40,6 +40,9 @@ class AnswerReader:
     def feed(self, chunk: bytes) -> Answer | None:
         """Return the answer if `chunk` ends it."""
         self._limit_size(len(chunk))
+        if self._is_blank:
+            # As .NET writes it.
+            chunk = chunk.removeprefix(BOM)
         if self._is_blank and (first := chunk.strip()[:1]):
             self._is_blank = False
             # No line of a stream begins like this.
@@ -58,6 +61,10 @@ class AnswerReader:
         """Call this when the body has ended, and `feed` has returned no answer."""
         if self._document is not None:
             return self._end(provider_schemas.parse_answer(bytes(self._document), self._headers))
+        # A server may leave out the blank line after its last event.
+        for data in self._decoder.feed(b"\n\n"):
+            if provider_schemas.is_object(data) and (answer := self._read_event(data)):
+                return answer
         if self._has_begun:
             # So a proxy says that it has lost the provider.
             raise broken_off()

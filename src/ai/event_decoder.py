@@ -7,7 +7,7 @@ The SDK's own decoder takes each line and each event through a generator and a m
 import json
 import re
 
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 _BLANK_LINES = re.compile(rb"\n\n+")
 _DATA = re.compile(rb"^data:[ ]?(.*)", re.MULTILINE)
 _IS_ERROR = re.compile(rb"^event:[ ]?error$", re.MULTILINE)
@@ -31,7 +31,7 @@ class EventDecoder:
         end = rest.rfind(b"\n\n", searched)
         if end < 0:
             return []
-        complete = bytes(rest[:end]).removeprefix(_BOM)
+        complete = bytes(rest[:end]).removeprefix(BOM)
         del rest[: end + 2]
         return [data for block in _BLANK_LINES.split(complete) if (data := _data(block))]
 

@@ -192,6 +192,14 @@ def invalid_response() -> AIInvalidProviderResponse:
     return AIInvalidProviderResponse("The AI provider did not answer as its API should.")
 
 
+def is_object(data: bytes) -> bool:
+    """Return whether this is a whole JSON object."""
+    try:
+        return isinstance(from_json(data), dict)
+    except ValueError:
+        return False
+
+
 def _parse_object(data: bytes) -> dict[str, Any]:
     """Raises `AIInvalidProviderResponse` for what is no JSON object, or holds a lone surrogate, which is no text."""
     try:

@@ -136,6 +136,7 @@ async def test_an_empty_id_and_unknown_parts_are_accepted(provider: FakeProvider
 WHOLE_BODIES = {
     "JSON": answers(),
     "JSON in pieces after white space": Reply(b" \n" + answers().body, pause_between_bytes=0.0001),
+    "JSON after a byte order mark": Reply(b"\xef\xbb\xbf" + answers().body),
     "JSON that is called a stream": Reply(answers().body, headers={"Content-Type": "text/event-stream"}),
     "JSON, chunked": Stream([answers().body[:30], answers().body[30:]]),
 }
@@ -161,6 +162,33 @@ async def test_a_stream_that_is_called_json_is_understood(provider: FakeProvider
 async def test_a_200_that_holds_only_an_error_is_that_error(provider: FakeProvider, client: httpx2.AsyncClient) -> None:
     provider.replies(reply_json({"error": {"code": "insufficient_quota", "message": "No."}}))
     assert_problem(await ask(client), 503, "ai-quota-exhausted", retryable=False)
+
+
+@pytest.mark.parametrize("missing", [1, 2])
+async def test_the_last_event_needs_no_blank_line(
+    provider: FakeProvider, client: httpx2.AsyncClient, missing: int
+) -> None:
+    provider.replies(Stream([BEGINS, piece("An "), piece("answer."), COMPLETES[:-missing]]))
+    assert names(read(await stream(client))) == ["start", "delta", "delta", "done"]
+    provider.replies(Stream([BEGINS, piece("An ")[:-missing]]))
+    events = read(await stream(client))
+    assert names(events) == ["start", "delta", "error"]
+    assert events[1][1]["text"] == "An "
+
+
+async def test_a_stream_that_breaks_off_at_any_byte_gives_no_answer_and_no_other_text(
+    provider: FakeProvider, client: httpx2.AsyncClient
+) -> None:
+    body = b"".join((BEGINS.partition(b"\n")[2], piece("Añ "), piece("answer."), event("response.completed")))
+    for size in range(0, len(body) - 2, 3):
+        provider.replies(Stream([body[:size]] if size else [], ends="cut short"))
+        answer = await stream(client)
+        if answer.status_code == 200:
+            events = read(answer)
+            assert_error(events, 503, "ai-provider-unavailable")
+            assert "Añ answer.".startswith("".join(data["text"] for name, data in events if name == "delta"))
+        else:
+            assert_problem(answer, 503, "ai-provider-unavailable", retryable=True)
 
 
 LINE_ENDS = [b"\n", b"\r\n", b"\r"]
