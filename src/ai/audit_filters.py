@@ -7,7 +7,6 @@ none runs that a model invented. All texts are the question's own words or fixed
 
 import re
 import textwrap
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -30,6 +29,7 @@ from src.ai.answer_values import (
     text_of,
 )
 from src.ai.constants import MAX_UNSUPPORTED
+from src.ai.filter_remarks import Remarks
 from src.ai.question_dates import contradicts
 from src.ai.question_orders import start_of_orders
 from src.ai.question_times import is_one_period
@@ -38,7 +38,6 @@ from src.audits.constants import PREFIX_MARK, ActorType, AuditStatus
 from src.audits.schemas import AuditFilter
 
 UNSUPPORTED = "unsupported"
-GENERAL_REMARK = "A part of the question that no filter can express."
 NOT_ASKED_FOR = "the question does not ask for the model's value"
 
 _IDS = ("entity_id", "actor_id", "correlation_id", "source", "event_id")
@@ -73,12 +72,12 @@ def understand(said: Mapping[str, Any], text: str, now: datetime, examples: Coll
     for name in dict.fromkeys((*first, "entity_type", "action", *_OTHERS, *_IDS)):
         reader.read(name, said.get(name))
     for name in said.keys() - AuditFilter.model_fields.keys() - {UNSUPPORTED}:
-        reader.note_unknown(said[name])
+        reader.remarks.note_unknown(said[name])
     reader.check_times()
-    reader.read_unsupported(said.get(UNSUPPORTED))
+    reader.remarks.take_over(said.get(UNSUPPORTED))
     conditions = {name: reader.conditions[name] for name in AuditFilter.model_fields if name in reader.conditions}
     order = textwrap.shorten(text[end:], _LONGEST_ORDER, placeholder="…")
-    return Understood(AuditFilter.model_validate(conditions), reader.unsupported(order))
+    return Understood(AuditFilter.model_validate(conditions), reader.remarks.texts(order))
 
 
 class _Redundant(Exception):
@@ -91,8 +90,7 @@ class _Reader:
     def __init__(self, said: Mapping[str, Any], question: Question, now: datetime, examples: Collection[str]) -> None:
         self._said, self._question, self._now, self._examples = said, question, now, examples
         self.conditions: dict[str, Any] = {}
-        self._notes: dict[str, None] = {}
-        self._left_out: defaultdict[str, list[str]] = defaultdict(list)
+        self.remarks = Remarks(question)
         # Where the question has an id, and where it has one that a condition stands for.
         self._mentioned: set[tuple[int, int]] = set()
         self._claimed: set[tuple[int, int]] = set()
@@ -117,36 +115,13 @@ class _Reader:
             found = self._readers[name](name, value)
             AuditFilter.model_validate({name: found})
         except (Unusable, ValidationError) as fault:
-            self._leave_out(name, value, fault.reason if isinstance(fault, Unusable) else UNUSABLE)
+            self.remarks.leave_out(name, value, fault.reason if isinstance(fault, Unusable) else UNUSABLE)
         except _Redundant:
             return
         else:
             if found:
                 self.conditions[name] = found
                 self._question.cover_words(english.NAMES_OF_FIELDS.get(name, ()))
-
-    def _leave_out(self, name: str, value: Any, reason: str) -> None:
-        words = self._quotations(value) if reason == UNUSABLE else []
-        if words:
-            self._notes[f"{name}: {', '.join(words)}"] = None
-        elif name not in self._left_out[reason]:
-            self._left_out[reason].append(name)
-
-    def _quotations(self, value: Any) -> list[str]:
-        """Return which texts and numbers of a value the question has, as it writes them."""
-        spans = [
-            each[0]
-            for scalar in scalars_of(value)[:MAX_UNSUPPORTED]
-            if (each := self._question.quotations(text_of(scalar)))
-        ]
-        self._question.cover(spans)
-        return [*dict.fromkeys(self._question.text[slice(*span)] for span in spans)][:MAX_UNSUPPORTED]
-
-    def note_unknown(self, value: Any) -> None:
-        """Note the value of a field that no filter has."""
-        if is_empty(value) or value in ([], {}):
-            return
-        self._notes |= dict.fromkeys(self._quotations(value) or [GENERAL_REMARK])
 
     def _read_id(self, name: str, value: Any) -> str:
         """One mention in the question stands for one id, and no word that means something else does."""
@@ -205,7 +180,7 @@ class _Reader:
                 AuditFilter.model_validate({name: [found]})
                 yield found
             except (Unusable, ValidationError) as fault:
-                self._leave_out(name, item, fault.reason if isinstance(fault, Unusable) else UNUSABLE)
+                self.remarks.leave_out(name, item, fault.reason if isinstance(fault, Unusable) else UNUSABLE)
             except _Redundant:
                 continue
 
@@ -299,14 +274,14 @@ class _Reader:
         start, end = self.conditions.get("occurred_from"), self.conditions.get("occurred_to")
         if start and end and datetime.fromisoformat(start) >= datetime.fromisoformat(end):
             for name in ("occurred_from", "occurred_to"):
-                self._leave_out(name, self.conditions.pop(name), UNUSABLE)
+                self.remarks.leave_out(name, self.conditions.pop(name), UNUSABLE)
             return
         matches = self._question.matches
         has_start = matches(english.ONLY_START) or matches(english.NEEDS_START)
         has_end = matches(english.ONLY_END) or matches(english.NEEDS_END)
         if (start and not end and has_end and not has_start) or (end and not start and has_start and not has_end):
             name = "occurred_from" if start else "occurred_to"
-            self._leave_out(name, self.conditions.pop(name), NOT_ASKED_FOR)
+            self.remarks.leave_out(name, self.conditions.pop(name), NOT_ASKED_FOR)
             return
         is_whole = (
             (start and end)
@@ -324,7 +299,7 @@ class _Reader:
             if self._asks_for(key, item):
                 kept[key] = item
             else:
-                self._leave_out(name, {key: item}, NOT_ASKED_FOR)
+                self.remarks.leave_out(name, {key: item}, NOT_ASKED_FOR)
         return kept
 
     def _asks_for(self, key: str, value: Any) -> bool:
@@ -343,26 +318,3 @@ class _Reader:
     def _mentions_scalar(self, scalar: Any) -> list[tuple[int, int]]:
         texts = [text_of(scalar), f"{scalar:,}" if isinstance(scalar, int | float) else ""]
         return next(filter(None, map(self._question.mentions, texts)), [])
-
-    def read_unsupported(self, value: Any) -> None:
-        """Keep entries that are words of the question, and for which the filter has no condition."""
-        for item in items(value):
-            text = item if isinstance(item, str) else ""
-            if is_empty(item) or text in AuditFilter.model_fields:
-                continue
-            spans = self._question.quotations(text)
-            if not spans:
-                self._notes |= dict.fromkeys([] if self._is_named_anyway(text) else [GENERAL_REMARK])
-            elif free := [span for span in spans if self._question.is_free(span)]:
-                self._question.cover(free)
-                self._notes[self._question.text[slice(*free[0])]] = None
-
-    def _is_named_anyway(self, text: str) -> bool:
-        """Return whether the question has each word of an entry in another form: what is left over names it then."""
-        return self._question.is_english and bool(self._question.words_of(text))
-
-    def unsupported(self, order: str) -> list[str]:
-        """Name `order` last: the beginning of what no value is taken from."""
-        left_out = [f"{', '.join(names)}: {reason}." for reason, names in self._left_out.items()]
-        notes = dict.fromkeys(filter(None, [*self._notes, *self._question.left_over(), order]))
-        return [*left_out, *notes][:MAX_UNSUPPORTED]

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from src.ai.audit_filters import GENERAL_REMARK, understand
+from src.ai.audit_filters import understand
+from src.ai.filter_remarks import GENERAL_REMARK
 from src.audits.schemas import AuditFilter
 
 NOT_ASKED_FOR = "{}: the question does not ask for the model's value."
