@@ -155,9 +155,11 @@ def the_last_bar_narrows_to_the_newest_record(visit: Visit) -> None:
         before = visit.search_box.input_value()
         visit.histogram.get_by_role("group").focus()
         visit.page.keyboard.press("End")
-        visit.page.keyboard.press("Enter")
+        with visit.page.expect_response(re.compile("/histogram")):
+            visit.page.keyboard.press("Enter")
         expect(visit.search_box).not_to_have_value(before)
         expect(visit.grid).to_have_attribute("aria-busy", "false")
+        expect(visit.histogram).not_to_have_attribute("data-stale", "")
         expect(visit.rows.first).to_have_id(newest)
 
 
