@@ -39,6 +39,7 @@ from src.audits.aggregate_schemas import (
 )
 from src.audits.buckets import find_bounds, to_microseconds, to_time
 from src.audits.constants import AuditStatus
+from src.audits.drivers import find_drivers, read_values
 from src.audits.models import audit
 from src.audits.sampling import Counts
 from src.audits.schemas import AuditFilter
@@ -143,7 +144,7 @@ async def _find_extent(
     """The first and the last time of what matches, or of what one of the filters finds."""
     if query.occurred_from is not None and query.occurred_to is not None:
         return None, None
-    drivers = await sampling.find_drivers(reads, wanted)
+    drivers = await find_drivers(reads, wanted)
     for names in (tuple(wanted), drivers[0].own, ()):
         values = {name: wanted[name] for name in names}
         rows = await reads.try_fetch(_whole_extent_statement(names), reads.seconds_left / 4, **values)
@@ -232,5 +233,5 @@ def _commonest(value: ColumnElement[str], number: ColumnElement[Any]) -> Select[
 async def get_values(reads: BoundedReads, query: ValuesQuery) -> Values:
     """Raises `DatabaseTimeout`."""
     start, end = filters.prefix_range(query.prefix)
-    values = await sampling.read_values(reads, query.field, start, end, MAX_SUGGESTIONS)
+    values = await read_values(reads, query.field, start, end, MAX_SUGGESTIONS)
     return Values(field=query.field, values=values)
