@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from scripts.lock import ROOT, UV
 from scripts.vendor import FOLDER as VENDORED
+from scripts.vendor import MANIFESTS
 
 LOCKED = ROOT / "requirements" / "prod.txt"
 # These allow to use and distribute the package together with other software. People have to decide on any other.
@@ -17,6 +19,7 @@ ALLOWED = re.compile(
     r"\b(MIT|BSD|0BSD|Apache|ISC|MPL|Mozilla|PSF|Python Software Foundation|Unlicense)\b", re.IGNORECASE
 )
 UNREACHABLE = "error sending request"
+NOT_CHECKED = "audit: vulnerabilities of {} NOT checked, skipped: {}"
 
 
 def licence(package: Distribution) -> str:
@@ -55,17 +58,39 @@ def find_vulnerabilities() -> bool:
         command = (UV, "audit", "--preview-features=audit-command", "--project", folder)
         done = subprocess.run(command, capture_output=True, text=True)
     if UNREACHABLE in done.stderr:
-        print("audit: vulnerabilities NOT checked, skipped: the database of vulnerabilities cannot be reached")
+        print(NOT_CHECKED.format("Python packages", "the database of vulnerabilities cannot be reached"))
         return False
     print(done.stdout, done.stderr, sep="")
     return done.returncode != 0
+
+
+def find_vendored_vulnerabilities() -> bool:
+    """The same for the libraries of the explorer's page, by the registry of npm."""
+    if not (npm := shutil.which("npm")):
+        print(NOT_CHECKED.format("the explorer's libraries", "npm is not there"))
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        for name in MANIFESTS:
+            shutil.copy(VENDORED / name, folder)
+        command = (npm, "audit", "--package-lock-only", "--json")
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    try:
+        found = json.loads(done.stdout)["vulnerabilities"]
+    except (ValueError, KeyError):
+        # The exit status is 1 where it refuses, as where it knows of a vulnerability.
+        print(NOT_CHECKED.format("the explorer's libraries", "the registry of npm cannot be asked"))
+        return False
+    for name, vulnerability in found.items():
+        about = [f"{each['title']} ({each['url']})" for each in vulnerability["via"] if isinstance(each, dict)]
+        print(f"{name}: {vulnerability['severity']}: {'; '.join(about)}")
+    return bool(found)
 
 
 def main() -> None:
     unclear = list_licences(sys.argv[1]) + list_vendored_licences()
     if unclear:
         sys.exit(f"audit: the licences of these packages are not allowed: {', '.join(unclear)}")
-    if find_vulnerabilities():
+    if any([find_vulnerabilities(), find_vendored_vulnerabilities()]):
         sys.exit("audit: vulnerabilities were found, see above")
 
 
