@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from itertools import pairwise, repeat
 
 import httpx2
@@ -26,17 +26,10 @@ from tests.ai.fake_provider import (
 )
 from tests.ai.streams import assert_error, names, read, stream
 
-# Seconds.
-SHORT = {
-    "ai_deadline": 0.5,
-    "ai_connect_timeout": 0.5,
-    "ai_read_timeout": 0.3,
-    # No test waits for this deadline unless it sets its own.
-    "ai_stream_deadline": 60,
-}
-
-
-AT_ONCE = 2
+# Seconds. On a machine five times as slow, the first event still comes before this limit.
+SHORT = {"ai_read_timeout": 1.5}
+# Much less than the deadline of a stream, at which each would end that misses what ends it in time.
+IN_TIME = 15
 
 
 @pytest.fixture(scope="module")
@@ -127,26 +120,16 @@ AFTER_THE_START = {
     ),
     "an error event": (Stream([BEGINS, event("error", code="rate_limit_exceeded")]), 429, "ai-rate-limited"),
     "failed": (Stream([BEGINS, event("response.failed", response=FAILED)]), 503, "ai-provider-unavailable"),
-    "nothing more": (Stream([BEGINS, piece("An ")], ends="never"), 504, "ai-timeout"),
-    "heartbeats that never end": (Stream([BEGINS, *repeat(HEARTBEAT, 100)], pause=0.05), 504, "ai-timeout"),
-    "heartbeats as events": (
-        Stream([BEGINS, *repeat(event("response.in_progress", response=response()), 100)], pause=0.05),
-        504,
-        "ai-timeout",
-    ),
-    "keepalive": (Stream([BEGINS, *repeat(event("keepalive"), 100)], pause=0.05), 504, "ai-timeout"),
-    "a trickle": (Stream([BEGINS, *(bytes([byte]) for byte in piece("A"))], pause=0.05), 504, "ai-timeout"),
 }
 
 
 @pytest.mark.parametrize(("reply", "status", "code"), AFTER_THE_START.values(), ids=AFTER_THE_START)
-async def test_a_failure_after_the_start_sends_one_error_event_in_time(
-    provider: FakeProvider, hasty_client: httpx2.AsyncClient, reply: Stream, status: int, code: str
+async def test_a_failure_after_the_start_sends_one_error_event(
+    provider: FakeProvider, client: httpx2.AsyncClient, reply: Stream, status: int, code: str
 ) -> None:
     provider.replies(reply)
-    started = time.perf_counter()
-    assert_error(read(await stream(hasty_client)), status, code)
-    assert time.perf_counter() - started < AT_ONCE
+    async with asyncio.timeout(IN_TIME):
+        assert_error(read(await stream(client)), status, code)
     assert len(provider.requests) == 1
 
 
@@ -159,26 +142,51 @@ async def test_the_text_before_a_failure_is_sent_though_both_arrive_at_once(
     assert [data["text"] for _, data in events[1:3]] == ["An ", "answer."]
 
 
-async def test_an_endless_stream_ends_at_the_stream_deadline(provider: FakeProvider) -> None:
-    provider.replies(Stream([BEGINS, *repeat(piece("A"), 200)], pause=0.05))
-    async with run_ai(provider, **SHORT | {"ai_stream_deadline": 0.6}) as client:
-        started = time.perf_counter()
-        assert_error(read(await stream(client)), 504, "ai-timeout")
-        assert time.perf_counter() - started < AT_ONCE
+SILENT_AFTER_THE_START = {
+    "nothing more": Stream([BEGINS, piece("An ")], ends="never"),
+    "heartbeats that never end": Stream([BEGINS, *repeat(HEARTBEAT, 400)], pause=0.05),
+    "heartbeats as events": Stream(
+        [BEGINS, *repeat(event("response.in_progress", response=response()), 400)], pause=0.05
+    ),
+    "keepalive": Stream([BEGINS, *repeat(event("keepalive"), 400)], pause=0.05),
+    "a trickle": Stream([BEGINS, *(bytes([byte]) for byte in piece("A" * 400))], pause=0.05),
+}
+SILENT_FROM_THE_START: dict[str, Reply | Stream] = {
+    "no head": Reply(hangs=True),
+    "no event": Stream([], ends="never"),
+    "heartbeats": Stream([HEARTBEAT] * 400, pause=0.05),
+}
 
 
-@pytest.mark.parametrize(
-    "reply",
-    [Reply(hangs=True), Stream([], ends="never"), Stream(repeat(HEARTBEAT, 100), pause=0.05)],
-    ids=["no head", "no event", "heartbeats"],
-)
-async def test_a_stream_that_does_not_begin_gets_504_within_the_deadline(
-    provider: FakeProvider, hasty_client: httpx2.AsyncClient, reply: Reply | Stream
+async def stream_all(
+    provider: FakeProvider, client: httpx2.AsyncClient, replies: Mapping[str, Reply | Stream]
+) -> dict[str, httpx2.Response]:
+    """Stream all these replies at once, so that they are silent side by side. Returns what came in time."""
+    provider.replies_by(lambda received: replies[received.body["input"]])
+    async with asyncio.timeout(IN_TIME):
+        return dict(zip(replies, await asyncio.gather(*(stream(client, input=name) for name in replies)), strict=True))
+
+
+async def test_silence_after_the_start_sends_one_error_event_in_time(
+    provider: FakeProvider, hasty_client: httpx2.AsyncClient
 ) -> None:
-    provider.replies(reply)
-    started = time.perf_counter()
-    assert_problem(await stream(hasty_client), 504, "ai-timeout", retryable=True)
-    assert time.perf_counter() - started < AT_ONCE
+    for name, answer in (await stream_all(provider, hasty_client, SILENT_AFTER_THE_START)).items():
+        assert (name, answer.status_code) == (name, 200)
+        assert_error(read(answer), 504, "ai-timeout")
+    assert len(provider.requests) == len(SILENT_AFTER_THE_START)
+
+
+async def test_an_endless_stream_ends_at_the_stream_deadline(provider: FakeProvider) -> None:
+    provider.replies(Stream([BEGINS, *repeat(piece("A"), 400)], pause=0.05))
+    async with run_ai(provider, ai_stream_deadline=2) as client, asyncio.timeout(IN_TIME):
+        assert_error(read(await stream(client)), 504, "ai-timeout")
+
+
+async def test_a_stream_that_does_not_begin_gets_504_within_the_deadline(
+    provider: FakeProvider, hasty_client: httpx2.AsyncClient
+) -> None:
+    for answer in (await stream_all(provider, hasty_client, SILENT_FROM_THE_START)).values():
+        assert_problem(answer, 504, "ai-timeout", retryable=True)
 
 
 async def test_progress_events_without_text_keep_a_stream_alive(provider: FakeProvider) -> None:
