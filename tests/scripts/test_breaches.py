@@ -289,6 +289,7 @@ def test_a_breach_of_each_contract_is_named(breached: Path) -> None:
 def test_a_breach_of_each_rule_names_the_file_the_rule_and_the_fix(breached: Path) -> None:
     for breach in RULES:
         commit(breach, breached)
-    tested = run(breached, "pytest", "--tb=short", *ARCHITECTURE)
+    # No rule is about what the specification of OpenAPI says, and to check that takes a third of the time.
+    tested = run(breached, "pytest", "--tb=short", "-k", "not valid_openapi", *ARCHITECTURE)
     for breach in RULES:
         assert_named(breach, tested.stdout + tested.stderr)
