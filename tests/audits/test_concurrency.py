@@ -105,6 +105,7 @@ async def test_a_change_of_a_number_that_no_double_holds_says_what_to_do(
     assert (await client.patch(url, json={"status": "failure", "details": {}})).status_code == 200
 
 
+@pytest.mark.usefixtures("database_settings")
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
 async def test_a_change_that_a_trigger_of_the_operator_prevents_is_refused(
     client: httpx2.AsyncClient, connection: asyncpg.Connection, method: str
@@ -119,6 +120,7 @@ async def test_a_change_that_a_trigger_of_the_operator_prevents_is_refused(
     assert (await client.get(f"{url}/history")).json()["total"] == 1
 
 
+@pytest.mark.usefixtures("database_settings")
 @pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "k"}])
 @pytest.mark.parametrize("mode", ["atomic", "partial"])
 async def test_a_create_that_a_trigger_of_the_operator_prevents_is_refused(

@@ -163,6 +163,7 @@ async def test_an_expired_key_can_be_reused_and_other_expired_keys_are_removed(
     assert await count(connection) == 6
 
 
+@pytest.mark.usefixtures("database_settings")
 async def test_a_key_whose_first_revision_is_gone_gets_409(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:

@@ -251,6 +251,7 @@ async def test_30_concurrent_requests_with_one_key_record_once_and_get_one_answe
     assert await total(connection) == (2, 2)
 
 
+@pytest.mark.usefixtures("database_settings")
 async def test_an_outage_gets_503_and_nothing_is_written(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:

@@ -85,6 +85,7 @@ async def test_health_answers_503_within_a_second_while_the_database_is_frozen(
     assert (await stoppable_client.get("/health/ready")).status_code == 200
 
 
+@pytest.mark.usefixtures("database_settings")
 async def test_a_read_only_database_serves_reads_and_is_not_ready(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:
@@ -111,6 +112,7 @@ async def assert_something_is_missing(client: httpx2.AsyncClient) -> None:
     assert check["detail"].startswith("A table, a column or a right is missing.")
 
 
+@pytest.mark.usefixtures("database_settings")
 @pytest.mark.parametrize("table", ["audit", "audit_revision", "audit_idempotency_key"])
 async def test_a_missing_table_makes_the_service_not_ready_and_says_so(
     client: httpx2.AsyncClient, connection: asyncpg.Connection, table: str
@@ -198,6 +200,7 @@ async def test_the_service_is_not_ready_with_an_older_schema(
     assert (await client.get("/health/ready")).status_code == 200
 
 
+@pytest.mark.usefixtures("database_settings")
 async def test_the_service_is_ready_with_a_newer_schema(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:

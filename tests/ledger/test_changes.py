@@ -189,6 +189,7 @@ async def test_a_nul_is_refused_as_part_of_the_query(client: httpx2.AsyncClient)
     assert refused.json()["errors"][0]["loc"] == ["query", "changed_by"]
 
 
+@pytest.mark.usefixtures("database_settings")
 async def test_a_ledger_without_its_row_is_an_outage(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:

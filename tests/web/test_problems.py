@@ -150,6 +150,7 @@ async def test_a_url_or_headers_that_are_too_long_are_414_and_431(client: httpx2
     assert_problem(await client.get(AUDITS, headers=ORIGIN | huge), 431, "headers-too-large")
 
 
+@pytest.mark.usefixtures("database_settings")
 async def test_a_stored_value_of_an_unexpected_type_is_503_and_is_not_logged(
     client: httpx2.AsyncClient, connection: asyncpg.Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -163,6 +164,7 @@ async def test_a_stored_value_of_an_unexpected_type_is_503_and_is_not_logged(
     assert "31415926" not in caplog.text + response.text
 
 
+@pytest.mark.usefixtures("database_settings")
 @pytest.mark.parametrize(
     ("permit", "damage"),
     [
@@ -191,6 +193,7 @@ async def test_a_stored_value_that_breaks_the_contract_is_503_and_is_not_logged(
     assert "31415926" not in caplog.text + response.text
 
 
+@pytest.mark.usefixtures("database_settings")
 @pytest.mark.parametrize(
     "damage", ["hash TYPE text USING 'x'", "hash TYPE integer USING 1", "updated_at TYPE timestamp"]
 )
@@ -204,6 +207,7 @@ async def test_a_change_of_a_row_with_a_column_of_another_type_is_503(
     assert int(response.headers["Retry-After"]) >= 1
 
 
+@pytest.mark.usefixtures("database_settings")
 @pytest.mark.parametrize(
     "damage",
     [
@@ -224,6 +228,7 @@ async def test_a_table_that_refuses_what_its_model_accepts_is_503(
     assert int(response.headers["Retry-After"]) >= 1
 
 
+@pytest.mark.usefixtures("database_settings")
 async def test_a_check_violation_is_422_and_logs_the_constraint(
     client: httpx2.AsyncClient, connection: asyncpg.Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
