@@ -3,7 +3,8 @@
 `ROWS=1000000` also measures lists in a table of so many records, beside those of 10,000 and 100,000, and histograms and
 facets of so many. `PARTS=yes` also measures the service beside itself without each part of the fast path. `LEDGER=only`
 measures nothing but the ledger, `AGGREGATES=only` nothing but histograms, facets and suggestions, `EXPLORER=only`
-nothing but the explorer in Chromium, beside sqladmin.
+nothing but the explorer in Chromium, beside sqladmin, `SCALING=only` nothing but two workers beside one, and start and
+memory beside an earlier build.
 """
 
 import asyncio
@@ -21,12 +22,12 @@ from tests.benchmarks import aggregates, cost, explorer, ledger, lists, measures
 from tests.benchmarks.databases import fresh_copy, seeded
 from tests.benchmarks.load import GENERATOR
 from tests.benchmarks.report import Figure
-from tests.benchmarks.servers import Server, serve
+from tests.benchmarks.servers import Program, Server, serve
 
 FOLDER = PROJECT_ROOT / ".benchmarks"
 FEW, MANY = 10_000, 100_000
 # What can be measured alone.
-_PARTS = ("ledger", "aggregates", "explorer")
+_PARTS = ("ledger", "aggregates", "explorer", "scaling")
 
 
 def main() -> None:
@@ -58,6 +59,9 @@ def main() -> None:
 def _measure(only: str | None, cluster: Cluster, log: Path, rows: int) -> list[Figure]:
     if only == "explorer":
         return explorer.measure(cluster, log, rows)
+    if only == "scaling":
+        url = asyncio.run(fresh_copy(cluster, FEW, "measured"))
+        return measures.start(url, log, _earlier()) + measures.workers(url, log)
     figures = [] if only else _at_ten_thousand(cluster, log)
     if only != "aggregates":
         figures += ledger.measure(cluster, log, FEW)
@@ -77,7 +81,7 @@ def _rows() -> int:
 
 def _at_ten_thousand(cluster: Cluster, log: Path) -> list[Figure]:
     url = asyncio.run(fresh_copy(cluster, FEW, "measured"))
-    figures = measures.start(url, log)
+    figures = measures.start(url, log, _earlier())
     with serve(programs.SERVICE, url, log) as service, serve(programs.BASELINE, url, log) as baseline:
         measures.check_same_answers(service, baseline)
         figures += measures.parts(service, baseline, url, log)
@@ -95,8 +99,12 @@ def _at_ten_thousand(cluster: Cluster, log: Path) -> list[Figure]:
         return figures + measures.export(service, baseline, MANY)
 
 
+def _earlier() -> Program | None:
+    return programs.earlier(FOLDER / "earlier")
+
+
 def _cost(service: Server, baseline: Server, url: str, log: Path) -> list[Figure]:
-    others = {"earlier": programs.earlier(FOLDER / "earlier"), "fastify": programs.fastify()}
+    others = {"earlier": _earlier(), "fastify": programs.fastify()}
     with ExitStack() as stack:
         servers = {"service": service, "baseline": baseline}
         servers["resetting"] = stack.enter_context(serve(programs.BASELINE, url, log, POOL_RESET="yes"))

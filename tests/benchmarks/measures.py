@@ -17,11 +17,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import make_url
+
 from tests.benchmarks import copying
 from tests.benchmarks.load import Load, Result, run
 from tests.benchmarks.programs import EMPTY, SERVICE
 from tests.benchmarks.report import Figure
-from tests.benchmarks.servers import AUDITS, Server, fetch, limited_to, postgres_seconds, serve
+from tests.benchmarks.servers import AUDITS, Program, Server, fetch, limited_to, postgres_seconds, serve
 
 logger = logging.getLogger(__name__)
 
@@ -260,7 +262,7 @@ def workers(database_url: str, log: Path) -> list[Figure]:
     With all cores, PostgreSQL and the generator take a part of what a second worker would need: the most that two can
     give follows from the CPU that a request takes of all of them.
     """
-    figures = []
+    figures, database = [], str(make_url(database_url).database)
     with ExitStack() as stack:
         one, two = (stack.enter_context(serve(SERVICE, database_url, log, workers=count)) for count in (1, 2))
         for call in (LIVE, calls(one)[0]):
@@ -268,7 +270,7 @@ def workers(database_url: str, log: Path) -> list[Figure]:
             ours, theirs = in_turns([partial(_limited, server, call) for server in (two, one)])
             each = f"{call.name}: two workers beside one, {_QUOTA:.0%} of a core for each"
             figures.append(Figure(each, "1/s", ours[0], theirs[0], at_least=1.7))
-            ours, theirs = in_turns([partial(_shares, server, call) for server in (two, one)])
+            ours, theirs = in_turns([partial(_shares, server, call, database) for server in (two, one)])
             figures.append(Figure(f"{call.name}: two workers beside one, all cores", "1/s", ours[0], theirs[0]))
             most = (_most(shares, count) for shares, count in ((ours, 2), (theirs, 1)))
             figures.append(Figure(f"{call.name}: the same, at most, by CPU of a request", "1/s", *most))
@@ -293,15 +295,15 @@ def _limited(server: Server, call: Call) -> tuple[float]:
     return (result.per_second,)
 
 
-def _shares(server: Server, call: Call) -> tuple[float, ...]:
+def _shares(server: Server, call: Call, database: str) -> tuple[float, ...]:
     """Requests per second; the busiest worker's part of what all workers do; CPU of a request of these, and of others.
 
     These are the load, whose start is in its part where it is Python's, and PostgreSQL.
     """
-    before, load, postgres = server.cpu_seconds_each(), _load_seconds(), postgres_seconds()
+    before, load, postgres = server.cpu_seconds_each(), _load_seconds(), postgres_seconds(database)
     result = as_expected(run(call.load(server, connections=_WORKERS_CONNECTIONS)))
     each = [after - first for after, first in zip(server.cpu_seconds_each(), before, strict=True)]
-    shares = (sum(each), _load_seconds() - load, postgres_seconds() - postgres)
+    shares = (sum(each), _load_seconds() - load, postgres_seconds(database) - postgres)
     settle(server)
     return (result.per_second, max(each) / sum(each), *(share / result.requests for share in shares))
 
@@ -312,17 +314,26 @@ def _load_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def start(database_url: str, log: Path) -> list[Figure]:
+def start(database_url: str, log: Path, earlier: Program | None) -> list[Figure]:
+    """From nothing to the first answer, and what a worker holds then: of the service, and of an earlier build."""
     logger.info("start and idle memory")
-    seconds, memory = [], []
-    for _ in range(3):
-        with serve(SERVICE, database_url, log) as server:
-            seconds.append(server.seconds_to_first_answer)
-            memory.append(server.memory_mb())
-    return [
-        Figure("start to the first answer", "s", statistics.median(seconds), at_most=2),
-        Figure("idle memory of a worker", "MB", statistics.median(memory), at_most=120),
+    ours, *theirs = in_turns([partial(_start, program, database_url, log) for program in (SERVICE, earlier) if program])
+    figures = [
+        Figure("start to the first answer", "s", ours[0], at_most=2),
+        Figure("idle memory of a worker", "MB", ours[2], at_most=120),
     ]
+    for seconds, cpu_seconds, memory in theirs:
+        figures += [
+            Figure("start to the first answer, beside the earlier build", "s", ours[0], seconds),
+            Figure("start to the first answer, beside the earlier build: CPU", "s", ours[1], cpu_seconds, at_most=1),
+            Figure("idle memory of a worker, beside the earlier build", "MB", ours[2], memory, at_most=1),
+        ]
+    return figures
+
+
+def _start(program: Program, database_url: str, log: Path) -> tuple[float, ...]:
+    with serve(program, database_url, log) as server:
+        return server.seconds_to_first_answer, server.cpu_seconds(), server.memory_mb()
 
 
 def peak_memory(service: Server) -> Figure:

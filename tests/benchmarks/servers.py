@@ -67,12 +67,12 @@ def cpu_seconds_of(pid: int) -> float:
     return sum(int(thread.read_text().split()[0]) for thread in threads) / _NANOSECONDS
 
 
-def postgres_seconds() -> float:
-    """The same of all PostgreSQL's backends of this machine that serve now."""
+def postgres_seconds(database: str) -> float:
+    """The same of all PostgreSQL's backends that serve this database now."""
     seconds = 0.0
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if (process / "cmdline").read_bytes().startswith(b"postgres: app "):
+            if (process / "cmdline").read_bytes().startswith(f"postgres: app {database} ".encode()):
                 seconds += cpu_seconds_of(int(process.name))
     return seconds
 
