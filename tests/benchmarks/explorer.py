@@ -40,6 +40,14 @@ def measure(cluster: Cluster, log: Path, rows: int) -> list[Figure]:
             theirs["first_rows_p95_ms"],
             at_most=0.2,
         ),
+        *(
+            Figure(f"explorer beside sqladmin, {what}, {at}", "ms", ours[name], theirs[name])
+            for what, name in (
+                ("first rows, median", "first_rows_median_ms"),
+                ("first rows of the next visit, median", "first_rows_again_median_ms"),
+                ("first rows of the next visit, p95", "first_rows_again_p95_ms"),
+            )
+        ),
         Figure("explorer beside sqladmin, on the wire", "KB", ours["kilobytes"], theirs["kilobytes"]),
         Figure("explorer, on the wire", "KB", ours["kilobytes"], at_most=60),
         Figure(f"explorer, 10,000 rows scrolled, {at}", "ms", scrolling["scroll_ms"], at_most=4000),
