@@ -280,7 +280,7 @@ async def test_it_does_not_wait_for_ever(source: str, tmp_path: Path) -> None:
 async def test_memory_does_not_grow_with_the_file(source: str, tmp_path: Path) -> None:
     """One array on one line, ten times as long."""
     peaks = []
-    for number in (2_000, 20_000):
+    for number in (1_000, 10_000):
         path = tmp_path / "events"
         path.write_text(json.dumps(events(source, number, data="x" * 300)))
         program = "import runpy, sys\ntry: runpy.run_module('scripts.import_events', run_name='__main__')\n"
@@ -295,4 +295,4 @@ async def test_memory_does_not_grow_with_the_file(source: str, tmp_path: Path) -
         peak = re.search(rb"VmHWM:\s+(\d+) kB", err)
         assert peak
         peaks.append(int(peak[1]))
-    assert peaks[1] - peaks[0] < 3_000  # KiB; the second file is 8 MB larger
+    assert peaks[1] - peaks[0] < 2_000  # KiB; the second file is 4 MB larger
