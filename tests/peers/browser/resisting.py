@@ -66,6 +66,19 @@ def what_cannot_be_seen_is_shown_as_a_badge(visit: Visit) -> None:
     assert "\u202e" in record["entity_id"]
 
 
+def a_long_type_does_not_hide_the_id(visit: Visit) -> None:
+    record = visit.create(action="hostile.type", entity_type="t" * 150, entity_id="ID-1")
+    visit.open("action:hostile.type")
+    for width in (1280, 390):
+        visit.page.set_viewport_size({"width": width, "height": 800})
+        cell = visit.page.locator(f"#row-{record['id']} .cell-entity")
+        frame, text = cell.bounding_box(), cell.get_by_text("ID-1").bounding_box()
+        assert frame
+        assert text
+        assert text["width"] > 20, width
+        assert text["x"] + text["width"] <= frame["x"] + frame["width"] + 1, width
+
+
 def _open_all(visit: Visit) -> None:
     closed = visit.record.locator("[aria-expanded=false]")
     for _ in range(60):
