@@ -24,6 +24,8 @@ MAX_LIMIT = 50
 MAX_OFFSET = 10_000
 COUNT_CAP = 10_000
 MAX_CURSOR_LENGTH = 512
+# By default nginx answers 502 to a head of more than 4 KB, Apache and Varnish to a header of more than 8 KB.
+_MAX_LINKS_LENGTH = 3_000
 
 _INVALID_CURSOR = "is not a cursor that this service has given out"
 
@@ -162,9 +164,16 @@ def _fingerprint(bound_to: str) -> str:
 
 
 def links(path: str, query: PageQuery, next_cursor: str | None) -> str:
-    """The value of a `Link` header (RFC 8288): `first`, `next`, and `prev` for pages by offset."""
+    """The value of a `Link` header (RFC 8288): `first`, `next`, and `prev` for pages by offset.
+
+    It has only one of them, `next` if there is one, where all would be longer than `_MAX_LINKS_LENGTH`.
+    """
     targets = link_targets(path, query.model_dump(mode="json", exclude_unset=True), next_cursor)
-    return ", ".join(f'<{target}>; rel="{relation}"' for relation, target in targets.items())
+    links = [f'<{target}>; rel="{relation}"' for relation, target in targets.items()]
+    found = ", ".join(links)
+    if len(found) <= _MAX_LINKS_LENGTH:
+        return found
+    return links[-1] if next_cursor else links[0]
 
 
 def link_targets(path: str, query: Mapping[str, Any], next_cursor: str | None) -> dict[str, str]:

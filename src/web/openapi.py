@@ -19,7 +19,7 @@ def header(name: str, description: str) -> dict[str, Any]:
 
 
 ETAG = header("ETag", 'The version, e.g. `"3"`.')
-LINK = header("Link", "The pages around this one (RFC 8288): `first`, `prev`, `next`.")
+LINK = header("Link", "The pages around this one (RFC 8288): `first`, `prev`, `next`; of long ones, `next` alone.")
 LOCATION = header("Location", "Where the record is.")
 
 NOT_MODIFIED: dict[int | str, dict[str, Any]] = {

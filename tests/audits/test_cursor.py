@@ -177,3 +177,17 @@ async def test_links_lead_to_the_first_the_previous_and_the_next_page(client: ht
     for name, expected in (("first", ["4", "3"]), ("prev", ["4", "3"]), ("next", ["0"])):
         page = (await client.get(links[name])).json()
         assert [record["entity_id"] for record in page["items"]] == expected
+
+
+async def test_long_links_are_the_next_one_only_and_the_first_one_at_the_end(client: httpx2.AsyncClient) -> None:
+    for number in range(2):
+        await create_audit(client, entity_id=str(number))
+    asked: dict[str, Any] = {"entity_id": ["0", "1", "x" * 1_000], "limit": 1, "offset": 0}
+    assert re.findall(r'rel="(\w+)"', (await client.get(AUDITS, params=asked)).headers["Link"]) == ["first", "next"]
+    asked["entity_id"].append("y" * 1_000)
+    page = await client.get(AUDITS, params=asked)
+    links = dict(re.findall(r'<([^>]+)>; rel="(\w+)"', page.headers["Link"]))
+    assert [*links.values()] == ["next"]
+    last = await client.get(*links)
+    assert [record["entity_id"] for record in last.json()["items"]] == ["0"]
+    assert re.findall(r'rel="(\w+)"', last.headers["Link"]) == ["first"]

@@ -125,14 +125,14 @@ async def test_create_read_change_and_list_work_through_nginx(nginx: str) -> Non
 
 
 async def test_a_list_with_long_filters_comes_through_nginx(nginx: str) -> None:
-    """Its links are three times as long as its URL: by default nginx answers 502 to more than 4 KB."""
+    """Its link is as long as its URL: by default nginx answers 502 to more than 4 KB."""
     async with httpx2.AsyncClient(base_url=nginx, timeout=10) as client:
         for _ in range(3):
             await client.post(f"{ROOT_PATH}{AUDITS}", json=audit_body(entity_id="x" * 1_000))
         ids = ["x" * 1_000, *(str(number) * 1_000 for number in range(6))]
         page = await client.get(f"{ROOT_PATH}{AUDITS}", params={"entity_id": ids, "limit": 1, "offset": 1})
         assert (page.status_code, page.json()["total"]) == (200, 3)
-        assert len(page.headers["Link"]) > 3 * 7_000
+        assert len(page.headers["Link"]) > 7_000
 
 
 async def test_documentation_pages_load_their_files_through_nginx(nginx: str) -> None:
