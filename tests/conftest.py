@@ -1,9 +1,11 @@
 """Shared fixtures: a real PostgreSQL for the session, and for each test an empty database, built by the migrations."""
 
 import asyncio
+import gc
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import cache
 from itertools import count
 from pathlib import Path
 
@@ -40,6 +42,17 @@ def pytest_configure() -> None:
     os.environ["SSL_CERT_DIR"] = str(PROJECT_ROOT / "tests")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Look for no garbage among what is imported and collected: it stays, and to look takes a third of all that."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put tests that run programs before the others: they take longest, and at the end other cores would wait for them.
 
@@ -47,10 +60,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     tests = PROJECT_ROOT / "tests"
 
+    @cache
+    def runs_programs(path: Path) -> bool:
+        return tests / "scripts" in path.parents or path.parent == tests
+
     def place(item: pytest.Item) -> int:
         if isinstance(item, pytest.Function) and "own_cluster" in item.fixturenames:
             return 0
-        return 1 if tests / "scripts" in item.path.parents or item.path.parent == tests else 2
+        return 1 if runs_programs(item.path) else 2
 
     items.sort(key=place)
 
