@@ -124,6 +124,7 @@ async def test_a_missing_table_makes_the_service_not_ready_and_says_so(
     assert response.json()["detail"].startswith("The database lacks a table, a column or a right")
 
 
+@pytest.mark.usefixtures("database_settings")
 async def test_a_missing_column_makes_the_service_not_ready(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:
