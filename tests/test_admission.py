@@ -29,7 +29,7 @@ async def test_places_go_to_the_waiting_in_the_order_of_their_arrival() -> None:
     assert len(admitted) == 32 * 5
 
 
-async def test_who_waits_is_admitted_before_who_comes_just_when_a_place_becomes_free() -> None:
+async def test_a_free_place_goes_to_a_waiting_caller_before_a_newcomer() -> None:
     admission, order = Admission(1, timeout=60), []
     await admission.admit()
 

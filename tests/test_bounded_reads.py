@@ -55,7 +55,7 @@ async def test_statements_share_their_time(pool: ConnectionPool) -> None:
     await reads.close()
 
 
-async def test_they_see_one_snapshot_and_cannot_write(pool: ConnectionPool) -> None:
+async def test_bounded_reads_see_one_snapshot_and_cannot_write(pool: ConnectionPool) -> None:
     reads = BoundedReads(BoundedPool(pool, 1.5))
     assert await first_row(reads.fetch(_SETTINGS)) == ("repeatable read", "on", "off", "on")
     assert await first_row(reads.try_fetch(_SETTINGS, 1, by_index=True)) == ("repeatable read", "on", "off", "off")

@@ -88,7 +88,7 @@ async def test_callers_are_served_in_the_order_of_their_arrival(database_setting
 
 
 @every_use
-async def test_who_has_waited_is_served_before_who_comes_just_then(pool: ConnectionPool, use: Use) -> None:
+async def test_a_connection_goes_to_a_waiting_caller_before_a_newcomer(pool: ConnectionPool, use: Use) -> None:
     held, order = await pool.acquire(), []
 
     async def wait() -> None:
@@ -135,7 +135,7 @@ async def test_no_place_is_lost_with_those_who_give_up(pool: ConnectionPool, use
 
 
 @every_use
-async def test_no_place_is_lost_with_who_gives_up_while_a_statement_runs(
+async def test_a_caller_who_gives_up_during_a_statement_loses_no_place(
     pool: ConnectionPool, use: Use, connection: asyncpg.Connection
 ) -> None:
     async with connection.transaction():
@@ -148,7 +148,7 @@ async def test_no_place_is_lost_with_who_gives_up_while_a_statement_runs(
     await use(pool, "SELECT 1")
 
 
-async def test_no_place_is_lost_with_who_gives_up_while_a_connection_of_the_overflow_is_closed(
+async def test_a_caller_who_gives_up_while_an_overflow_connection_closes_loses_no_place(
     database_settings: DatabaseSettings,
 ) -> None:
     pool = pool_with(database_settings, overflow=1, timeout=0.05)

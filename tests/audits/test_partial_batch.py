@@ -108,7 +108,9 @@ async def test_each_bad_item_has_the_problem_of_a_single_create_and_all_others_a
 
 
 @pytest.mark.parametrize("name", BAD)
-async def test_a_bad_item_of_json_is_no_matter_what_others_are(client_of_module: httpx2.AsyncClient, name: str) -> None:
+async def test_a_bad_json_item_is_refused_whatever_the_others_are(
+    client_of_module: httpx2.AsyncClient, name: str
+) -> None:
     await check_outcomes(client_of_module, {name: BAD[name]}, is_lines=False)
 
 

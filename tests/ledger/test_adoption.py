@@ -38,7 +38,7 @@ async def clone(connection: asyncpg.Connection) -> None:
     await connection.execute("UPDATE ledger SET system_identifier = 1, seen = '5000000:5000000:'")
 
 
-async def test_an_adopted_ledger_goes_on_and_seals_what_was_not(
+async def test_an_adopted_ledger_goes_on_and_seals_the_rest(
     database_settings: DatabaseSettings, connection: asyncpg.Connection, sealer: Sealer
 ) -> None:
     await write(connection)

@@ -94,7 +94,7 @@ def test_every_small_proof_is_accepted() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 300])
-def test_nothing_is_needed_to_show_that_a_tree_is_consistent_with_itself_or_with_the_empty_one(size: int) -> None:
+def test_a_tree_needs_no_proof_that_it_continues_itself_or_the_empty_tree(size: int) -> None:
     assert consistency_proof(size, size) == consistency_proof(0, size) == []
     assert is_consistent(size, size, [], tree_hash(size), tree_hash(size))
     assert not is_consistent(size, size, [], bytes(32), tree_hash(size))

@@ -103,7 +103,7 @@ async def test_what_is_not_sealed_or_not_there_has_no_proof(signed: httpx2.Async
         assert (await signed.get(url, params={"version": version})).status_code == 422
 
 
-async def test_what_keeps_a_revision_from_the_ledger_is_said(
+async def test_the_problem_says_why_a_revision_is_not_sealed(
     signed: httpx2.AsyncClient, sealer: Sealer, connection: asyncpg.Connection
 ) -> None:
     await sealer.seal_all()
@@ -115,7 +115,7 @@ async def test_what_keeps_a_revision_from_the_ledger_is_said(
     assert "is a copy" in (await signed.get(url)).json()["detail"]
 
 
-async def test_a_checkpoint_that_is_not_there_yet_is_not_for_want_of_a_key(
+async def test_a_missing_checkpoint_is_told_from_a_missing_key(
     client: httpx2.AsyncClient, signed: httpx2.AsyncClient
 ) -> None:
     for each, reason in ((client, "LEDGER_KEY is not set"), (signed, f"Nothing has been signed as {ORIGIN} yet")):

@@ -214,7 +214,7 @@ async def test_each_change_is_named(trail: Trail, tamper: Tamper) -> None:
 @pytest.mark.parametrize(
     "tamper", [remove_with_its_chain, cut_tail, remove_entry, remove_revision, add_revision, remove_record]
 )
-async def test_what_only_one_side_has_is_found_without_reading_it(trail: Trail, tamper: Tamper) -> None:
+async def test_a_revision_or_an_entry_without_the_other_is_found_in_every_part(trail: Trail, tamper: Tamper) -> None:
     async with tampered(trail) as connection:
         await tamper(connection, trail.old)
         assert any(subject == trail.old for subject, _ in await find(connection, NEWER(trail.kept)))

@@ -57,7 +57,7 @@ async def test_the_story_is_told_once_and_a_larger_number_adds_the_rest(
     assert await findings(database_settings) == []
 
 
-async def test_what_a_run_was_cut_off_from_the_next_one_does(
+async def test_the_next_run_finishes_an_interrupted_one(
     database_settings: DatabaseSettings, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changes = 0

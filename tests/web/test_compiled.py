@@ -102,7 +102,7 @@ async def test_a_mounted_application_answers_the_same() -> None:
     assert answers_pair()[0].left == left + 4
 
 
-async def test_overrides_of_dependencies_switch_it_off() -> None:
+async def test_dependency_overrides_switch_compiled_routes_off() -> None:
     ours, usual = answers_pair()
     asked = Asked("GET", "/answers/added", b"q=0")
 
@@ -184,7 +184,7 @@ async def test_every_path_finds_the_same_route(method: str, path: str) -> None:
     await assert_same(answers_pair(), Asked(method, path, b"p=1&q=1", [(b"h", b"1")]))
 
 
-async def test_defaults_that_can_be_changed_are_each_requests_own() -> None:
+async def test_mutable_defaults_are_not_shared_between_requests() -> None:
     for _ in range(2):
         answered = await assert_same(answers_pair(), Asked("GET", "/answers/defaults"))
         assert answered.messages[1]["body"] == b"[[1],[2],7]"

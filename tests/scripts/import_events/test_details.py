@@ -90,7 +90,7 @@ def test_the_largest_value_is_cut_and_the_rest_stays() -> None:
         {f"{number}": {"x" * 900: "y" * 4_000} for number in range(40)},
     ],
 )
-def test_whatever_is_too_large_comes_in_and_says_so(event: dict[str, Any]) -> None:
+def test_an_event_that_is_too_large_is_cut_and_says_so(event: dict[str, Any]) -> None:
     assert details_of(json.dumps(event))["_import"]["cut"]
 
 

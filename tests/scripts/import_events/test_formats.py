@@ -241,7 +241,7 @@ def test_statuses_and_actors_are_told_apart(name: str, event: dict[str, Any], fi
         ("auth0", {"log_id": "e-1", "data": {"type": "A", "log_id": "e-1"}}),
     ],
 )
-def test_an_event_in_what_delivers_it_is_taken_out(name: str, wrapped: dict[str, Any]) -> None:
+def test_an_event_is_taken_out_of_its_wrapper(name: str, wrapped: dict[str, Any]) -> None:
     record = record_of(name, wrapped)
     assert (record["action"], record["event_id"]) == ("A", "e-1")
     assert "EventId" not in record["details"]

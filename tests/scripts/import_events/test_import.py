@@ -267,7 +267,7 @@ async def test_an_answer_that_no_retry_changes_ends_the_import(source: str, tmp_
     assert "Traceback" not in err
 
 
-async def test_it_does_not_wait_for_ever(source: str, tmp_path: Path) -> None:
+async def test_an_import_ends_when_the_service_does_not_answer(source: str, tmp_path: Path) -> None:
     path = write_lines(tmp_path / "events", events(source, 1))
     status, _, err = await import_by_command("cloudevents", path, "--url", "http://127.0.0.1:1", "--patience", "0.5")
     assert status == 1
