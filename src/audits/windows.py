@@ -30,9 +30,8 @@ from src.audits.drivers import Driver
 from src.audits.models import audit
 from src.bounded_reads import TOO_LONG, BoundedReads
 from src.exceptions import DatabaseTimeout
-from src.statement import Statement
+from src.statement import Statement, cached_statement
 
-_MAX_CACHED_STATEMENTS = 512
 # Windows in the whole time: to find out roughly how many entries there are, or to estimate how many each bucket has.
 FEW, MANY = 480, 2_880
 
@@ -133,7 +132,7 @@ def _count_statement(driver_column: str | None) -> Statement:
     )
 
 
-@lru_cache(_MAX_CACHED_STATEMENTS)
+@cached_statement
 def matches_statement(driver_column: str | None, rest: tuple[str, ...]) -> Statement:
     """Selects for each bucket how many records are in its windows, and how many of these match the other filters."""
     windows = _windows(driver_column)
@@ -146,7 +145,7 @@ def matches_statement(driver_column: str | None, rest: tuple[str, ...]) -> State
     return Statement(select(windows.c.bucket, *sums).select_from(joined).group_by(windows.c.bucket))
 
 
-@lru_cache(_MAX_CACHED_STATEMENTS)
+@cached_statement
 def commonest_statement(driver_column: str | None, rest: tuple[str, ...], field: str) -> Statement:
     """Selects the commonest values of the records in windows that match, and how many have each.
 
