@@ -180,6 +180,7 @@ async def test_with_an_ml_dsa_key_each_checkpoint_has_its_line_beside_that_of_ed
     assert json.loads(to_line({"checkpoint": note, "message": "x" * 100}, LOG_MAX_LINE_BYTES))["checkpoint"] == note
 
 
+@pytest.mark.usefixtures("database_settings")
 async def test_revisions_that_wait_for_long_are_reported(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:
