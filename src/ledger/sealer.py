@@ -122,7 +122,7 @@ class Sealer:
         return not (signed.note or signed.unlogged or signed.forked or signed.new_timeline)
 
     def _report_unsigned(self, signed: signing.Signed, asks_first: bool) -> None:
-        """Log once why nothing is signed, or what was not asked before it was."""
+        """Log why nothing is signed, or that no witness was asked before. Each reason is logged once."""
         reason = signed.forked or signed.new_timeline
         if reason and reason != self._unsigned:
             if signed.forked:
@@ -132,7 +132,7 @@ class Sealer:
         self._unsigned = reason
 
     def _report(self, level: int, trouble: str | None, error: Exception | None = None) -> None:
-        """Log what is wrong, or that nothing is any more, once."""
+        """Log once what is wrong, and once that it is over."""
         if trouble == self._trouble:
             return
         self._trouble = trouble
