@@ -24,7 +24,7 @@ export const urlOf = (path, params) => {
 
 /**
  * The answer of `GET`. Throws `Problem`; and `AbortError`, if `signal` says so. `parse` makes a value of its text.
- * It has no header of its own: with one, it would not be the request that index.html has begun.
+ * With other credentials it would not take the answer for which index.html has asked, and ask again.
  */
 export const get = (path, params, { signal, parse = JSON.parse } = {}) => request(urlOf(path, params), { signal }, parse);
 
