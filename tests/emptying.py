@@ -27,8 +27,8 @@ _EMPTY = """
     BEGIN
         FOR filled IN
             SELECT oid FROM pg_class
-            WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname LIKE 'audit%'
-            AND pg_relation_size(oid) > 0
+            WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+            AND relname NOT IN ('alembic_version', 'ledger') AND pg_relation_size(oid) > 0
         LOOP
             EXECUTE format('ALTER TABLE %s DISABLE TRIGGER USER', filled);
             EXECUTE format('TRUNCATE %s', filled);

@@ -97,6 +97,7 @@ async def test_an_empty_patch_gets_422(client: httpx2.AsyncClient) -> None:
     assert (response.status_code, response.json()["errors"][0]["loc"]) == (422, ["body"])
 
 
+@pytest.mark.usefixtures("database_settings")
 async def test_a_column_of_the_next_release_does_no_harm(
     client: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:
