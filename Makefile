@@ -14,8 +14,8 @@ NPM := $(shell command -v npm 2>/dev/null)
 # Starts PostgreSQL for the command behind it, unless DATABASE_URL names one.
 WITH_POSTGRES := $(BIN)/python -m scripts.postgres
 
-# Tests wait about half as long as they work: half as many processes again as there are cores.
-TEST_PROCESSES = $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)))
+# Tests wait about as long as they work: twice as many processes as there are cores.
+TEST_PROCESSES = $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 2)))
 
 # Without compiled modules every start of Python compiles them anew: 3.1 s instead of 1.2 s for the service.
 unexport PYTHONDONTWRITEBYTECODE

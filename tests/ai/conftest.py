@@ -43,6 +43,18 @@ def client(shared_client: httpx2.AsyncClient) -> httpx2.AsyncClient:
     return shared_client
 
 
+@pytest.fixture(scope="session")
+async def shared_impatient_client(shared_provider: FakeProvider) -> AsyncIterator[httpx2.AsyncClient]:
+    async with run_ai(shared_provider, ai_max_attempts=1) as client:
+        yield client
+
+
+@pytest.fixture
+def impatient_client(shared_impatient_client: httpx2.AsyncClient) -> httpx2.AsyncClient:
+    """The same, but the application makes one attempt of each call, and so waits for no second one."""
+    return shared_impatient_client
+
+
 @pytest.fixture
 def restore_logging() -> Iterator[None]:
     """Restore the root logger, which all tests share, after a test that configures it."""

@@ -180,7 +180,7 @@ ODD_ERRORS: dict[str, tuple[Any, tuple[int, str]]] = {
 
 @pytest.mark.parametrize(("error", "expected"), ODD_ERRORS.values(), ids=ODD_ERRORS)
 async def test_an_error_in_an_odd_form_gets_the_right_problem(
-    provider: FakeProvider, client: httpx2.AsyncClient, error: Any, expected: tuple[int, str]
+    provider: FakeProvider, impatient_client: httpx2.AsyncClient, error: Any, expected: tuple[int, str]
 ) -> None:
     status, code = expected
     retryable = status in (429, 503)
@@ -196,7 +196,7 @@ async def test_an_error_in_an_odd_form_gets_the_right_problem(
     ]
     for reply in replies:
         provider.replies(reply)
-        for answer in (await ask(client), await stream(client)):
+        for answer in (await ask(impatient_client), await stream(impatient_client)):
             assert_problem(answer, status, code, retryable=retryable)
 
 

@@ -177,12 +177,12 @@ async def test_the_last_event_needs_no_blank_line(
 
 
 async def test_a_stream_that_breaks_off_at_any_byte_gives_no_answer_and_no_other_text(
-    provider: FakeProvider, client: httpx2.AsyncClient
+    provider: FakeProvider, impatient_client: httpx2.AsyncClient
 ) -> None:
     body = b"".join((BEGINS.partition(b"\n")[2], piece("Añ "), piece("answer."), event("response.completed")))
     for size in range(0, len(body) - 2, 3):
         provider.replies(Stream([body[:size]] if size else [], ends="cut short"))
-        answer = await stream(client)
+        answer = await stream(impatient_client)
         if answer.status_code == 200:
             events = read(answer)
             assert_error(events, 503, "ai-provider-unavailable")
