@@ -20,7 +20,6 @@ from src.ai.answer_times import parse_time
 from src.ai.answer_values import (
     UNUSABLE,
     Unusable,
-    is_empty,
     items,
     keys_of,
     parse_details,
@@ -67,9 +66,8 @@ def understand(said: Mapping[str, Any], text: str, now: datetime, examples: Coll
     end = start_of_orders(text)
     reader = _Reader(said, Question(text[:end]), now, examples)
     # A word that another condition stands for is no id, so ids come last; and a thing is not what was done.
-    # Details come first where the question names them: then their words are neither a thing nor what was done.
-    first = ("details",) if reader.says_details() else ()
-    for name in dict.fromkeys((*first, "entity_type", "action", *_OTHERS, *_IDS)):
+    # What the question names by its field comes first: then its words are neither a thing nor what was done.
+    for name in dict.fromkeys((*reader.fields_named(), "entity_type", "action", *_OTHERS, *_IDS)):
         reader.read(name, said.get(name))
     for name in said.keys() - AuditFilter.model_fields.keys() - {UNSUPPORTED}:
         reader.remarks.note_unknown(said[name])
@@ -143,15 +141,12 @@ class _Reader:
         self._question.cover(free)
         return self._question.text[slice(*free[0])]
 
-    def says_details(self) -> bool:
-        return bool(self._question.matches(english.SAYS_FIELD["details"]))
+    def fields_named(self) -> list[str]:
+        return [field for field, pattern in english.SAYS_FIELD.items() if self._question.matches(pattern)]
 
     def _says_other_field(self) -> bool:
-        """Return whether the question names a field of which the model says nothing: what it says of things is that."""
-        return any(
-            self._question.matches(pattern) and is_empty(self._said.get(field) or None)
-            for field, pattern in english.SAYS_FIELD.items()
-        )
+        """Return whether the question names a field that has no condition: what the model says of things is that."""
+        return any(field not in self.conditions for field in self.fields_named())
 
     def _names_actor(self, span: tuple[int, int]) -> bool:
         """Return whether this word only says what the actor after it is, as in "user u-17"."""
@@ -198,6 +193,8 @@ class _Reader:
                 and (spelled := self._question.spelling(spelling))
             ):
                 return spelled
+        if name == "action" and _IS_NAME.search(text) and self._says_other_field():
+            raise Unusable(NOT_ASKED_FOR)
         if name == "entity_type" and spans and all(map(self._names_actor, spans)):
             raise _Redundant
         if is_redundant and ((name == "action" and "entity_type" in self.conditions) or "details" in self.conditions):

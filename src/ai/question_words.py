@@ -171,7 +171,7 @@ class Question:
 
     def has_plain_words(self, text: str) -> bool:
         """Return whether a text has English words with a known meaning, and so is no name."""
-        return self.is_english and any(map(english.is_known, text.split()))
+        return self.is_english and any(english.is_known(word) or word in english.FIELDS for word in text.split())
 
     def are_covered(self, spans: Iterable[Span]) -> bool:
         return all(map(self._is_covered, spans))
