@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 
@@ -113,7 +114,7 @@ async def summarize_hostile(client: httpx2.AsyncClient, orders: Orders, records:
     """
     summaries = 0
     for start in range(0, len(records), RECORDS):
-        source = f"urn:hostile:{start}"
+        source = uuid4().urn
         shown = [{}, *records[start : start + RECORDS]]
         ids = {
             (await create_audit(client, source=source, event_id=str(number), **record))["id"]
