@@ -10,7 +10,6 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from src.ai import english
 
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = (
     r"(?P<name>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sep(?:t(?:ember)?)?"
     r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
@@ -48,7 +47,7 @@ def contradicts(text: str, moment: datetime) -> bool:
 
 def _day(match: re.Match[str]) -> date | None:
     parts = match.groupdict()
-    month = parts.get("month") or _MONTHS.index(parts["name"][:3].casefold()) + 1
+    month = parts.get("month") or english.MONTHS.index(parts["name"][:3].casefold()) + 1
     with suppress(ValueError):
         return date(int(parts["year"]), int(month), int(parts["day"]))
     return None

@@ -29,7 +29,7 @@ from tests.ai.streams import assert_error, names, read, stream
 # Seconds. On a machine five times as slow, the first event still comes before this limit.
 SHORT = {"ai_read_timeout": 1.5}
 # Much less than the deadline of a stream, at which each would end that misses what ends it in time.
-IN_TIME = 15
+IN_TIME = 10
 
 
 @pytest.fixture(scope="module")
