@@ -114,11 +114,14 @@ async def test_entries_are_the_revisions_of_many_writers(
     seed = secrets.randbits(32)
     print("seed", seed)  # noqa: T201
     settings = LedgerSettings(ledger_interval=0.05, ledger_origin=ORIGIN, ledger_key=SecretStr(KEY.secret))
+    # On a busy machine the last of many changes of one record waits longer than is usual.
+    limits = {"database_lock_timeout": 20, "database_statement_timeout": 20, "database_command_timeout": 25}
+    database = database_settings.model_copy(update=limits)
     urls: list[str] = []
     async with (
-        run_application(database_settings, settings) as client,
-        run_application(database_settings, settings) as other,
-        serve(database_settings, settings) as served,
+        run_application(database, settings) as client,
+        run_application(database, settings) as other,
+        serve(database, settings) as served,
         client_of(served) as streaming,
     ):
         killing = asyncio.create_task(kill_sealers(database_settings))
