@@ -1,9 +1,12 @@
 """`GET /` and the documentation pages, which need no host but this one."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
+from fastapi.openapi.utils import generate_operation_summary
+from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
@@ -61,7 +64,7 @@ async def read_index(request: Request) -> Index:
         name=app.title,
         version=__version__,
         links=_links(settings),
-        endpoints=_endpoints(app.openapi(), settings.root_path),
+        endpoints=_endpoints(app, settings.root_path),
     )
 
 
@@ -74,12 +77,17 @@ def _links(settings: AppSettings) -> dict[str, str]:
     return {name: settings.root_path + path for name, path in links.items()}
 
 
-def _endpoints(openapi: dict[str, Any], root_path: str) -> list[Endpoint]:
-    return [
-        Endpoint(method=method.upper(), path=root_path + path, summary=operation["summary"])
-        for path, operations in openapi["paths"].items()
-        for method, operation in operations.items()
-    ]
+def _endpoints(app: FastAPI, root_path: str) -> list[Endpoint]:
+    """The operations of the OpenAPI document, in its order. To make the document itself would take 150 ms of CPU."""
+    by_path: dict[str, list[Endpoint]] = {}
+    routes: Iterator[Any] = iter_route_contexts(app.routes)
+    for route in routes:
+        if isinstance(route.original_route, APIRoute) and route.include_in_schema:
+            path = root_path + route.path_format
+            for method in route.methods:
+                summary = generate_operation_summary(route=route, method=method)
+                by_path.setdefault(path, []).append(Endpoint(method=method, path=path, summary=summary))
+    return [endpoint for endpoints in by_path.values() for endpoint in endpoints]
 
 
 class _Assets(StaticFiles):
