@@ -40,6 +40,7 @@ def pytest_configure() -> None:
         del os.environ[name]
     # No test speaks TLS. In a folder without certificates httpx2 finds none; to read those of the machine takes 24 ms.
     os.environ["SSL_CERT_DIR"] = str(PROJECT_ROOT / "tests")
+    os.environ.pop("SSL_CERT_FILE", None)  # it would be read in place of the folder
 
 
 @pytest.hookimpl(wrapper=True)
