@@ -117,7 +117,7 @@ def test_an_invalid_variable_ends_the_process_with_that_line_alone() -> None:
         env=inherited | {"DATABASE_URL": f"mysql://app:{SECRET}@host/app"},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
     )
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.startswith("configuration: DATABASE_URL: must look like")

@@ -49,7 +49,8 @@ async def test_a_failing_collector_does_not_delay_a_stop_and_the_loss_is_one_lin
             await client.get("/")
             started = time.monotonic()
             assert await server.stop() == 0
-            assert time.monotonic() - started < 6
+            # The exporters would go on for 10 s.
+            assert time.monotonic() - started < 9
         assert first.received
         assert bool(second.received) is (of_metrics != "is down")
     # A worker without a request has no traces that it could lose.

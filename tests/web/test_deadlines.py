@@ -32,10 +32,10 @@ async def test_each_expires_in_the_order_of_its_deadline_and_once(kind: type[Dea
     deadlines.add(first)
     deadlines.add(discarded)
     deadlines.add(first)
+    deadlines.discard(discarded)
     async with asyncio.timeout(10):
         await asyncio.sleep(0.01)
         deadlines.add(second)
-        deadlines.discard(discarded)
         await first.expired.wait()
         await second.expired.wait()
     assert order == [first, second]
