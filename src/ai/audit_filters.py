@@ -206,10 +206,14 @@ class _Reader:
         return text
 
     def _check_name(self, name: str, text: str, spans: list[tuple[int, int]]) -> None:
-        """Raises `Unusable` for what is no name, and `_Redundant` for an action that is the kind of a thing."""
+        """Raises `Unusable` for what is no name.
+
+        Raises `_Redundant` for a status, for a kind of thing of which the question has only a pattern of actions, and
+        for an action that is the kind of a thing.
+        """
         if is_id(text) or english.TIMES.fullmatch(text) or (name == "entity_type" and self._says_other_field()):
             raise Unusable(NOT_ASKED_FOR)
-        if self._means_status(text):
+        if self._means_status(text) or (name == "entity_type" and spans and all(map(self._question.is_prefix, spans))):
             raise _Redundant
         if name == "action" and spans and all(map(self._question.is_before_id, spans)):
             # The word before an id is what the thing is, or who: it is not what was done.

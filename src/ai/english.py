@@ -116,6 +116,9 @@ NAMES_OF_FIELDS = {
 # What says that a value stands in a field, by its name. "Show the details of an invoice" asks for none.
 SAYS_FIELD = {
     "correlation_id": _words("correlation"),
+    "source": re.compile(r"\bsource\s+(?:is\s+)?['\"]?\w+[:/.]\S", re.IGNORECASE),
+    "event_id": _words("event id"),
+    "actor_type": re.compile(r"\bactors?(?:\s+\S+)?\s+of (?:the )?type\b", re.IGNORECASE),
     "details": re.compile(r"\bdetails?\s+[\w.-]+\s*[=:]|\bin the details?\b", re.IGNORECASE),
 }
 # Before a word by which records are to be grouped or sorted: that is no condition.

@@ -24,6 +24,7 @@ _PARTS = re.compile(r"[^\W\d_]+|\d+")
 _CAMEL_CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 # What names and numbers have, and words have not.
 _OF_NAMES = re.compile(r"\d|[^\W_][._:/@#+\\-]+[^\W_]")
+_OF_PREFIX = re.compile(r"[._:/-]\*")
 _CONTRACTION = re.compile(r"['\u2019](?:s|d|m|ll|re|ve)$")
 _PAUSE = re.compile(r"[,;.:!?()]")
 _ASCII_WORD = re.compile(r"[A-Za-z0-9_]")
@@ -160,6 +161,10 @@ class Question:
         """Return whether the next word is an id: this one only says of what, as in "invoice INV-7"."""
         following = next((token for token in self._tokens if token[0] >= span[1]), None)
         return following is not None and following[0] - span[1] < GAP and is_id(self._at(following))
+
+    def is_prefix(self, span: Span) -> bool:
+        """Return whether this word begins a pattern of actions, as in "invoice.*"."""
+        return bool(_OF_PREFIX.match(self.text, span[1]))
 
     def groups_by(self, span: Span) -> bool:
         """Return whether records are to be grouped or sorted by this word."""
