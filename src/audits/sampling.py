@@ -19,21 +19,22 @@ from src.audits.drivers import Driver, find_drivers
 from src.bounded_reads import TOO_LONG, BoundedReads
 from src.exceptions import DatabaseTimeout
 
-_SMALL_SHARE = 1 / 256
-# So many entries are counted to the last one, which takes some 0.1 s per million; of more, so many.
-_MAX_COUNTED, _COUNTED = 1_200_000, 500_000
-# So many entries more can be counted in the time in which it is found out roughly how many there are.
-_COUNTED_MEANWHILE = 100_000
-# To scale a sample it need not be as exact.
+# The share of the time whose entries are counted first: it says roughly how many entries there are.
+_FIRST_SHARE = 1 / 256
+# Up to this number all entries of an index are counted, which takes some 0.1 s per million.
+_MAX_COUNTED = 1_200_000
+# The same where the number only scales a sample, and so need not be as exact.
 _MAX_COUNTED_TO_SCALE = 300_000
-# And so many where all that takes too long.
-_FEW = 50_000
-# Fewer tell nothing of a bucket.
-_LEAST_COUNTED = 2_000
+# How many entries are counted of a larger number; and how many if that takes too long.
+_COUNTED, _COUNTED_IF_SLOW = 500_000, 50_000
+# How many entries can be counted in the time that the first count takes.
+_COUNTED_MEANWHILE = 100_000
+# If the first count has at least this number, its result is better than no answer.
+_MIN_FIRST_COUNT = 2_000
 # How many records are looked at, at most.
 _LOOKED_AT = 25_000
-# A sample of the table is as good where so many of its records match.
-_ENOUGH = 4_000
+# A sample of the table is taken as the answer if this number of its records match, or if it is the whole table.
+_MIN_SAMPLED_MATCHES = 4_000
 
 Counts = list[tuple[float, bool]]
 """How many records each bucket has, and whether that is exact."""
@@ -45,7 +46,7 @@ async def _choose_driver(
     """The driver with the fewest entries, and roughly how many it has in each bucket, unless that takes too long."""
     drivers = await find_drivers(reads, wanted)
     rough = [
-        await windows.count(reads, driver, bounds, windows.FEW, _SMALL_SHARE, seconds / len(drivers))
+        await windows.count(reads, driver, bounds, windows.FEW, _FIRST_SHARE, seconds / len(drivers))
         for driver in drivers
     ]
     best = min(range(len(drivers)), key=lambda number: _total(rough[number]))
@@ -84,7 +85,7 @@ async def _count_in_blocks(
 ) -> Counts | None:
     """The same by a sample of the table; None if it has too few that match, or takes too long."""
     rows = await blocks.count_buckets(reads, wanted, [to_time(bound) for bound in bounds[:-1]], seconds)
-    if not rows or (rows[0][2] > 1 and sum(number for _, number, _ in rows) < _ENOUGH):
+    if not rows or (rows[0][2] > 1 and sum(number for _, number, _ in rows) < _MIN_SAMPLED_MATCHES):
         return None
     scale: float = rows[0][2]
     counts: Counts = [(0, scale == 1)] * (len(bounds) - 1)
@@ -121,13 +122,13 @@ async def _count_entries(
         exact = await windows.count(reads, driver, bounds, 0, 1, seconds * 2 / 3)
         if exact is not None:
             return [(entries, True) for entries in exact]
-    for number in (_COUNTED, _FEW) if total > max(most, _COUNTED) else (_FEW,):
+    for number in (_COUNTED, _COUNTED_IF_SLOW) if total > max(most, _COUNTED) else (_COUNTED_IF_SLOW,):
         # Where nobody knows how many there are, as little as can be.
-        share = min(1.0, number / total) or _SMALL_SHARE / 16
+        share = min(1.0, number / total) or _FIRST_SHARE / 16
         counted = await windows.count(reads, driver, bounds, windows.MANY, share, (reads.seconds_left - end) * 2 / 3)
         if counted and sum(counted):
             return [(entries, False) for entries in counted]
-    if rough and sum(rough) * _SMALL_SHARE >= _LEAST_COUNTED:
+    if rough and sum(rough) * _FIRST_SHARE >= _MIN_FIRST_COUNT:
         return [(entries, False) for entries in rough]
     raise DatabaseTimeout(TOO_LONG)
 
@@ -140,7 +141,7 @@ async def find_commonest(
     Also how many matching records were counted, and whether these are all. Raises `DatabaseTimeout`.
     """
     rows = await blocks.find_commonest(reads, wanted, field, reads.seconds_left / 2)
-    if rows and (rows[0][3] == 1 or rows[0][2] >= _ENOUGH):
+    if rows and (rows[0][3] == 1 or rows[0][2] >= _MIN_SAMPLED_MATCHES):
         return [(value, number * scale) for value, number, _, scale in rows], rows[0][2], rows[0][3] == 1
     driver, rough = await _choose_driver(reads, wanted, span, reads.seconds_left / 4)
     ((entries, is_exact),) = await _count_entries(

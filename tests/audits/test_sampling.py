@@ -58,7 +58,7 @@ async def filled(database_of_module: DatabaseSettings) -> AsyncIterator[httpx2.A
 @pytest.fixture(params=["blocks", "windows"])
 def cheap(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Limits that this table exceeds as a table of millions exceeds the usual ones. Either kind of sample is enough."""
-    monkeypatch.setattr(sampling, "_ENOUGH", 1 if request.param == "blocks" else math.inf)
+    monkeypatch.setattr(sampling, "_MIN_SAMPLED_MATCHES", 1 if request.param == "blocks" else math.inf)
     monkeypatch.setattr(sampling, "_MAX_COUNTED", 2_000)
     monkeypatch.setattr(sampling, "_MAX_COUNTED_TO_SCALE", 2_000)
     monkeypatch.setattr(sampling, "_COUNTED", 10_000)
@@ -135,6 +135,19 @@ async def test_estimates_of_bursts_are_near_the_truth_and_say_that_they_are_esti
     assert error(estimated, counts) < 0.4
     assert all(bucket["failures"] <= bucket["count"] for bucket in body["buckets"])
     assert sum(bucket["failures"] for bucket in body["buckets"]) == pytest.approx(sum(failures), rel=0.4)
+
+
+async def test_exact_counts_beside_estimated_failures_are_called_an_estimate(
+    filled: httpx2.AsyncClient, connection_of_module: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampling, "_LOOKED_AT", 1_000)
+    monkeypatch.setattr(blocks, "_BLOCKS", 1)
+    query, condition = CONDITIONS["a value"]
+    body = await read(filled, HISTOGRAM, query)
+    counts, failures = await count_buckets(connection_of_module, condition, body)
+    assert [bucket["count"] for bucket in body["buckets"]] == counts
+    assert [bucket["failures"] for bucket in body["buckets"]] != failures
+    assert {body["relation"], *(bucket["relation"] for bucket in body["buckets"])} == {"approx"}
 
 
 @pytest.mark.usefixtures("cheap")
