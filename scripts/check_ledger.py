@@ -547,19 +547,7 @@ def check_export(path: Path, checkpoint: Checkpoint, since: Checkpoint | None) -
         if tree.size == checkpoint.size or change is None:
             more = change is not None
             break
-        record, version = take_text(change, "audit_id"), take_integer(change, "version")
-        require(
-            take_integer(change, "index") == tree.size, f"entry {tree.size} is not in the export, which begins at 0"
-        )
-        entry = ENTRY.format(
-            audit_id=record,
-            hash=take_text(change, "hash"),
-            operation=take_text(change, "operation"),
-            version=version,
-        )
-        require(ENTRY_FORM.fullmatch(entry) is not None, f"entry {tree.size} is malformed")
-        require(versions.add(record, version), f"version {version} of record {record} is out of order")
-        tree.add(hash_leaf(entry.encode()))
+        tree.add(hash_leaf(read_entry(change, tree.size, versions).encode()))
     size = checkpoint.size
     require(tree.size == size, f"the export ends at {tree.size}, before the {size} of the checkpoint")
     require(tree.root == checkpoint.root, "the export is not the ledger of the checkpoint")
@@ -570,6 +558,18 @@ def check_export(path: Path, checkpoint: Checkpoint, since: Checkpoint | None) -
         *found,
         "Not proved: that the text of each change is what was recorded. The proof of a revision shows that.",
     ]
+
+
+def read_entry(change: Any, index: int, versions: Versions) -> str:
+    """The entry of a line of the export: it must be the entry `index`, and the next version of its record."""
+    record, version = take_text(change, "audit_id"), take_integer(change, "version")
+    require(take_integer(change, "index") == index, f"entry {index} is not in the export, which begins at 0")
+    entry = ENTRY.format(
+        audit_id=record, hash=take_text(change, "hash"), operation=take_text(change, "operation"), version=version
+    )
+    require(ENTRY_FORM.fullmatch(entry) is not None, f"entry {index} is malformed")
+    require(versions.add(record, version), f"version {version} of record {record} is out of order")
+    return entry
 
 
 def check_consistency(path: Path, old: Checkpoint, new: Checkpoint) -> None:

@@ -184,16 +184,12 @@ async def create_valid_records(
     valid = (position for position in range(len(batch.items) + len(problems)) if position not in problems)
     draft = _Draft(dict(zip(valid, batch.items, strict=True)), attribution)
     for _ in range(MAX_ATTEMPTS):
-        refused = problems | (
-            dict.fromkeys(draft.conflicts, describe(EventAlreadyRecorded([("body",)]))) if draft.conflicts else {}
-        )
+        refused = problems | _describe_conflicts(draft, describe)
         try:
             with statements.translate_size_check():
                 created = await _attempt(connection, draft, refused, idempotent)
         except DetailsTooLarge as error:
-            revisions = draft.revisions
-            found = await find_oversized(connection, [each.record["details"] for each in revisions.values()])
-            oversized = draft.repeats([[*revisions][position] for position in found])
+            oversized = await _find_oversized_records(connection, draft)
             if not oversized:
                 raise
             problems |= dict.fromkeys(oversized, describe(error))
@@ -212,6 +208,20 @@ def _with_problems(items: dict[int, Item], problems: Mapping[int, str]) -> list[
     """The items of all positions, in their order."""
     refused = {position: Item(None, "", created=False, problem=text) for position, text in problems.items()}
     return [item for _, item in sorted((items | refused).items())] if refused else [*items.values()]
+
+
+def _describe_conflicts(draft: _Draft, describe: Callable[[AppError], str]) -> dict[int, str]:
+    """The answers to the records whose event is recorded with other content, by their positions."""
+    if not draft.conflicts:
+        return {}
+    return dict.fromkeys(draft.conflicts, describe(EventAlreadyRecorded([("body",)])))
+
+
+async def _find_oversized_records(connection: AutocommitConnection, draft: _Draft) -> list[int]:
+    """The positions of the records whose details are too large, and of those that repeat them."""
+    revisions = draft.revisions
+    found = await find_oversized(connection, [each.record["details"] for each in revisions.values()])
+    return draft.repeats([[*revisions][position] for position in found])
 
 
 async def find_oversized(connection: AutocommitConnection, details: Sequence[Any]) -> list[int]:

@@ -5,7 +5,7 @@ the entries under a tile of level 0, the hash of that tile is taken from level 1
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
@@ -79,22 +79,17 @@ async def check_subtree(
 ) -> Subtree:
     """Check the subtree that begins with entry `first` in a tree of `size`."""
     end = min(first + SUBTREE, size)
-    parameters = {"first": first, "end": end, "since": wanted.since, "part": wanted.part, "parts": wanted.parts}
-    driver = await driver_connection(connection)
-    entries = {
-        index: Entry(audit_id, hash_leaf(encode_entry(audit_id, version, operation, revision_hash.hex())))
-        for index, audit_id, version, operation, revision_hash in await driver.fetch(
-            _ENTRIES.sql, *_ENTRIES.arguments(parameters)
-        )
-    }
-    tile_numbers = {"first": first // WIDTH, "end": -(-end // WIDTH)}
-    stored = {row.number: row.hashes for row in await connection.execute(_TILES, parameters | tile_numbers)}
+    numbers = range(first // WIDTH, -(-end // WIDTH))
+    chosen = {"since": wanted.since, "part": wanted.part, "parts": wanted.parts}
+    entries = await _fetch_entries(connection, chosen | {"first": first, "end": end})
+    of_level_0 = await connection.execute(_TILES, chosen | {"first": numbers.start, "end": numbers.stop})
+    stored = {row.number: row.hashes for row in of_level_0}
     above_id = TileId(1, first // SUBTREE)
     above = (await read_tiles(connection, [above_id])).get(above_id, b"")
     findings: list[Finding] = []
     tiles: dict[TileId, bytes] = {}
     hashes = []
-    for number in range(tile_numbers["first"], tile_numbers["end"]):
+    for number in numbers:
         slot = number % WIDTH * HASH_BYTES
         if not wanted.has_tile(number):
             hashes.append(above[slot : slot + HASH_BYTES] or _NO_HASH)
@@ -112,6 +107,16 @@ async def check_subtree(
         each: hashes_of([Range(0, each - first)], tiles)[0] for each in sizes if first < each < first + SUBTREE
     }
     return Subtree(hash_perfect(hashes) if len(hashes) == WIDTH else None, beginnings, findings)
+
+
+async def _fetch_entries(connection: AsyncConnection, parameters: Mapping[str, Any]) -> dict[int, Entry]:
+    """The entries by their index. SQLAlchemy's rows would take longer than asyncpg's."""
+    driver = await driver_connection(connection)
+    rows = await driver.fetch(_ENTRIES.sql, *_ENTRIES.arguments(parameters))
+    return {
+        index: Entry(audit_id, hash_leaf(encode_entry(audit_id, version, operation, revision_hash.hex())))
+        for index, audit_id, version, operation, revision_hash in rows
+    }
 
 
 def _compare(tile: TileId, computed: bytes, stored: bytes | None, entries: Mapping[int, Entry]) -> Iterator[Finding]:
