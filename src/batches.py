@@ -17,8 +17,8 @@ from src.exceptions import MAX_ERRORS_PER_ITEM, MalformedJSON, ValidationFailed
 
 MAX_ITEMS = 1_000
 
-# A line that is not blank. It may end with a carriage return, which is a blank of JSON.
 _LINE_BREAK = b"\n"
+# A line that is not blank. It may end with a carriage return, which is a blank of JSON.
 _LINE = re.compile(rb"[^ \t\r\n][^\n]*+")
 
 # RFC 8259, 2. Values are found with a decoder that takes more than we do, such as NaN and lone surrogates.

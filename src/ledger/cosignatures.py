@@ -96,7 +96,10 @@ def encode_checkpoint(cosigner: str, time: int, checkpoint: Checkpoint) -> bytes
 
 
 def encode_subtree(cosigner: str, time: int, origin: str, start: int, end: int, root: bytes) -> bytes:
-    """The structure `cosigned_message`. Names have at most 255 bytes; a checkpoint is the subtree that starts at 0."""
+    """The structure `cosigned_message`; a checkpoint is the subtree that starts at 0.
+
+    Raises `InvalidNote` if a name has more than 255 bytes.
+    """
     names = cosigner.encode(), origin.encode()
     if max(map(len, names)) > _MAX_NAME_BYTES:
         raise InvalidNote(f"has a name of more than {_MAX_NAME_BYTES} bytes")

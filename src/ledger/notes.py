@@ -176,7 +176,10 @@ def open_note(note: str, keys: Iterable[VerifierKey]) -> str:
 
 
 def split_note(note: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:
-    """The text of a note, and the name, the key's id and the signature of each of its lines of signatures."""
+    """The text of a note, and of each of its signatures the name, the key's id and the signature itself.
+
+    Raises `InvalidNote`.
+    """
     if len(note.encode()) > _MAX_NOTE_BYTES or _CONTROL.search(note):
         raise InvalidNote("is too long for a note, or holds control characters")
     text, blank_line, lines = note.rpartition("\n\n")

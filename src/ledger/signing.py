@@ -37,10 +37,11 @@ _FORKED = "the service has signed {size} entries, which this ledger does not con
 
 @dataclass(frozen=True)
 class Signed:
-    """What came of signing: the new checkpoint, if there is one, and whether checkpoints wait to be logged.
+    """The result of `sign`.
 
-    `new_timeline`: a standby or a copy has taken over. `forked`: who knows another tree; then nothing is signed.
-    `checkpoint`: what is signed, now or before; it is for the next call.
+    `note`: the checkpoint that was signed, if there was something to sign. `unlogged`: whether checkpoints wait to be
+    logged. `new_timeline`: a standby or a copy has taken over. `forked`: who knows another tree; then nothing is
+    signed. `checkpoint`: what is signed, now or before; the next call takes it as `last`.
     """
 
     note: str | None = None

@@ -1,8 +1,8 @@
 """How connections are accepted, and how several workers share them.
 
-Workers accept from one socket, each when it has time: what a worker cannot take, another one can. But whoever wakes up
-first would take all that wait, on a busy machine all of a burst. So each worker knows how many connections the others
-have, and leaves new ones to them for a moment while it has more (tests/benchmarks/README.md).
+All workers accept from one socket, so that a busy worker keeps no new connection waiting. But the worker that wakes up
+first could take all that wait: on a busy machine, a whole burst. So each worker knows how many connections the others
+have. While it has more than another one, it first lets the others accept (tests/benchmarks/README.md).
 """
 
 import asyncio
@@ -23,12 +23,12 @@ logger = logging.getLogger(__name__)
 # Connections that a worker accepts in one turn of its event loop. uvloop's own server accepts one: new clients would
 # wait while others are answered many times. The figures are in tests/benchmarks/README.md.
 _ACCEPTS_PER_TURN = 16
-# Seconds that a worker with more connections than another one leaves new ones to that, and after which it looks again
-# whether it still has more.
+# How long a worker that is ahead leaves new connections to the others, and how often it looks meanwhile whether it is
+# still ahead.
 _HEAD_START_SECONDS, _LOOK_SECONDS = 0.05, 0.001
-# A worker has more than another one by this part of its own.
-_TOLERATED = 1 / 8
-# Seconds until a connection is accepted that could not be, as for want of file descriptors.
+# A worker is ahead of another one only if it has more connections by this share of its own.
+_TOLERATED_LEAD = 1 / 8
+# When `accept` has failed, for example because no file descriptor is left, the worker tries again after this time.
 _RETRY_SECONDS = 0.1
 
 
@@ -56,7 +56,7 @@ class Shares:
 
     def is_ahead(self) -> bool:
         """Whether another worker has clearly fewer connections than this one."""
-        bound = self._counts[self._own] * (1 - _TOLERATED) - 1
+        bound = self._counts[self._own] * (1 - _TOLERATED_LEAD) - 1
         return any(pid and count < bound for pid, count in zip(self._pids, self._counts, strict=True))
 
 
@@ -107,7 +107,7 @@ class Listener:
                 return
 
     def _accept(self) -> bool:
-        """Whether there was a connection."""
+        """Accept one connection. Returns False if none is waiting, or if it cannot be accepted now."""
         try:
             connection, _ = self._listening.accept()
         except (BlockingIOError, ConnectionAbortedError):
@@ -126,11 +126,11 @@ class Listener:
     async def _open(self, connection: socket) -> None:
         _, protocol = await self._loop.connect_accepted_socket(self._protocol_factory, connection)
         if self._is_closed:
-            # uvicorn has told only the connections that it knew then.
+            # When the server began to stop, uvicorn told only the connections that were open then.
             protocol.shutdown()
 
     def _leave_to_others(self, until: float) -> None:
-        """Accept nothing until the others have caught up, or had their time."""
+        """Accept nothing until this worker is not ahead any more, or until the time `until` of the event loop."""
         if not self._shares.is_ahead():
             self._resume()
         elif self._loop.time() < until:

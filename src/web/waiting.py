@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 
 T = TypeVar("T")
 
-# Where the scope has what gives up the limits of a request (src/web/middleware.py).
+# The key of the scope for the function that gives up the limits of a request (`leave` in src/web/middleware.py).
 LEAVE = "audit-trail.leave"
 
 
