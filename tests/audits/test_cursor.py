@@ -91,14 +91,19 @@ async def test_the_total_counts_all_matches_on_every_page(client: httpx2.AsyncCl
     assert (await client.get(AUDITS, params={"cursor": cursor})).json()["total"] == 3
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"order": "asc"}, {"action": "invoice.*"}, {"status": ["success", "failure"]}, {"entity_id": "INV-1"},
-        {"entity_id": ["INV-1", "INV-2"]}, {"actor_id": ["u-1", "u-2"]}, {"entity_type": ["invoice", "a"]},
-        {"details": '{"a": 1}'}, {"occurred_from": "2020-01-01T00:00:00Z"},
-    ],
-)  # fmt: skip
+CHANGED_FILTERS: list[dict[str, Any]] = [
+    {"order": "asc"}, {"action": "invoice.*"}, {"status": ["success", "failure"]}, {"entity_id": "INV-1"},
+    {"entity_id": ["INV-1", "INV-2"]}, {"actor_id": ["u-1", "u-2"]}, {"entity_type": ["invoice", "a"]},
+    {"actor_type": "user"}, {"correlation_id": "req-1"}, {"source": "a"}, {"event_id": "1"}, {"details": '{"a": 1}'},
+    {"occurred_from": "2020-01-01T00:00:00Z"}, {"occurred_to": "2100-01-01T00:00:00Z"},
+]  # fmt: skip
+
+
+def test_every_filter_is_among_those_that_are_changed() -> None:
+    assert {name for change in CHANGED_FILTERS for name in change} == {*AuditFilter.model_fields, "order"}
+
+
+@pytest.mark.parametrize("change", CHANGED_FILTERS)
 async def test_a_cursor_with_other_filters_gets_422(
     client_of_module: httpx2.AsyncClient, change: dict[str, Any]
 ) -> None:

@@ -200,13 +200,16 @@ async def test_a_port_in_use_fails_the_start() -> None:
         )
 
 
-async def test_x_forwarded_for_of_a_configured_proxy_is_trusted() -> None:
+@pytest.mark.parametrize(
+    ("proxies", "seen"), [("127.0.0.1", "203.0.113.7"), ("192.0.2.1, 198.51.100.0/24", "127.0.0.1"), ("", "127.0.0.1")]
+)
+async def test_x_forwarded_for_is_believed_of_a_configured_proxy_alone(proxies: str, seen: str) -> None:
     async with (
-        run_server(UNREACHABLE, FORWARDED_ALLOW_IPS="127.0.0.1") as server,
+        run_server(UNREACHABLE, FORWARDED_ALLOW_IPS=proxies) as server,
         httpx2.AsyncClient(base_url=server.url) as client,
     ):
         await client.get("/health/live", headers={"X-Forwarded-For": "203.0.113.7"})
-    assert [line["client"] for line in access_lines(server.log())] == ["203.0.113.7"]
+    assert [line["client"] for line in access_lines(server.log())] == [seen]
 
 
 def test_a_closed_stdout_causes_no_logging_errors() -> None:
