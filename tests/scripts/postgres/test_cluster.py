@@ -82,6 +82,12 @@ def test_a_socket_folder_that_somebody_else_made_is_refused(folder: Path) -> Non
     cluster.socket_directory.rmdir()
 
 
+def test_a_folder_that_cannot_be_made_is_one_line(folder: Path) -> None:
+    (folder / "file").touch()
+    with pytest.raises(SystemExit, match=r"^postgres: \S+ cannot be made \([\w ]+\): let .* or set DATABASE_URL$"):
+        Cluster(folder / "file" / "data")
+
+
 def test_data_of_another_major_version_is_refused_with_advice(root: Path) -> None:
     (root / "data" / "PG_VERSION").write_text("9\n")
     with pytest.raises(SystemExit, match=r"was made by PostgreSQL 9, .* set PG_BIN .* or delete"):
