@@ -39,7 +39,7 @@ from src.audits.aggregate_schemas import (
 )
 from src.audits.buckets import find_bounds, to_microseconds, to_time
 from src.audits.constants import AuditStatus
-from src.audits.drivers import find_drivers, read_values
+from src.audits.driving_filters import find_driving_filters, read_values
 from src.audits.models import audit
 from src.audits.sampling import Counts
 from src.audits.schemas import AuditFilter
@@ -144,8 +144,8 @@ async def _find_extent(
     """The first and the last time of what matches, or of what one of the filters finds."""
     if query.occurred_from is not None and query.occurred_to is not None:
         return None, None
-    drivers = await find_drivers(reads, wanted)
-    for names in (tuple(wanted), drivers[0].own, ()):
+    candidates = await find_driving_filters(reads, wanted)
+    for names in (tuple(wanted), candidates[0].own, ()):
         values = {name: wanted[name] for name in names}
         rows = await reads.try_fetch(_whole_extent_statement(names), reads.seconds_left / 4, **values)
         if rows:

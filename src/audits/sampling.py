@@ -1,9 +1,10 @@
 """Estimates of how many records match, from parts of an index and a sample of records.
 
-A **driver** is one filter, whose index has its records in the order of time; without a filter it is the index of times.
-In **windows**, which are spread over the time in question, all entries of the driver's index are counted: everywhere
-if there are few, else in a share of the time. If other filters remain, the records in some windows are looked at, which
-tells what share of the entries matches. So the work has a bound that depends neither on the table nor on the filters.
+The **driving filter** is the one whose index is read. The index has its records in the order of time; without a filter
+it is the index of times. In **windows**, which are spread over the time in question, all entries of this index are
+counted: everywhere if there are few, else in a share of the time. If other filters remain, the records in some windows
+are looked at, which tells what share of the entries matches. So the work has a bound that depends neither on the table
+nor on the filters.
 
 Nothing is concluded from how close together the first entries of a window are: trails have bursts, and those of full
 hours begin where windows do (tests/benchmarks/README.md).
@@ -15,7 +16,7 @@ from typing import Any
 
 from src.audits import blocks, windows
 from src.audits.buckets import to_time
-from src.audits.drivers import Driver, find_drivers
+from src.audits.driving_filters import DrivingFilter, find_driving_filters
 from src.bounded_reads import TOO_LONG, BoundedReads
 from src.exceptions import DatabaseTimeout
 
@@ -40,17 +41,17 @@ Counts = list[tuple[float, bool]]
 """How many records each bucket has, and whether that is exact."""
 
 
-async def _choose_driver(
+async def _choose_driving_filter(
     reads: BoundedReads, wanted: Mapping[str, Any], bounds: Sequence[int], seconds: float
-) -> tuple[Driver, list[float] | None]:
-    """The driver with the fewest entries, and roughly how many it has in each bucket, unless that takes too long."""
-    drivers = await find_drivers(reads, wanted)
+) -> tuple[DrivingFilter, list[float] | None]:
+    """The driving filter with the fewest entries, and roughly how many it has in each bucket; None if nobody knows."""
+    candidates = await find_driving_filters(reads, wanted)
     rough = [
-        await windows.count(reads, driver, bounds, windows.FEW, _FIRST_SHARE, seconds / len(drivers))
-        for driver in drivers
+        await windows.count(reads, driving, bounds, windows.FEW, _FIRST_SHARE, seconds / len(candidates))
+        for driving in candidates
     ]
-    best = min(range(len(drivers)), key=lambda number: _total(rough[number]))
-    return drivers[best], rough[best]
+    best = min(range(len(candidates)), key=lambda number: _total(rough[number]))
+    return candidates[best], rough[best]
 
 
 async def count(reads: BoundedReads, wanted: Mapping[str, Any], bounds: Sequence[int], seconds: float) -> Counts:
@@ -58,22 +59,22 @@ async def count(reads: BoundedReads, wanted: Mapping[str, Any], bounds: Sequence
 
     Raises `DatabaseTimeout`.
     """
-    began, end = reads.seconds_left, reads.seconds_left - seconds
-    driver, rough = await _choose_driver(reads, wanted, bounds, seconds / 4)
+    at_start, reserved = reads.seconds_left, reads.seconds_left - seconds
+    driving, rough = await _choose_driving_filter(reads, wanted, bounds, seconds / 4)
     total = _total(rough)
     # How long it takes to count all, where the first read says how fast the database is now.
-    expected = (began - reads.seconds_left) * (1 + total / _COUNTED_MEANWHILE)
-    if total <= _MAX_COUNTED and not driver.rest and expected < reads.seconds_left - end:
-        exact = await windows.count(reads, driver, bounds, 0, 1, (reads.seconds_left - end) * 2 / 3)
+    expected = (at_start - reads.seconds_left) * (1 + total / _COUNTED_MEANWHILE)
+    if total <= _MAX_COUNTED and not driving.rest and expected < reads.seconds_left - reserved:
+        exact = await windows.count(reads, driving, bounds, 0, 1, (reads.seconds_left - reserved) * 2 / 3)
         if exact is not None:
             return [(entries, True) for entries in exact]
-    if total > _LOOKED_AT * 2 or not driver.rest:
-        found = await _count_in_blocks(reads, wanted, bounds, (reads.seconds_left - end) * 2 / 3)
+    if total > _LOOKED_AT * 2 or not driving.rest:
+        found = await _count_in_blocks(reads, wanted, bounds, (reads.seconds_left - reserved) * 2 / 3)
         if found:
             return found
-    most = _MAX_COUNTED if driver.rest else 0
-    counts = await _count_entries(reads, driver, bounds, rough, most, (reads.seconds_left - end) * 2 / 3)
-    return await _count_matches(reads, driver, wanted, bounds, counts) if driver.rest else counts
+    most = _MAX_COUNTED if driving.rest else 0
+    counts = await _count_entries(reads, driving, bounds, rough, most, (reads.seconds_left - reserved) * 2 / 3)
+    return await _count_matches(reads, driving, wanted, bounds, counts) if driving.rest else counts
 
 
 def _total(rough: list[float] | None) -> float:
@@ -95,12 +96,12 @@ async def _count_in_blocks(
 
 
 async def _count_matches(
-    reads: BoundedReads, driver: Driver, wanted: Mapping[str, Any], bounds: Sequence[int], counts: Counts
+    reads: BoundedReads, driving: DrivingFilter, wanted: Mapping[str, Any], bounds: Sequence[int], counts: Counts
 ) -> Counts:
-    """Of the driver's entries in each bucket, how many match the other filters too. Raises `DatabaseTimeout`."""
+    """How many of the entries in each bucket match the other filters too. Raises `DatabaseTimeout`."""
     share = min(1.0, _LOOKED_AT / max(1, sum(entries for entries, _ in counts)))
-    statement = windows.matches_statement(driver.column, driver.rest)
-    rows, is_whole = await windows.look_at(reads, statement, driver, wanted, bounds, share)
+    statement = windows.matches_statement(driving.column, driving.rest)
+    rows, is_whole = await windows.look_at(reads, statement, driving, wanted, bounds, share)
     found = {bucket - 1: (looked_at, matching) for bucket, looked_at, matching in rows}
     matching: Counts = []
     for bucket, (entries, is_exact) in enumerate(counts):
@@ -111,21 +112,28 @@ async def _count_matches(
 
 
 async def _count_entries(
-    reads: BoundedReads, driver: Driver, bounds: Sequence[int], rough: list[float] | None, most: int, seconds: float
+    reads: BoundedReads,
+    driving: DrivingFilter,
+    bounds: Sequence[int],
+    rough: list[float] | None,
+    most: int,
+    seconds: float,
 ) -> Counts:
-    """How many entries of the driver's index each bucket has: all are counted if there are at `most` so many.
+    """How many entries of the driving filter's index each bucket has: all are counted if there are at `most` so many.
 
     Raises `DatabaseTimeout`.
     """
-    total, end = _total(rough), reads.seconds_left - seconds
+    total, reserved = _total(rough), reads.seconds_left - seconds
     if total <= most:
-        exact = await windows.count(reads, driver, bounds, 0, 1, seconds * 2 / 3)
+        exact = await windows.count(reads, driving, bounds, 0, 1, seconds * 2 / 3)
         if exact is not None:
             return [(entries, True) for entries in exact]
     for number in (_COUNTED, _COUNTED_IF_SLOW) if total > max(most, _COUNTED) else (_COUNTED_IF_SLOW,):
         # Where nobody knows how many there are, as little as can be.
         share = min(1.0, number / total) or _FIRST_SHARE / 16
-        counted = await windows.count(reads, driver, bounds, windows.MANY, share, (reads.seconds_left - end) * 2 / 3)
+        counted = await windows.count(
+            reads, driving, bounds, windows.MANY, share, (reads.seconds_left - reserved) * 2 / 3
+        )
         if counted and sum(counted):
             return [(entries, False) for entries in counted]
     if rough and sum(rough) * _FIRST_SHARE >= _MIN_FIRST_COUNT:
@@ -143,13 +151,13 @@ async def find_commonest(
     rows = await blocks.find_commonest(reads, wanted, field, reads.seconds_left / 2)
     if rows and (rows[0][3] == 1 or rows[0][2] >= _MIN_SAMPLED_MATCHES):
         return [(value, number * scale) for value, number, _, scale in rows], rows[0][2], rows[0][3] == 1
-    driver, rough = await _choose_driver(reads, wanted, span, reads.seconds_left / 4)
+    driving, rough = await _choose_driving_filter(reads, wanted, span, reads.seconds_left / 4)
     ((entries, is_exact),) = await _count_entries(
-        reads, driver, span, rough, _MAX_COUNTED_TO_SCALE, reads.seconds_left / 2
+        reads, driving, span, rough, _MAX_COUNTED_TO_SCALE, reads.seconds_left / 2
     )
     share = min(1.0, _LOOKED_AT / max(1, entries))
-    statement = windows.commonest_statement(driver.column, driver.rest, field)
-    found, is_whole = await windows.look_at(reads, statement, driver, wanted, span, share)
+    statement = windows.commonest_statement(driving.column, driving.rest, field)
+    found, is_whole = await windows.look_at(reads, statement, driving, wanted, span, share)
     counted = found[0][2] if found else 0
     scaled = [(value, entries * number / looked_at) for value, number, _, looked_at in found]
     return scaled, counted, is_exact and is_whole

@@ -1,4 +1,4 @@
-"""Windows of time, in which all entries of a driver's index are counted, or the records behind them looked at."""
+"""Windows of time. In each, all entries of a driving filter's index are counted, or the records behind them read."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -26,7 +26,7 @@ from sqlalchemy import (
 from src.audits import filters
 from src.audits.aggregate_schemas import MAX_FACETS
 from src.audits.buckets import EARLIEST, LATEST, to_time
-from src.audits.drivers import Driver
+from src.audits.driving_filters import DrivingFilter
 from src.audits.models import audit
 from src.bounded_reads import TOO_LONG, BoundedReads
 from src.exceptions import DatabaseTimeout
@@ -52,11 +52,11 @@ _WINDOWS = """
 
 
 async def count(
-    reads: BoundedReads, driver: Driver, bounds: Sequence[int], windows: int, share: float, seconds: float
+    reads: BoundedReads, driving: DrivingFilter, bounds: Sequence[int], windows: int, share: float, seconds: float
 ) -> list[float] | None:
     """Count the entries in so many windows, which together are this share of the time; None if it takes too long."""
-    arguments = _arguments(driver, bounds, windows, share)
-    rows = await reads.try_fetch(_count_statement(driver.column), seconds, by_index=True, **arguments)
+    arguments = _arguments(driving, bounds, windows, share)
+    rows = await reads.try_fetch(_count_statement(driving.column), seconds, by_index=True, **arguments)
     if rows is None:
         return None
     counts = [0.0] * (len(bounds) - 1)
@@ -77,54 +77,54 @@ def _scale(entries: int, most: int, share: float) -> float:
 async def look_at(
     reads: BoundedReads,
     statement: Statement,
-    driver: Driver,
+    driving: DrivingFilter,
     wanted: Mapping[str, Any],
     bounds: Sequence[int],
     share: float,
 ) -> tuple[list[asyncpg.Record], bool]:
     """Run a statement that looks at records, and say whether it has looked at all. Raises `DatabaseTimeout`."""
-    rest = {name: wanted[name] for name in driver.rest}
+    rest = {name: wanted[name] for name in driving.rest}
     for part in (share, share / 16):
-        arguments = rest | _arguments(driver, bounds, FEW, part)
+        arguments = rest | _arguments(driving, bounds, FEW, part)
         rows = await reads.try_fetch(statement, reads.seconds_left / 2, by_index=True, **arguments)
         if rows is not None:
             return rows, part == 1
     raise DatabaseTimeout(TOO_LONG)
 
 
-def _arguments(driver: Driver, bounds: Sequence[int], windows: int, share: float) -> dict[str, Any]:
+def _arguments(driving: DrivingFilter, bounds: Sequence[int], windows: int, share: float) -> dict[str, Any]:
     # asyncpg makes infinities of the first and the last time that it knows.
     times = [to_time(min(max(bound, EARLIEST + 1), LATEST - 1)) for bound in bounds]
-    parts = max(1, windows // ((len(bounds) - 1) * max(1, len(driver.values))))
-    values = {"values": driver.values} if driver.column else {}
+    parts = max(1, windows // ((len(bounds) - 1) * max(1, len(driving.values))))
+    values = {"values": driving.values} if driving.column else {}
     return {"begins": times[:-1], "ends": times[1:], "parts": parts, "share": share} | values
 
 
-def _windows(driver_column: str | None) -> FromClause:
+def _windows(driving_column: str | None) -> FromClause:
     time = DateTime(timezone=True)
     columns = (column("bucket", Integer), column("begin", time), column("finish", time))
     windows = text(_WINDOWS).columns(*columns).subquery("windows")
-    if driver_column is None:
+    if driving_column is None:
         return windows
-    values = func.unnest(bindparam("values", type_=ARRAY(Text))).table_valued("value", name="driver").render_derived()
+    values = func.unnest(bindparam("values", type_=ARRAY(Text))).table_valued("value", name="driving").render_derived()
     return select(windows, values.c.value).select_from(windows.join(values, true())).subquery("windows_of_values")
 
 
-def _entries(driver_column: str | None, windows: FromClause, *columns: ColumnElement[Any]) -> FromClause:
+def _entries(driving_column: str | None, windows: FromClause, *columns: ColumnElement[Any]) -> FromClause:
     """What is selected of the records in each window."""
     predicates = [audit.c.occurred_at >= windows.c.begin, audit.c.occurred_at < windows.c.finish]
-    if driver_column:
-        predicates.append(audit.c[driver_column] == windows.c.value)
+    if driving_column:
+        predicates.append(audit.c[driving_column] == windows.c.value)
     entries = select(*columns).where(*predicates).correlate(windows)
     # So that PostgreSQL reads each window alone.
     return entries.offset(literal_column("0")).lateral("entries")
 
 
 @lru_cache
-def _count_statement(driver_column: str | None) -> Statement:
+def _count_statement(driving_column: str | None) -> Statement:
     """Selects for each bucket how many entries its windows have, and how many the fullest one has."""
-    windows = _windows(driver_column)
-    entries = _entries(driver_column, windows, func.count().label("number"))
+    windows = _windows(driving_column)
+    entries = _entries(driving_column, windows, func.count().label("number"))
     number = entries.c.number
     joined = windows.join(entries, true())
     return Statement(
@@ -133,12 +133,12 @@ def _count_statement(driver_column: str | None) -> Statement:
 
 
 @cached_statement
-def matches_statement(driver_column: str | None, rest: tuple[str, ...]) -> Statement:
+def matches_statement(driving_column: str | None, rest: tuple[str, ...]) -> Statement:
     """Selects for each bucket how many records are in its windows, and how many of these match the other filters."""
-    windows = _windows(driver_column)
+    windows = _windows(driving_column)
     is_match = and_(true(), *filters.predicates(rest))
     entries = _entries(
-        driver_column, windows, func.count().label("looked_at"), func.count().filter(is_match).label("matching")
+        driving_column, windows, func.count().label("looked_at"), func.count().filter(is_match).label("matching")
     )
     sums = (cast(func.sum(each), Integer) for each in (entries.c.looked_at, entries.c.matching))
     joined = windows.join(entries, true())
@@ -146,14 +146,14 @@ def matches_statement(driver_column: str | None, rest: tuple[str, ...]) -> State
 
 
 @cached_statement
-def commonest_statement(driver_column: str | None, rest: tuple[str, ...], field: str) -> Statement:
+def commonest_statement(driving_column: str | None, rest: tuple[str, ...], field: str) -> Statement:
     """Selects the commonest values of the records in windows that match, and how many have each.
 
     Also how many match in all, and how many there are, whether they match or not.
     """
-    windows = _windows(driver_column)
+    windows = _windows(driving_column)
     is_match = and_(true(), *filters.predicates(rest)).label("is_match")
-    entries = _entries(driver_column, windows, audit.c[field].label("value"), is_match)
+    entries = _entries(driving_column, windows, audit.c[field].label("value"), is_match)
     matching = func.count().filter(entries.c.is_match).label("matching")
     sums = [cast(func.sum(each).over(), Integer) for each in (func.count().filter(entries.c.is_match), func.count())]
     grouped = (

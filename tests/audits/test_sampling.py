@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from src.audits import blocks, sampling
 from src.audits.buckets import to_microseconds
-from src.audits.drivers import Driver
+from src.audits.driving_filters import DrivingFilter
 from src.bounded_reads import BoundedPool, BoundedReads
 from src.config import AppSettings, DatabaseSettings
 from src.engines import create_aggregate_pool
@@ -178,8 +178,8 @@ async def test_entries_are_estimated_where_nothing_is_known_of_their_number(
     pool = create_aggregate_pool(database_of_module)
     reads = BoundedReads(BoundedPool(pool, 1.5))
     bounds = [to_microseconds(BEGIN), to_microseconds(BEGIN + timedelta(days=28))]
-    driver = Driver(None, (), (), ())
-    ((number, is_exact),) = await sampling._count_entries(reads, driver, bounds, None, 0, 1.4)  # noqa: SLF001
+    driving = DrivingFilter(None, (), (), ())
+    ((number, is_exact),) = await sampling._count_entries(reads, driving, bounds, None, 0, 1.4)  # noqa: SLF001
     assert not is_exact
     assert ROWS / 10 < number < ROWS * 10
     await reads.close()

@@ -1,4 +1,4 @@
-"""Drivers of estimates: one filter, whose index has its records in the order of time, or else the index of times."""
+"""Driving filters: the one filter whose index an estimate reads. The index has its records in the order of time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ from src.audits.models import audit
 from src.bounded_reads import BoundedReads
 from src.statement import Statement
 
-# The filters that can be a driver, those first that usually find least.
-_DRIVERS = (
+# The filters that can drive, those first that usually find least.
+_CAN_DRIVE = (
     *("event_id", "correlation_id", "entity_id", "actor_id", "status", "source", "action", "entity_type", "actor_type"),
 )
 # Of so many it is found out which has the fewest entries.
-_MAX_DRIVERS = 3
-# A driver has at most so many values, each of which is a part of its index.
+_MAX_CANDIDATES = 3
+# A driving filter has at most so many values, each of which is a part of its index.
 _MAX_VALUES = 16
 
 
 @dataclass(frozen=True)
-class Driver:
+class DrivingFilter:
     """`column` is None where the index of times is read.
 
-    `own` are the names of the driver's parameters, and `rest` those of the other filters; neither has the times.
+    `own` are the names of its parameters, and `rest` those of the other filters; neither has the times.
     """
 
     column: str | None
@@ -34,16 +34,16 @@ class Driver:
     rest: tuple[str, ...]
 
 
-async def find_drivers(reads: BoundedReads, wanted: Mapping[str, Any]) -> list[Driver]:
-    """The filters of these parameters that can be the driver; the index of times if none can."""
+async def find_driving_filters(reads: BoundedReads, wanted: Mapping[str, Any]) -> list[DrivingFilter]:
+    """The filters of these parameters that can drive; the index of times if none can."""
     names = tuple(name for name in wanted if name not in ("occurred_from", "occurred_to"))
     found = []
-    for name in _DRIVERS:
+    for name in _CAN_DRIVE:
         own = tuple(each for each in names if each == name or each.startswith(f"{name}_"))
         values = await _values(reads, name, {each: wanted[each] for each in own})
         if 0 < len(values) <= _MAX_VALUES:
-            found.append(Driver(name, values, own, tuple(each for each in names if each not in own)))
-    return found[:_MAX_DRIVERS] or [Driver(None, (), (), names)]
+            found.append(DrivingFilter(name, values, own, tuple(each for each in names if each not in own)))
+    return found[:_MAX_CANDIDATES] or [DrivingFilter(None, (), (), names)]
 
 
 async def _values(reads: BoundedReads, name: str, parameters: Mapping[str, Any]) -> list[str]:
