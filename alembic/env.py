@@ -17,7 +17,7 @@ from src.jobs import exit_with_one_line
 from src.log import logging_config
 from src.migrations import MIGRATION_LOCK, SET_LOCK_TIMEOUT, analyze
 from src.models import metadata
-from src.revisions import load_revisions
+from src.schema_revisions import load_schema_revisions
 
 _LOCK_PAUSE_SECONDS = 0.2
 _SECOND_CONNECTION_SECONDS = 10
@@ -35,7 +35,7 @@ def migrate(connection: Connection) -> None:
         heads = context.get_context().get_current_heads()
         if takes_back() and not heads:
             raise SystemExit("migrations: no revision is applied here, so there is none to take back")
-        if unknown := ", ".join(set(heads) - load_revisions().known):
+        if unknown := ", ".join(set(heads) - load_schema_revisions().known):
             raise SystemExit(
                 f"migrations: the database is at revision {unknown}, which this release does not know: "
                 "migrate with the release that made it, or with a newer one"

@@ -33,7 +33,7 @@ from src.ledger.followers import Followers
 from src.ledger.router import router as ledger_router
 from src.ledger.router import tile_router as ledger_tile_router
 from src.ledger.sealer import Sealer
-from src.revisions import Revisions, load_revisions
+from src.schema_revisions import SchemaRevisions, load_schema_revisions
 from src.settings import Settings
 from src.web import compiled, explorer_page, index, openapi, problems
 from src.web.application import Application
@@ -80,7 +80,7 @@ class State(TypedDict):
     app_settings: AppSettings
     audit_settings: AuditSettings
     ledger_settings: LedgerSettings
-    revisions: Revisions
+    schema_revisions: SchemaRevisions
     pool: ConnectionPool
     stream_pool: ConnectionPool
     aggregate_pool: BoundedPool
@@ -104,7 +104,7 @@ async def lifespan(settings: Settings) -> AsyncIterator[State]:
         app_settings=settings.app,
         audit_settings=settings.audits,
         ledger_settings=settings.ledger,
-        revisions=load_revisions(),
+        schema_revisions=load_schema_revisions(),
         pool=pool,
         stream_pool=create_stream_pool(settings.database),
         aggregate_pool=BoundedPool(aggregate_pool, settings.database.aggregate_seconds),

@@ -13,7 +13,7 @@ from scripts.postgres import Cluster
 from src.config import PROJECT_ROOT, DatabaseSettings
 from src.migrations import MIGRATION_LOCK
 from src.models import metadata
-from src.revisions import load_revisions
+from src.schema_revisions import load_schema_revisions
 from tests import programs
 from tests.application import run_application
 from tests.audits.factories import AUDITS, audit_body, create_audit
@@ -138,9 +138,9 @@ async def test_a_ledger_without_entries_is_guarded_again_after_a_rollback(empty_
 
 async def test_every_revision_can_be_downgraded_and_upgraded_again(empty_database: DatabaseSettings) -> None:
     await migrate(empty_database, command.upgrade, "head")
-    for _ in load_revisions().known:
+    for _ in load_schema_revisions().known:
         await migrate(empty_database, command.downgrade, "-1")
-    for _ in load_revisions().known:
+    for _ in load_schema_revisions().known:
         await migrate(empty_database, command.upgrade, "+1")
     await migrate(empty_database, command.check)
 
@@ -202,7 +202,7 @@ async def test_concurrent_migrations_wait_for_each_other(empty_database: Databas
     assert await tables(connection) == set()
     await connection.execute("SELECT pg_advisory_unlock($1)", MIGRATION_LOCK)
     assert [(await run).returncode for run in runs] == [0, 0]
-    assert await connection.fetchval("SELECT version_num FROM alembic_version") == load_revisions().head
+    assert await connection.fetchval("SELECT version_num FROM alembic_version") == load_schema_revisions().head
     await connection.close()
 
 

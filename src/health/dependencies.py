@@ -9,16 +9,15 @@ from src.health import service
 from src.health.probe import DatabaseProbe
 from src.health.schemas import Health
 from src.ledger.config import LedgerSettings
-from src.revisions import Revisions
+from src.schema_revisions import SchemaRevisions
 from src.web.state import shared
 
 
 async def run_checks(request: Request) -> Health:
     """Check the database, its migrations, the ledger and the AI configuration."""
-    probe, revisions = shared(request, "database_probe", DatabaseProbe), shared(request, "revisions", Revisions)
     return await service.check(
-        probe,
-        revisions,
+        shared(request, "database_probe", DatabaseProbe),
+        shared(request, "schema_revisions", SchemaRevisions),
         signed=shared(request, "ledger_settings", LedgerSettings).ledger_key is not None,
         ai_configured=shared(request, "ai_client", AIClient).configured,
     )

@@ -6,10 +6,12 @@ from src.health.exceptions import CheckFailed
 from src.health.probe import DatabaseProbe, Probe
 from src.health.schemas import AICheck, Checks, DatabaseCheck, Health, LedgerCheck, MigrationCheck
 from src.ledger.constants import LedgerState
-from src.revisions import Revisions
+from src.schema_revisions import SchemaRevisions
 
 
-async def check(database_probe: DatabaseProbe, revisions: Revisions, *, signed: bool, ai_configured: bool) -> Health:
+async def check(
+    database_probe: DatabaseProbe, revisions: SchemaRevisions, *, signed: bool, ai_configured: bool
+) -> Health:
     """The state of the service. Takes at most `DEADLINE_SECONDS`, even if the database hangs."""
     try:
         probe = await database_probe.result()
@@ -33,7 +35,7 @@ async def check(database_probe: DatabaseProbe, revisions: Revisions, *, signed: 
     )
 
 
-def _migration_state(probe: Probe, revisions: Revisions) -> MigrationState:
+def _migration_state(probe: Probe, revisions: SchemaRevisions) -> MigrationState:
     if probe.latency_ms is None:
         return MigrationState.UNKNOWN
     if probe.revision == revisions.head:

@@ -19,8 +19,7 @@ _AS_JSON_OR_LINES = f"Send the body as Content-Type: application/json or {LINES}
 # RFC 9110, 8.4.1.3: the second is another name of the first.
 _GZIP = ("gzip", "x-gzip")
 _GZIP_ONLY = 16 + zlib.MAX_WBITS
-# A member of gzip leaves a copy of the bytes behind it: 210,000 empty members in four mebibytes took 0.9 s with pieces
-# of 64 KiB, and take 0.4 s with these.
+# Each member of gzip leaves a copy of the bytes behind it: many small ones take long (tests/benchmarks/README.md).
 _PIECE_BYTES = 4 * 1024
 
 

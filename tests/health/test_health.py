@@ -13,7 +13,7 @@ from scripts.postgres import Cluster
 from src import __version__
 from src.ai.config import AISettings
 from src.config import DatabaseSettings
-from src.revisions import load_revisions
+from src.schema_revisions import load_schema_revisions
 from tests.application import run_application
 from tests.audits.factories import AUDITS, audit_body, create_audit
 from tests.conftest import migrate, settings_for
@@ -24,7 +24,7 @@ from tests.outages import frozen
 async def test_health_answers_200_with_every_check(client: httpx2.AsyncClient, path: str) -> None:
     response = await client.get(path)
     body = response.json()
-    head = load_revisions().head
+    head = load_schema_revisions().head
     assert response.status_code == 200
     assert response.headers["Cache-Control"] == "no-store"
     assert (body["status"], body["version"], body["checks"].keys()) == (

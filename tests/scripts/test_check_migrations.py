@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from src.revisions import load_revisions
+from src.schema_revisions import load_schema_revisions
 from tests.scripts.conftest import run
 
 REVISION = """
@@ -19,7 +19,9 @@ def upgrade() -> None:
 def check(project: Path, *revisions: str) -> str:
     """The last line that it prints for a project with these additional revisions."""
     for name in revisions:
-        (project / "alembic" / "versions" / f"{name}.py").write_text(REVISION.format(name, load_revisions().head))
+        (project / "alembic" / "versions" / f"{name}.py").write_text(
+            REVISION.format(name, load_schema_revisions().head)
+        )
     checked = run(project, "python", "-m", "scripts.check_migrations")
     assert checked.returncode == 1
     return checked.stderr.splitlines()[-1]

@@ -7,7 +7,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from src.config import PROJECT_ROOT
-from src.revisions import load_revisions
+from src.schema_revisions import load_schema_revisions
 
 
 def migration(folder: Path, revision: str, parents: str | tuple[str, ...] | None) -> None:
@@ -16,7 +16,7 @@ def migration(folder: Path, revision: str, parents: str | tuple[str, ...] | None
 
 def test_the_revisions_are_those_of_alembic() -> None:
     scripts = ScriptDirectory.from_config(Config(PROJECT_ROOT / "alembic.ini"))
-    revisions = load_revisions()
+    revisions = load_schema_revisions()
     assert revisions.head == scripts.get_current_head()
     assert revisions.known == {script.revision for script in scripts.walk_revisions()}
 
@@ -24,14 +24,14 @@ def test_the_revisions_are_those_of_alembic() -> None:
 def test_a_merge_follows_both_of_its_parents(tmp_path: Path) -> None:
     for revision, parents in (("a", None), ("b", "a"), ("c", "a"), ("d", ("b", "c"))):
         migration(tmp_path, revision, parents)
-    assert load_revisions(tmp_path).head == "d"
+    assert load_schema_revisions(tmp_path).head == "d"
 
 
 def test_two_newest_revisions_are_named(tmp_path: Path) -> None:
     for revision, parents in (("a", None), ("b", "a"), ("c", "a")):
         migration(tmp_path, revision, parents)
     with pytest.raises(ValueError, match="several newest revisions: b, c"):
-        load_revisions(tmp_path)
+        load_schema_revisions(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -41,4 +41,4 @@ def test_two_newest_revisions_are_named(tmp_path: Path) -> None:
 def test_an_error_in_a_file_shows_at_start(tmp_path: Path, text: str, error: type[Exception], message: str) -> None:
     (tmp_path / "x.py").write_text(text)
     with pytest.raises(error, match=message):
-        load_revisions(tmp_path)
+        load_schema_revisions(tmp_path)

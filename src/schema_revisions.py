@@ -1,7 +1,6 @@
-"""The revision of the schema that this code expects.
+"""The revisions of the schema, by its migrations: the newest one, which this code expects, and those it knows.
 
-It is read from the migration files without Alembic, whose import takes an eighth of a start (0.85 s of CPU with it,
-0.74 without) and 9 MB of each worker.
+It is read from the migration files without Alembic, whose import slows the start (tests/benchmarks/README.md).
 """
 
 import ast
@@ -13,13 +12,13 @@ from src.config import PROJECT_ROOT
 
 
 @dataclass(frozen=True)
-class Revisions:
+class SchemaRevisions:
     head: str | None
     known: frozenset[str]
 
 
 @cache
-def load_revisions(folder: Path = PROJECT_ROOT / "alembic" / "versions") -> Revisions:
+def load_schema_revisions(folder: Path = PROJECT_ROOT / "alembic" / "versions") -> SchemaRevisions:
     """Read `revision` and `down_revision` of each migration. Called at start, so that an error in a file shows there.
 
     Raises `SyntaxError`, `KeyError` where a file lacks one of the two, and `ValueError` where two revisions are newest.
@@ -29,7 +28,7 @@ def load_revisions(folder: Path = PROJECT_ROOT / "alembic" / "versions") -> Revi
     heads = sorted(set(parents).difference(*parents.values()))
     if len(heads) > 1:
         raise ValueError(f"alembic/versions has several newest revisions: {', '.join(heads)}")
-    return Revisions(heads[0] if heads else None, frozenset(parents))
+    return SchemaRevisions(heads[0] if heads else None, frozenset(parents))
 
 
 def _revision_and_parents(path: Path) -> tuple[str, set[str]]:
