@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from src.config import AppSettings, DatabaseSettings
 from src.database import driver_connection
 from src.engines import create_job_engine
-from src.jobs import exit_with_one_line
+from src.job_errors import exit_with_one_line
 from src.log import logging_config
 from src.migrations import MIGRATION_LOCK, SET_LOCK_TIMEOUT, analyze
 from src.models import metadata

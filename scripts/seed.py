@@ -30,7 +30,7 @@ from src.database import AutocommitConnection
 from src.engines import create_pool
 from src.etags import IfMatch
 from src.exceptions import VersionMismatch
-from src.jobs import exit_with_one_line
+from src.job_errors import exit_with_one_line
 
 _BATCH = 500
 _PROGRESS_EVERY = 10_000

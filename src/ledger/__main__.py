@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from src.config import AppSettings, DatabaseSettings
 from src.engines import job_transaction
-from src.jobs import exit_with_one_line
+from src.job_errors import exit_with_one_line
 from src.ledger import adoption
 from src.ledger.config import LedgerSettings, check_origin
 from src.ledger.cosignatures import MlDsaSignerKey

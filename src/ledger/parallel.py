@@ -14,13 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from src.config import DatabaseSettings
 from src.engines import create_job_engine
-from src.jobs import exit_with_one_line
+from src.job_errors import exit_with_one_line
 
 ADVICE_BY_SQLSTATE = {
     "42P01": "the database is not migrated: run make migrate",
     "42703": "the database is of another version: run make migrate",
 }
-"""What to do about errors of PostgreSQL that only this command can meet (`src/jobs.py`)."""
+"""What to do about errors of PostgreSQL that only this command can meet (`src/job_errors.py`)."""
 
 T = TypeVar("T")
 Task = Callable[..., Coroutine[Any, Any, T]]

@@ -27,7 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from src import clock
 from src.audits.verify import MORE_FINDINGS, WITHOUT_REVISION
 from src.config import DatabaseSettings
-from src.jobs import exit_with_one_line
+from src.job_errors import exit_with_one_line
 from src.ledger import chains, ledger_row, tree
 from src.ledger.chains import Finding, Wanted
 from src.ledger.checkpoints import Checkpoint

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from scripts.postgres import Cluster
 from src.config import DatabaseSettings
 from src.engines import create_job_engine
-from src.jobs import exit_with_one_line
+from src.job_errors import exit_with_one_line
 from tests import programs
 from tests.outages import wait_until_blocked
 
