@@ -20,7 +20,8 @@ from src.identifiers import new_id
 from src.web import problems
 from src.web.extensions import CLOSE_CONNECTION, OVER_CONNECTION_LIMIT
 from src.web.request_context import NO_STORE
-from src.web.sending import ServerConfig, WriteLimitedProtocol
+from src.web.sending import WriteLimitedProtocol
+from src.web.server_config import ServerConfig
 from src.web.transports import (
     CORKED_BYTES,
     BufferedFlowControl,

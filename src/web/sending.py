@@ -1,44 +1,16 @@
 """The limits of one connection while it sends answers, and while the server stops."""
 
-import logging
-from asyncio import AbstractEventLoop, TimerHandle
-from collections.abc import Callable
-from functools import partial
+from asyncio import TimerHandle
 from typing import Any
 
 from typing_extensions import override
-from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from src.config import AppSettings
-from src.web.listening import Loop, Shares
+from src.web.server_config import ServerConfig
 from src.web.transports import set_reset_on_close
 
 # Seconds that an idle connection stays open when the server stops, for a request that is already on its way.
 _IDLE_SECONDS_AT_STOP = 1
-
-
-class ServerConfig(Config):
-    """uvicorn's configuration, with the settings that its connections need."""
-
-    settings: AppSettings
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.shares = Shares(self.workers)
-
-    @override
-    def get_loop_factory(self) -> Callable[[], AbstractEventLoop]:
-        return partial(Loop, self.shares)
-
-    @override
-    def configure_logging(self) -> None:
-        """Configure the logging of this process; each worker calls it.
-
-        When stdout is closed, logging must not write a traceback to stderr for every line.
-        """
-        super().configure_logging()
-        logging.raiseExceptions = False
 
 
 class WriteLimitedProtocol(HttpToolsProtocol):

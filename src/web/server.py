@@ -17,7 +17,7 @@ from uvicorn.supervisors import Multiprocess
 from src.config import EXPLORER_PATH, AppSettings
 from src.log import logging_config
 from src.web.connection import BoundedProtocol
-from src.web.sending import ServerConfig
+from src.web.server_config import ServerConfig
 
 logger = logging.getLogger(__name__)
 

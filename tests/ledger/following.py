@@ -14,7 +14,7 @@ from src.ledger.config import LedgerSettings
 from src.main import create_app
 from src.settings import Settings
 from src.web.connection import BoundedProtocol
-from src.web.sending import ServerConfig
+from src.web.server_config import ServerConfig
 from tests.application import ServerInProcess
 from tests.ledger.conftest import LEDGER
 

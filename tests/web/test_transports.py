@@ -11,7 +11,7 @@ from uvicorn.server import ServerState
 
 from src.config import AppSettings, FastPath
 from src.web.connection import _PIECE_BYTES, BoundedProtocol
-from src.web.sending import ServerConfig
+from src.web.server_config import ServerConfig
 from src.web.transports import CORKED_BYTES
 from tests.wire import head
 
