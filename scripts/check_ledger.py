@@ -221,7 +221,7 @@ def open_checkpoint(note: str, keys: Sequence[Key], *, all_keys: bool = True) ->
 
 @dataclass(frozen=True)
 class Group:
-    """So many of its members must have cosigned."""
+    """At least `count` of its members must have cosigned."""
 
     count: int
     members: list[str]

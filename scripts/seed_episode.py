@@ -99,7 +99,7 @@ class Episode:
         return self.chance.random() < probability
 
     def pick(self, prefix: str, number: int, skew: float = 1.8) -> str:
-        """One of so many ids, the first ones more often."""
+        """One of `number` ids, the first ones more often."""
         return f"{prefix}{1 + int(number * self.chance.random() ** skew)}"
 
     def begin_at_work(self) -> None:

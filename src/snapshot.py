@@ -35,7 +35,7 @@ class SnapshotConnection:
         self._is_open = False
 
     async def execute(self, statement: Statement, rows: int, **values: Any) -> None:
-        """Start the statement. Each `fetch` returns so many of its `rows`. Raises `sqlalchemy.exc.DBAPIError`."""
+        """Start the statement. Each `fetch` returns up to `rows` of its rows. Raises `sqlalchemy.exc.DBAPIError`."""
         self._borrowed = await self._pool.acquire()
         self._is_open = True
         connection = self._borrowed.driver_connection

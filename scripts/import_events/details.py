@@ -190,7 +190,7 @@ def _pointer(parent: str, key: str | int) -> str:
 
 
 def _printed_bytes(encoded: bytes) -> int:
-    """At most so many bytes has this JSON as PostgreSQL prints it: with blanks, and without exponents."""
+    """An upper bound of the size of this JSON as PostgreSQL prints it: with blanks, and without exponents."""
     return len(encoded) + _blanks(encoded) + sum(min(int(found), 330) for found in _EXPONENT.findall(encoded))
 
 

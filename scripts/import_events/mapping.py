@@ -219,7 +219,7 @@ def _to_id(text: str) -> str:
 
 
 def _shorten(text: str, characters: int) -> str:
-    """The text, if it has at most so many characters. Longer texts stay different: each ends in its own digest."""
+    """The text in at most `characters`. Longer texts stay different: each ends in its own digest."""
     if len(text) <= characters:
         return text
     digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGITS_OF_DIGEST]

@@ -35,7 +35,7 @@ _TIMEOUT = httpx2.Timeout(60, connect=10)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 15.0
 _TRANSIENT = {408, 429, 500, 502, 503, 504}
 _TOO_MUCH = {413, 422}
-# A batch that takes the service too long is sent in halves after so many attempts.
+# After this number of attempts, a batch that takes the service too long is sent in halves.
 _ATTEMPTS_BEFORE_HALVES = 3
 _GZIP_LEVEL = 1
 
@@ -61,7 +61,7 @@ class Outcomes(Protocol):
 
 
 def batches(items: Iterable[Item]) -> Iterator[list[Item]]:
-    """Batches that the service takes: of at most so many records, bytes and values."""
+    """The items in batches within the service's limits of records, bytes and values."""
     batch: list[Item] = []
     size = values = 0
     for item in items:

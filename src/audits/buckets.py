@@ -18,7 +18,7 @@ def to_time(microseconds: int) -> datetime:
 
 
 def find_bounds(first: int, end: int, buckets: int) -> list[int]:
-    """The bounds of so many buckets, in which every time from `first` to before `end` is. Years are 1 to 9999.
+    """The bounds of `buckets`, which cover every time from `first` to before `end`. Years are 1 to 9999.
 
     All buckets are equally long, to a microsecond. There are fewer where they would be shorter than that.
     """

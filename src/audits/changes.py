@@ -67,7 +67,7 @@ async def change_record(
 async def _turn(audit_id: UUID, seconds: float) -> AsyncIterator[None]:
     """Let one change of a record at a time run in this process: of several at once, all but one would start again.
 
-    Others wait that many `seconds`, and get the error that PostgreSQL would give to those who wait for the row: the
+    Others wait up to `seconds`, and get the error that PostgreSQL would give to those who wait for the row: the
     change before them waits for the database. Raises `DatabaseTimeout`.
     """
     turn = _turns.setdefault(audit_id, Admission(1, seconds))

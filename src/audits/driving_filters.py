@@ -15,9 +15,9 @@ from src.statement import Statement
 _CAN_DRIVE = (
     *("event_id", "correlation_id", "entity_id", "actor_id", "status", "source", "action", "entity_type", "actor_type"),
 )
-# Of so many it is found out which has the fewest entries.
+# Of how many filters, at most, the entries are counted to choose the one with the fewest.
 _MAX_CANDIDATES = 3
-# A driving filter has at most so many values, each of which is a part of its index.
+# How many values a driving filter may have, each of which is a part of its index.
 _MAX_VALUES = 16
 
 

@@ -55,7 +55,7 @@ async def _choose_driving_filter(
 
 
 async def count(reads: BoundedReads, wanted: Mapping[str, Any], bounds: Sequence[int], seconds: float) -> Counts:
-    """How many records match in each bucket. It leaves other reads what is more than so many seconds.
+    """How many records match in each bucket. It takes at most `seconds`, and leaves the rest to other reads.
 
     Raises `DatabaseTimeout`.
     """
@@ -106,7 +106,7 @@ async def _count_matches(
     matching: Counts = []
     for bucket, (entries, is_exact) in enumerate(counts):
         seen, those = found.get(bucket, (0, 0))
-        # Where nothing was looked at there is next to nothing.
+        # No window had a record of this bucket, so it has next to none.
         matching.append((entries * those / seen if seen else 0, is_exact and is_whole))
     return matching
 
@@ -119,7 +119,7 @@ async def _count_entries(
     most: int,
     seconds: float,
 ) -> Counts:
-    """How many entries of the driving filter's index each bucket has: all are counted if there are at `most` so many.
+    """How many entries of the driving filter's index each bucket has. All are counted if there are `most` or fewer.
 
     Raises `DatabaseTimeout`.
     """

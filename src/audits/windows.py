@@ -54,7 +54,7 @@ _WINDOWS = """
 async def count(
     reads: BoundedReads, driving: DrivingFilter, bounds: Sequence[int], windows: int, share: float, seconds: float
 ) -> list[float] | None:
-    """Count the entries in so many windows, which together are this share of the time; None if it takes too long."""
+    """Count the entries in `windows`, which together are `share` of the time; None if that takes too long."""
     arguments = _arguments(driving, bounds, windows, share)
     rows = await reads.try_fetch(_count_statement(driving.column), seconds, by_index=True, **arguments)
     if rows is None:
@@ -66,9 +66,10 @@ async def count(
 
 
 def _scale(entries: int, most: int, share: float) -> float:
-    """The entries of a bucket, of which so many are in the fullest window.
+    """How many entries a bucket has. `entries` of them were counted, `most` of these in the fullest window.
 
-    If that one alone would make most of the bucket, it holds what happens once, such as an import, and counts once.
+    A window with more entries than all others together holds something that happens once, such as an import. So its
+    entries are not scaled.
     """
     others = entries - most
     return others / share + (most if most > others else most / share)

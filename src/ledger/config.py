@@ -49,7 +49,7 @@ class LedgerSettings(EnvironmentSettings):
     """How many witnesses are to sign a checkpoint before it is published; all, if not set."""
 
     verify_parts: int = Field(30, ge=1, le=100_000)
-    """`make verify SINCE=FILE` reads one of so many parts of what is older than the checkpoint, each day the next."""
+    """`make verify SINCE=FILE` reads one part in `verify_parts` of what is older, each day the next."""
 
     @field_validator("ledger_origin")
     @classmethod
@@ -125,7 +125,7 @@ class LedgerSettings(EnvironmentSettings):
 
     @property
     def signed_origin(self) -> str | None:
-        """As what the ledger is signed; None without a key."""
+        """The origin as which the ledger is signed; None without a key."""
         return self.ledger_origin if self.ledger_key else None
 
     @cached_property
