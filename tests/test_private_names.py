@@ -38,9 +38,9 @@ OVERRIDDEN: dict[type, str] = {
         timeout_keep_alive_handler _start_asgi_task connection_lost shutdown
     """,
     FlowControl: "resume_reading",
-    Config: "configure_logging",
+    Config: "configure_logging get_loop_factory",
     CORSMiddleware: "preflight_response",
-    StarletteRequest: "body json",
+    StarletteRequest: "body headers json",
     StaticFiles: "__call__ file_response",
     APIRoute: "get_route_handler",
     asyncpg.Connection: "_get_unique_id transaction",
