@@ -90,7 +90,7 @@ async def driver_connection(connection: AsyncConnection) -> Connection:
 def as_sqlalchemy(error: asyncpg.PostgresError, statement: Statement) -> DBAPIError:
     """The error that `execute` would raise, so that callers have to know one family of errors."""
     is_constraint = isinstance(error, asyncpg.IntegrityConstraintViolationError)
-    return (IntegrityError if is_constraint else DBAPIError)(statement.sql, None, error, hide_parameters=True)
+    return (IntegrityError if is_constraint else DBAPIError)(statement.sql, None, error)
 
 
 def sqlstate_of(error: DBAPIError) -> str:

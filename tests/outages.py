@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 import asyncpg
+from typing_extensions import override
 
 from scripts.postgres import Cluster
 
@@ -55,6 +56,27 @@ class LossyProxy:
                     break
                 writer.write(data)
                 await writer.drain()
+        writer.close()
+
+
+class SilencingProxy(LossyProxy):
+    """A proxy whose open connections can go silent, as behind a router that has forgotten them; later ones work."""
+
+    _times_silenced = 0
+
+    def silence(self) -> None:
+        self._times_silenced += 1
+
+    @override
+    async def _forward(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool = False
+    ) -> None:
+        times_before = self._times_silenced
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                if self._times_silenced == times_before:
+                    writer.write(data)
+                    await writer.drain()
         writer.close()
 
 

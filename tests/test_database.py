@@ -1,15 +1,17 @@
 """The database is busy, slow, frozen or cut off; the service says so in time, loses nothing and recovers by itself."""
 
 import asyncio
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from pathlib import Path
 
 import asyncpg
 import httpx2
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -17,11 +19,11 @@ from scripts.postgres import Cluster
 from src.config import DatabaseSettings, Pooler
 from src.connection_pool import ConnectionPool
 from src.database import AutocommitConnection, transaction
-from src.engines import create_pool
+from src.engines import create_pool, database_url, job_transaction
 from src.statement import Statement
 from tests.application import run_application
 from tests.audits.factories import AUDITS, audit_body, create_audit
-from tests.outages import frozen, wait_until_blocked
+from tests.outages import SilencingProxy, frozen, wait_until_blocked
 
 
 async def test_every_pooled_connection_is_replaced_after_a_restart(
@@ -197,6 +199,49 @@ async def test_nobody_gets_a_connection_whose_statement_was_given_up(
     assert await single.fetch_column(insert) == [1]
     assert await connection.fetchval("SELECT count(*) FROM thing") == 1
     await pool.dispose()
+
+
+@pytest.mark.parametrize("pooler", Pooler)
+async def test_nobody_gets_a_connection_that_has_gone_silent(
+    small_pool: DatabaseSettings, cluster: Cluster, pooler: Pooler
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        async with SilencingProxy(cluster, Path(folder)) as proxy:
+            changes = {
+                "database_url": SecretStr(
+                    f"postgresql+asyncpg://app@/{database_url(small_pool).database}?host={proxy.url_host}"
+                ),
+                "database_pooler": pooler,
+                "database_command_timeout": 0.3,
+            }
+            pool = create_pool(small_pool.model_copy(update=changes))
+            single, statement = AutocommitConnection(pool), Statement(text("SELECT 1"))
+            assert await single.fetch_column(statement) == [1]
+            proxy.silence()
+            with pytest.raises(TimeoutError):
+                await single.fetch(statement)
+            assert await single.fetch_column(statement) == [1]
+            await pool.dispose()
+
+
+async def test_the_errors_of_both_ways_hide_the_parameters(pool: ConnectionPool, small_pool: DatabaseSettings) -> None:
+    # Not a value that asyncpg itself quotes: https://www.postgresql.org/docs/current/errcodes-appendix.html, 22012.
+    broken = text("SELECT 1 / (length(CAST(:recorded AS text)) - 8)")
+    errors = []
+    for run in (
+        AutocommitConnection(pool).execute(broken, {"recorded": "a-secret"}),
+        AutocommitConnection(pool).fetch(Statement(broken), recorded="a-secret"),
+        run_as_job(small_pool, broken, {"recorded": "a-secret"}),
+    ):
+        with pytest.raises(DBAPIError) as raised:
+            await run
+        errors.append(str(raised.value))
+    assert all("division by zero" in error and "a-secret" not in error for error in errors)
+
+
+async def run_as_job(settings: DatabaseSettings, statement: TextClause, parameters: dict[str, str]) -> None:
+    async with job_transaction(settings) as connection:
+        await connection.execute(statement, parameters)
 
 
 async def test_both_ways_to_run_a_statement_raise_the_same_errors(pool: ConnectionPool) -> None:

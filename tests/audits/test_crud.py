@@ -78,6 +78,15 @@ async def test_patch_replaces_only_the_given_fields_each_as_a_whole(client: http
     assert patched == record | changed
 
 
+async def test_a_patch_keeps_every_field_that_it_does_not_name(client: httpx2.AsyncClient) -> None:
+    others = {"actor_type": "service", "details": {"a": 1}, "correlation_id": "c", "source": "s", "event_id": "1"}
+    record = await create_audit(client, status="failure", occurred_at="2026-01-31T12:00:00Z", **others)
+    for change in ({"action": "invoice.void"}, {"status": "success"}):
+        patched = (await client.patch(f"{AUDITS}/{record['id']}", json=change)).json()
+        assert patched == record | change | {name: patched[name] for name in ("version", "updated_at")}
+        record = patched
+
+
 async def test_a_patch_that_changes_nothing_still_makes_a_version(client: httpx2.AsyncClient) -> None:
     record = await create_audit(client)
     response = await client.patch(f"{AUDITS}/{record['id']}", json={"action": record["action"]})
