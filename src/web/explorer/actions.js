@@ -142,6 +142,7 @@ export const createActions = (store) => {
     reloadFacet: (field) => aggregates.reloadFacet(field, store.get().filter, signal),
     toggleLive: live.toggle,
     setScrolled: live.setScrolled,
+    passLate: live.passLate,
     notify: (text) => {
       clearTimeout(noticeTimer);
       store.set({ notice: text });

@@ -122,6 +122,16 @@ export class List extends Component {
     this.focus();
   }
 
+  /** Leads to the first of the records that were recorded late. */
+  toLate() {
+    const [id] = this.props.state.live.late;
+    const index = this.props.list.rows.findIndex((row) => row.id === id);
+    this.props.actions.passLate();
+    this.props.actions.select(id);
+    if (index >= 0) this.reveal(index);
+    this.focus();
+  }
+
   focus() {
     this.grid.current.focus({ preventScroll: true });
   }
@@ -131,10 +141,18 @@ export class List extends Component {
     const from = Math.max(0, Math.min(first - OVERSCAN, first + this.visibleRows() + OVERSCAN - shown));
     const rows = list.rows.slice(from, from + shown);
     const isSelectedShown = rows.some(({ id }) => id === state.selected);
-    const { pending, isMore } = state.live;
+    const { pending, isMore, late } = state.live;
     return html`
       ${pending
         ? html`<button type="button" class="button pending" onClick=${() => this.toTop()}>${pending}${isMore ? "+" : ""} new</button>`
+        : null}
+      ${late.length && !pending
+        ? html`<button
+            type="button"
+            class="button pending"
+            title="Recorded now, with an earlier time: go to the next of them"
+            onClick=${() => this.toLate()}
+          >${late.length} new further down</button>`
         : null}
       <div class="scroller" ref=${this.scroller} onScroll=${() => this.follow()} data-stale=${list.isLoading ? "" : null}>
         <div

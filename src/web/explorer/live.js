@@ -1,15 +1,21 @@
 // New records as they come: the feed of the ledger tells that something has changed, and the list asks for it with its
-// own filter. While one scrolls, nothing moves: what is new waits behind a button.
+// own filter. While one scrolls, nothing moves: what is new waits behind a button. What was recorded late, with an
+// earlier time, is added at that time, and another button leads there.
 
 import { get, isAborted, urlOf } from "./api.js";
 import { parse } from "./json.js";
+import { isBehind } from "./order.js";
 
 // After a change, others that come at the same time are waited for.
 const GATHER_MS = 400;
 const RETRY_MS = [1000, 2000, 5000, 10_000, 30_000];
+const FAILED_MS = 5000;
 const AGGREGATES_MS = 20_000;
+// Of so many changes at once, the list is begun anew.
+const MAX_HEARD = 1000;
 
-export const NOT_LIVE = { isOn: false, state: "off", pending: 0 };
+/** `pending` records wait to be shown; `late` are the ids of those that were added further down. */
+export const NOT_LIVE = { isOn: false, state: "off", pending: 0, late: [] };
 
 /** Creates the follower. `records` is the loader of the list, `refresh` loads what stands beside it. */
 export const createLive = (store, records, refresh) => {
@@ -18,6 +24,9 @@ export const createLive = (store, records, refresh) => {
   let failures = 0;
   let timer = null;
   let gathering = null;
+  let isAsked = false;
+  // The records of the changes that nobody has looked for yet, and what was found of them.
+  let heard = [];
   let found = null;
   let refreshed = 0;
   let refreshing = null;
@@ -29,7 +38,7 @@ export const createLive = (store, records, refresh) => {
   const start = async () => {
     stop();
     const mine = generation;
-    setLive({ isOn: true, state: "connecting", pending: 0 });
+    setLive({ ...NOT_LIVE, isOn: true, state: "connecting" });
     try {
       if (after === null) after = (await get("ledger")).size - 1;
       if (mine !== generation) return;
@@ -78,35 +87,62 @@ export const createLive = (store, records, refresh) => {
 
   const take = (change) => {
     records.apply(change);
-    if (change.operation !== "delete") gather();
+    found?.late.delete(change.audit_id);
+    if (change.operation !== "delete" && change.record) hear([change.record]);
+    gather();
   };
 
-  const gather = () => {
-    gathering ??= setTimeout(async () => {
-      gathering = null;
-      const mine = generation;
-      try {
-        found = await records.findNew();
-        if (mine === generation) showOrKeep();
-      } catch (error) {
-        // The next change asks again; the list itself says what fails.
-        if (!isAborted(error)) found = null;
+  const hear = (changed) => {
+    heard = [...heard, ...changed].slice(0, MAX_HEARD + 1);
+  };
+
+  const gather = (delay = GATHER_MS) => {
+    isAsked = true;
+    gathering ??= setTimeout(find, delay, generation);
+  };
+
+  const find = async (mine) => {
+    const asked = heard;
+    let delay = GATHER_MS;
+    heard = [];
+    isAsked = false;
+    try {
+      const news = await records.findNew(asked);
+      if (mine === generation && news) receive({ ...news, isGap: news.isGap || asked.length > MAX_HEARD });
+    } catch (error) {
+      // The list itself says what fails.
+      if (error.isTemporary && mine === generation) {
+        hear(asked);
+        isAsked = true;
+        delay = FAILED_MS;
       }
-    }, GATHER_MS);
+    }
+    if (mine !== generation) return;
+    gathering = null;
+    if (isAsked) gather(delay);
   };
 
-  const showOrKeep = () => {
-    if (!found?.fresh.length) return;
-    if (isScrolled) setLive({ pending: found.fresh.length, isMore: found.isGap });
-    else showPending();
+  const receive = ({ fresh, late, isGap, page }) => {
+    const waiting = new Map([...(found?.late ?? []), ...late.map((record) => [record.id, record])]);
+    for (const { id } of fresh) waiting.delete(id);
+    found = { fresh, late: waiting, isGap: isGap || Boolean(found?.isGap), page };
+    const count = fresh.length + waiting.size;
+    if (isScrolled && (count || found.isGap)) setLive({ pending: count, isMore: found.isGap });
+    else show();
   };
 
-  const showPending = () => {
-    if (!found) return;
-    if (found.isGap) records.search(store.get().q);
-    else records.merge(found.fresh, found.page);
+  const show = () => {
+    const { fresh, isGap, page } = found;
+    const late = [...found.late.values()].sort((one, other) => (isBehind(one, other) ? 1 : -1));
+    const isChanged = isGap || fresh.length || late.length || page.total !== store.get().list.total;
     found = null;
-    setLive({ pending: 0 });
+    if (isGap) records.begin(page);
+    else records.merge([...fresh, ...late], page);
+    setLive({ pending: 0, late: isGap ? [] : [...store.get().live.late, ...late.map(({ id }) => id)] });
+    if (isChanged) planRefresh();
+  };
+
+  const planRefresh = () => {
     clearTimeout(refreshing);
     refreshing = setTimeout(() => {
       refreshed = Date.now();
@@ -122,6 +158,7 @@ export const createLive = (store, records, refresh) => {
     clearTimeout(gathering);
     clearTimeout(refreshing);
     gathering = null;
+    heard = [];
     found = null;
   };
 
@@ -139,13 +176,17 @@ export const createLive = (store, records, refresh) => {
     setScrolled: (value) => {
       if (value === isScrolled) return;
       isScrolled = value;
-      if (!value && store.get().live.pending) showPending();
+      if (!value && found) show();
     },
     /** A new search: what was found belongs to the one before. */
     forget: () => {
       clearTimeout(refreshing);
+      heard = [];
       found = null;
-      if (store.get().live.pending) setLive({ pending: 0 });
+      const { pending, late } = store.get().live;
+      if (pending || late.length) setLive({ pending: 0, late: [] });
     },
+    /** The first of the late records is seen. */
+    passLate: () => setLive({ late: store.get().live.late.slice(1) }),
   };
 };

@@ -2,6 +2,7 @@
 
 import { asProblem, get, isAborted } from "./api.js";
 import { parse as parseJson } from "./json.js";
+import { isBehind, mergeRows, narrowTo } from "./order.js";
 import { parse, toParams } from "./query.js";
 import { preview } from "./tree.js";
 
@@ -27,12 +28,11 @@ const wait = (ms, signal) =>
     });
   });
 
-const isBehind = (row, other) =>
-  row.occurred_at === other.occurred_at ? row.id < other.id : row.occurred_at < other.occurred_at;
-
 /** Creates the loader. `loaded` is called with the filter of a search once its first page is there. */
 export const createRecords = (store, { loaded }) => {
   let controller = new AbortController();
+  // For the pages below the first one, which go with the rows.
+  let paging = new AbortController();
   let filter = [];
   let wanted = 0;
   let isRunning = false;
@@ -42,6 +42,7 @@ export const createRecords = (store, { loaded }) => {
 
   const search = async (q) => {
     controller.abort();
+    paging.abort();
     const { signal } = (controller = new AbortController());
     const { terms, problems } = parse(q);
     store.set({ terms, problems });
@@ -65,7 +66,10 @@ export const createRecords = (store, { loaded }) => {
     loaded(filter, signal);
   };
 
+  /** Shows the first page of a search, in place of all rows. */
   const begin = ({ items, total, total_relation: relation, next_cursor: cursor }) => {
+    paging.abort();
+    paging = new AbortController();
     wanted = 0;
     isRunning = false;
     known = new Set(items.map(({ id }) => id));
@@ -87,7 +91,7 @@ export const createRecords = (store, { loaded }) => {
 
   const run = async () => {
     if (isRunning || store.get().list.isStale) return;
-    const { signal } = controller;
+    const { signal } = paging;
     const isWanted = () => store.get().list.cursor && store.get().list.rows.length < wanted;
     if (!isWanted()) return;
     isRunning = true;
@@ -125,29 +129,41 @@ export const createRecords = (store, { loaded }) => {
     setList({ rows, cursor });
   };
 
-  /** The newest records of the search that are not in the list, and whether there may be more of them than these. */
-  const findNew = async () => {
-    const { signal } = controller;
-    // The first page of a search is on its way: what is new is in it.
-    if (store.get().list.isStale) return { fresh: [] };
-    const page = await get("audits", [...filter, ["limit", PAGE], ["count", "capped"]], { signal, parse: parseJson });
-    const fresh = page.items.filter(({ id }) => !known.has(id));
-    if (signal.aborted) throw new DOMException("", "AbortError");
-    return { fresh, isGap: fresh.length === PAGE && known.size > 0, page };
+  /** Whether a record that matches belongs among the rows. Below them it comes with the next pages. */
+  const isMissing = (record) => {
+    const { rows, cursor } = store.get().list;
+    return !known.has(record.id) && !(cursor && isBehind(record, rows.at(-1)));
   };
 
-  /** Adds new records where they belong. Returns how many are above the others. */
-  const merge = (fresh, { total, total_relation: relation }) => {
-    const { rows } = store.get().list;
-    const added = fresh.filter(({ id }) => !known.has(id)).map(toRow);
+  const findPage = (params, signal) =>
+    get("audits", [...params, ["limit", PAGE], ["count", "capped"]], { signal, parse: parseJson });
+
+  /**
+   * What the search finds and the list lacks: `fresh` of its first page `page`, and `late` of those further down, which
+   * are looked for at the times of `heard`, records of the feed. `isGap` says that there may be more. Null while the
+   * first page of a search is on its way, which has what is new.
+   */
+  const findNew = async (heard) => {
+    if (store.get().list.isStale) return null;
+    const { signal } = controller;
+    const page = await findPage(filter, signal);
+    const fresh = page.items.filter(isMissing);
+    const last = page.next_cursor && page.items.at(-1);
+    const isGap = Boolean(last) && fresh.at(-1) === last;
+    const below = isGap || !last ? [] : heard.filter((record) => isMissing(record) && isBehind(record, last));
+    const span = below.length ? narrowTo(filter, below) : null;
+    const found = span ? await findPage(span, signal) : { items: [], next_cursor: null };
+    if (signal.aborted) throw new DOMException("", "AbortError");
+    const late = found.items.filter((record) => isMissing(record) && isBehind(record, last));
+    return { fresh, late, isGap: isGap || found.next_cursor !== null, page };
+  };
+
+  /** Adds records where they belong, and shows the total of `page`. */
+  const merge = (found, { total, total_relation: relation }) => {
+    const added = found.filter(({ id }) => !known.has(id)).map(toRow);
     for (const { id } of added) known.add(id);
-    const merged = [];
-    let next = 0;
-    for (const row of rows) {
-      while (next < added.length && isBehind(row, added[next])) merged.push(added[next++]);
-      merged.push(row);
-    }
-    setList({ rows: [...merged, ...added.slice(next)], total, relation });
+    const { rows } = store.get().list;
+    setList({ rows: added.length ? mergeRows(rows, added) : rows, total, relation });
   };
 
   /** A change of the feed: a row is shown as the record is now. */
@@ -158,5 +174,5 @@ export const createRecords = (store, { loaded }) => {
     setList({ rows: rows.map((row) => (row.id === id && record ? toRow(record) : row)) });
   };
 
-  return { search, need, more, findNew, merge, apply };
+  return { search, begin, need, more, findNew, merge, apply };
 };

@@ -1,10 +1,11 @@
 """The list: scrolling, the keyboard, and what comes while one looks."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from playwright.sync_api import expect
-from visit import Visit
+from playwright.sync_api import Route, expect
+from visit import EVENT, Visit
 
 MAX_NODES = 400
 _COUNT_NODES = "(grid) => grid.querySelectorAll('*').length + 1"
@@ -158,6 +159,108 @@ def what_comes_while_one_scrolls_waits_and_is_counted(visit: Visit) -> None:
     expect(visit.rows.first).to_have_id(f"row-{ids[1]}")
     for audit_id in ids:
         visit.remove(audit_id)
+
+
+def what_comes_is_put_in_the_order_of_its_time(visit: Visit) -> None:
+    kind = _unique("gauge")
+    before = visit.create(entity_type=kind, occurred_at="2026-01-31T12:00:00Z")
+    visit.open(f"entity_type:{kind}")
+    visit.follow()
+    later = visit.create(entity_type=kind, occurred_at="2026-01-31T12:00:00.500Z")
+    expect(visit.rows).to_have_count(2)
+    expect(visit.rows.nth(0)).to_have_id(f"row-{later['id']}")
+    expect(visit.rows.nth(1)).to_have_id(f"row-{before['id']}")
+
+
+def what_moves_up_is_not_counted_as_new(visit: Visit) -> None:
+    kind = _hours(visit, 120)
+    visit.open(f"entity_type:{kind}")
+    visit.follow()
+    visit.grid.evaluate("(grid) => { grid.closest('.scroller').scrollTop = 40 }")
+    expect(visit.grid.locator("[aria-rowindex='2']")).to_have_count(1)
+    for record in visit.records(entity_type=kind, limit=2):
+        visit.remove(record["id"])
+    expect(visit.rows.filter(has_text="removed")).to_have_count(2)
+    visit.create(entity_type=kind)
+    expect(visit.page.get_by_role("button", name="1 new", exact=True)).to_be_visible()
+
+
+def what_is_recorded_late_stands_at_its_time(visit: Visit) -> None:
+    kind = _hours(visit, 60)
+    visit.open(f"entity_type:{kind}")
+    visit.follow()
+    visit.grid.evaluate(_SCROLL_DOWN)
+    expect(visit.page.get_by_text("No more records.")).to_be_visible()
+    late = visit.create(entity_type=kind, entity_id="late", occurred_at="2026-01-01T03:30:00Z")
+    visit.create(entity_type=kind, entity_id="earliest", occurred_at="2025-12-31T00:00:00Z")
+    visit.create(entity_type=kind, entity_id="newest", occurred_at="2026-02-01T00:00:00Z")
+    visit.page.get_by_role("button", name="3 new", exact=True).click()
+    expect(visit.page.get_by_text("63 records")).to_be_visible()
+    visit.page.get_by_role("button", name="2 new further down").click()
+    row = visit.grid.locator("[role=row][aria-selected=true]")
+    expect(row).to_have_id(f"row-{late['id']}")
+    expect(row).to_be_in_viewport()
+    # The head, the newest, and the hours from 59 to 4 stand above it.
+    expect(row).to_have_attribute("aria-rowindex", "59")
+    visit.page.get_by_role("button", name="1 new further down").click()
+    expect(row).to_contain_text("earliest")
+
+
+def what_is_recorded_late_below_what_was_loaded_comes_with_its_page(visit: Visit) -> None:
+    kind = _hours(visit, 60)
+    visit.open(f"entity_type:{kind}")
+    visit.follow()
+    late = visit.create(entity_type=kind, occurred_at="2026-01-01T03:30:00Z")
+    expect(visit.page.get_by_text("61 records")).to_be_visible()
+    expect(visit.page.get_by_role("button", name="further down")).to_be_hidden()
+    visit.grid.evaluate(_SCROLL_DOWN)
+    expect(visit.grid.locator(f"[id='row-{late['id']}']")).to_have_attribute("aria-rowindex", "58")
+
+
+def more_than_a_page_that_comes_at_once_is_all_there(visit: Visit) -> None:
+    kind = _unique("batch")
+    visit.go(f"entity_type:{kind}")
+    visit.follow()
+    _hours(visit, 120, kind)
+    expect(visit.page.get_by_text("120 records")).to_be_visible()
+    for _ in range(100):
+        visit.grid.evaluate(_SCROLL_DOWN)
+        expect(visit.rows.last).to_be_visible()
+        if visit.page.get_by_text("No more records.").is_visible():
+            break
+    expect(visit.rows.last).to_have_attribute("aria-rowindex", "121")
+
+
+def what_comes_while_a_search_is_on_its_way_is_not_counted(visit: Visit) -> None:
+    old, new = _hours(visit, 60), _hours(visit, 60)
+    held: list[Route] = []
+    visit.page.clock.install()
+    visit.open(f"entity_type:{old}")
+    visit.follow()
+    visit.grid.evaluate("(grid) => { grid.closest('.scroller').scrollTop = 200 }")
+    visit.page.route(f"**/audits?entity_type={new}&limit=50", lambda route: held.append(route))
+    visit.search(f"entity_type:{new}")
+    known = visit.records(entity_type=old, limit=1)[0]
+    visit.correct(known["id"], status="failure")
+    expect(visit.grid.locator(f"[id='row-{known['id']}']")).to_contain_text("failure")
+    visit.page.clock.fast_forward(1000)
+    expect(visit.page.get_by_role("button", name="new")).to_be_hidden()
+    held[0].continue_()
+    expect(visit.rows.first).to_contain_text(new)
+    assert not [url for url in visit.requests if f"entity_type={new}" in url and "count=capped" in url]
+
+
+def _unique(name: str) -> str:
+    return f"{name}-{uuid4().hex}"
+
+
+def _hours(visit: Visit, count: int, kind: str | None = None) -> str:
+    """Record an event for each hour of January, and return their entity type, which nobody else has."""
+    kind = kind or _unique("hour")
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    times = [(start + timedelta(hours=hour)).isoformat() for hour in range(count)]
+    visit.create_many([{**EVENT, "entity_type": kind, "occurred_at": time} for time in times])
+    return kind
 
 
 def corrections_and_removals_are_shown_newest_first(visit: Visit) -> None:

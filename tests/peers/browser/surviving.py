@@ -105,6 +105,20 @@ def a_slow_answer_is_said_to_be_on_its_way(visit: Visit) -> None:
     expect(visit.rows.first).to_contain_text("pending")
 
 
+def what_comes_live_is_looked_for_again_after_a_failure(visit: Visit) -> None:
+    visit.page.clock.install()
+    visit.open()
+    visit.follow()
+    visit.page.clock.fast_forward(1000)
+    look = re.compile(r"/audits\?.*count=capped")
+    visit.page.route(look, _answer(503, "{}"))
+    with visit.page.expect_response(look):
+        record = visit.create(entity_id="INV-after-a-failure")
+    visit.page.unroute_all(behavior="wait")
+    visit.page.clock.fast_forward(5000)
+    expect(visit.rows.first).to_have_id(f"row-{record['id']}")
+
+
 def what_is_no_problem_document_is_a_problem_too(visit: Visit) -> None:
     visit.open()
     visit.page.route(re.compile(r"/audits\?"), lambda route: route.fulfill(status=502, body="<h1>Bad gateway</h1>"))

@@ -1,6 +1,7 @@
 """A visit to the explorer: the page, what a reader does on it, and what must not happen meanwhile."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,7 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Dialog, Locator,
 from playwright.sync_api import Request as PageRequest
 
 AUDITS = "/api/v1/audits"
+EVENT = {"action": "invoice.update", "entity_type": "invoice", "entity_id": "INV-1", "actor_id": "u-1"}
 _TELL = """addEventListener("securitypolicyviolation", (event) =>
     console.error(`policy: ${event.effectiveDirective} ${event.blockedURI} ${event.sample}`))"""
 # The browser's own line for an answer that is an error, which the page shows.
@@ -77,6 +79,15 @@ class Visit:
         return self.page.get_by_role("complementary", name="Record")
 
     @property
+    def live(self) -> Locator:
+        return self.page.get_by_role("button", name=re.compile("^(Live|Connecting)"))
+
+    def follow(self) -> None:
+        """Switch Live on, and wait until it follows."""
+        self.live.click()
+        expect(self.live).to_have_attribute("data-state", "on")
+
+    @property
     def histogram(self) -> Locator:
         return self.page.get_by_role("region", name="Histogram")
 
@@ -103,9 +114,11 @@ class Visit:
         return self.ask_api("GET", f"{AUDITS}{path}?{urlencode(query, doseq=True)}")
 
     def create(self, **fields: Any) -> dict[str, Any]:
-        body = {"action": "invoice.update", "entity_type": "invoice", "entity_id": "INV-1", "actor_id": "u-1"}
-        created: dict[str, Any] = self.ask_api("POST", AUDITS, body | fields)
+        created: dict[str, Any] = self.ask_api("POST", AUDITS, EVENT | fields)
         return created
+
+    def create_many(self, bodies: list[dict[str, Any]]) -> None:
+        self.ask_api("POST", f"{AUDITS}/batch", {"items": bodies})
 
     def correct(self, audit_id: str, **fields: Any) -> None:
         headers = {"X-Actor-Id": "u-4", "X-Change-Reason": "wrong%20status"}

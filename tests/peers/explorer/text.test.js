@@ -49,6 +49,7 @@ test("times say their zone, and a chart is no finer than its span", () => {
   assert.equal(formatTick(time, "utc", 90 * 86_400_000), "2026-01-31");
   assert.equal(formatTick(time, "utc", 86_400_000), "01-31 12:00");
   assert.equal(formatTick(time, "utc", 60_000), "12:00:00");
+  assert.equal(formatTick(time, "utc", 10_000), "12:00:00.250");
   assert.deepEqual([36e5, 5400e3, 86_400_000, 500, 0.1].map(formatSpan), ["1 h", "1.5 h", "1 d", "500 ms", "less than 1 ms"]);
 });
 
