@@ -116,11 +116,15 @@ def cacheable(
         if accepts_gzip(list_header(request, "Accept-Encoding")):
             headers["Content-Encoding"] = "gzip"
             content = gzip.compress(content, _GZIP_LEVEL, mtime=0)
-    tag = headers["ETag"] = content_etag(content)
-    if matches_no_tag(list_header(request, "If-None-Match"), tag):
+    headers["ETag"] = content_etag(content)
+    return conditional(request, content, media_type, headers)
+
+
+def conditional(request: Request, content: bytes, media_type: str, headers: dict[str, str]) -> Response:
+    """Return the content with the headers, or 304 if `If-None-Match` has the `ETag` among them."""
+    if matches_no_tag(list_header(request, "If-None-Match"), headers["ETag"]):
         return Response(content, media_type=media_type, headers=headers)
-    headers.pop("Content-Encoding", None)
-    return Response(status_code=304, headers=headers)
+    return Response(status_code=304, headers={name: headers[name] for name in headers if name != "Content-Encoding"})
 
 
 def list_header(request: Request, name: str) -> str:

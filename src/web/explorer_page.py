@@ -16,9 +16,9 @@ from fastapi import FastAPI, HTTPException, Request
 from starlette.responses import Response
 
 from src.config import EXPLORER_PATH, AppSettings
-from src.etags import content_etag, matches_no_tag
+from src.etags import content_etag
 from src.web import explorer_modules
-from src.web.dependencies import list_header
+from src.web.dependencies import conditional, list_header
 from src.web.negotiation import accepts_gzip
 
 FOLDER = Path(__file__).parent / "explorer"
@@ -141,8 +141,6 @@ def _answer(request: Request, content: _Content, cache_control: str) -> Response
     is_packed = accepts_gzip(list_header(request, "Accept-Encoding"))
     body = content.packed if is_packed else content.plain
     headers = _HEADERS | {"Cache-Control": cache_control, "ETag": body.etag}
-    if not matches_no_tag(list_header(request, "If-None-Match"), body.etag):
-        return Response(status_code=304, headers=headers)
     if is_packed:
         headers["Content-Encoding"] = "gzip"
-    return Response(body.content, media_type=content.media_type, headers=headers)
+    return conditional(request, body.content, content.media_type, headers)
