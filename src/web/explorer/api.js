@@ -55,8 +55,8 @@ const request = async (url, options, parse) => {
     return parse(text);
   } catch {
     throw new Problem({
-      title: "The answer is not one of this service",
-      detail: "Something on the way has answered, such as a page to sign in. Load this page again.",
+      title: "The answer is not from this service",
+      detail: "Something between this page and the service has answered, such as a sign-in page. Load this page again.",
       status: response.status,
       requestId: response.headers.get("x-request-id"),
     });

@@ -86,7 +86,7 @@ const Records = ({ state, actions, register, parts: { Facets, Histogram } }) => 
     ${state.list.error
       ? html`<${ProblemNote}
           problem=${state.list.error}
-          note=${state.list.rows.length ? "What is shown below is of the search before." : null}
+          note=${state.list.rows.length ? "The rows below are those of the search before." : null}
           onRetry=${actions.retry}
         />`
       : null}

@@ -74,11 +74,11 @@ export const Ask = ({ state, actions }) => {
       <div role="status">
         ${ask.error ? html`<${ProblemNote} problem=${ask.error} onRetry=${actions.ask} isSmall />` : null}
         ${ask.answered === q && !ask.unsupported.length
-          ? html`<p class="ask-note">A model made the search above of the question. Look whether it is what you meant.</p>`
+          ? html`<p class="ask-note">A model made the search above from your question. Check that it is what you meant.</p>`
           : null}
         ${ask.answered === q && ask.unsupported.length
           ? html`<div class="ask-note ask-missing">
-              No filter can say this, and it was not looked for:
+              No filter can say this, so the search leaves it out:
               <ul>${ask.unsupported.map((each) => html`<li key=${each}><${Text} value=${each} /></li>`)}</ul>
             </div>`
           : null}

@@ -150,7 +150,7 @@ export class Changes extends Component {
       const looked = `Looked at ${formatCount(size - after)} of ${formatCount(size)} entries.`;
       return items.length ? html`<p class="muted">${looked}</p>` : html`<p>Nothing found yet. ${looked}</p>`;
     }
-    if (items.length) return html`<p class="muted">This is the beginning of the ledger.</p>`;
+    if (items.length) return html`<p class="muted">The ledger begins here.</p>`;
     return html`<div class="empty">
       <h2>${describeNothing(this.props.state.changes)}</h2>
       <p>A change appears here a few seconds after it was made, when it is sealed.</p>

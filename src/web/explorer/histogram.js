@@ -112,7 +112,7 @@ export class Histogram extends Component {
     const { data, error, isLoading } = histogram;
     if (error) {
       return html`<section class="histogram" aria-label="Histogram">
-        <${ProblemNote} problem=${error} note="The list is not touched." onRetry=${actions.reloadHistogram} isSmall />
+        <${ProblemNote} problem=${error} note="The list is not affected." onRetry=${actions.reloadHistogram} isSmall />
       </section>`;
     }
     if (!data || !data.buckets.length) {

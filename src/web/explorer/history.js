@@ -92,7 +92,7 @@ export const Comparison = ({ revisions, from, to, zone, compare }) => {
     </div>
     ${before && after
       ? html`<${Differences} key=${`${from} ${to}`} before=${before} after=${after} />`
-      : html`<p class="muted" role="status">Version ${before ? to : from} is not here to be compared.</p>`}
+      : html`<p class="muted" role="status">Version ${before ? to : from} cannot be compared: it is not loaded.</p>`}
   </div>`;
 };
 
@@ -108,7 +108,7 @@ class Differences extends Component {
     const rest = this.found.length - limit;
     return html`<${Fragment}>
       ${after.operation === "delete" && before.version < after.version
-        ? html`<p>Version ${after.version} removed the record; what is compared is its last state.</p>`
+        ? html`<p>Version ${after.version} removed the record; its last state is compared.</p>`
         : null}
       <p class="muted" role="status">${describe(this.found.length, before, after)}</p>
       <ul class="differences">

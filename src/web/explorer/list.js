@@ -221,10 +221,10 @@ const Foot = ({ list, state, actions }) => {
 
 const Empty = ({ list, state, actions }) => {
   if (state.problems.length) {
-    return html`<div class="empty"><h2>This search cannot be read</h2><p>What is wrong is said below the search box.</p></div>`;
+    return html`<div class="empty"><h2>This search cannot be read</h2><p>The search box says below what is wrong.</p></div>`;
   }
   if (list.isLoading) return html`<div class="empty slow"><p>Searching\u2026</p></div>`;
-  if (list.error) return html`<div class="empty"><p>Nothing is shown, since the search has failed.</p></div>`;
+  if (list.error) return html`<div class="empty"><p>The search has failed, so nothing is shown.</p></div>`;
   if (state.q) {
     return html`<div class="empty">
       <h2>No record matches</h2>
@@ -239,6 +239,6 @@ const Empty = ({ list, state, actions }) => {
   }
   return html`<div class="empty">
     <h2>Nothing is recorded yet</h2>
-    <p>Send a record to <code>POST /api/v1/audits</code>, and it is here. \u201cLive\u201d shows it as it comes.</p>
+    <p>Send a record to <code>POST /api/v1/audits</code>. \u201cLive\u201d shows it here as soon as it is recorded.</p>
   </div>`;
 };

@@ -20,9 +20,9 @@ export const decodeBase64 = (text) => {
   try {
     binary = atob(text);
   } catch {
-    throw new InvalidNote("there is base64 that is none");
+    throw new InvalidNote("some base64 in it is not valid");
   }
-  if (btoa(binary) !== text) throw new InvalidNote("there is base64 in an unusual form");
+  if (btoa(binary) !== text) throw new InvalidNote("some base64 in it is not written in the standard form");
   return Uint8Array.from(binary, (character) => character.charCodeAt(0));
 };
 
@@ -38,14 +38,14 @@ export const encodeBase64 = (bytes) => {
 /** The text of a note, and the name, the key's id (8 digits) and the bytes of each signature. Throws `InvalidNote`. */
 export const parseNote = (note) => {
   const blank = note.lastIndexOf("\n\n");
-  if (blank < 1 || !note.endsWith("\n") || CONTROL.test(note)) throw new InvalidNote("it is no signed note");
+  if (blank < 1 || !note.endsWith("\n") || CONTROL.test(note)) throw new InvalidNote("it is not a signed note");
   const signatures = note.slice(blank + 2, -1).split("\n").map(parseSignature);
   return { text: note.slice(0, blank + 1), signatures };
 };
 
 const parseSignature = (line) => {
   const found = SIGNATURE_LINE.exec(line);
-  if (!found) throw new InvalidNote("it has a line of signatures that is none");
+  if (!found) throw new InvalidNote("one of its lines is not a signature");
   const bytes = decodeBase64(found[2]);
   return { name: found[1], keyId: toHex(bytes.subarray(0, 4)), bytes: bytes.subarray(4) };
 };
@@ -53,20 +53,20 @@ const parseSignature = (line) => {
 /** What the text of a note says of the ledger: `size` is text, since it can be larger than a double holds. */
 export const parseCheckpoint = (text) => {
   const [origin, size, root] = text.split("\n");
-  if (!origin || !SIZE.test(size ?? "") || root === undefined) throw new InvalidNote("it is no checkpoint");
+  if (!origin || !SIZE.test(size ?? "") || root === undefined) throw new InvalidNote("it is not a checkpoint");
   const hash = decodeBase64(root);
-  if (hash.length !== 32) throw new InvalidNote("its root is no hash");
+  if (hash.length !== 32) throw new InvalidNote("its root is not a hash");
   return { origin, size, root: hash };
 };
 
 /** A verifier key, `NAME+ID+BASE64`. Throws `InvalidNote`, also for an id that is not that of the key. */
 export const parseKey = async (text) => {
   const found = KEY.exec(text);
-  if (!found) throw new InvalidNote("the key has not the form NAME+ID+KEY");
+  if (!found) throw new InvalidNote("the key does not have the form NAME+ID+KEY");
   const [, name, id, encoded] = found;
   const key = decodeBase64(encoded);
   const digest = await sha256(concat(utf8.encode(`${name}\n`), key));
-  if (toHex(digest.subarray(0, 4)) !== id) throw new InvalidNote("the key has an id that is not its own");
+  if (toHex(digest.subarray(0, 4)) !== id) throw new InvalidNote("the id in the key is not the id of this key");
   return { name, id, kind: key[0], public: key.subarray(1) };
 };
 

@@ -112,11 +112,11 @@ export class Proof extends Component {
       )}
       <p class="muted">
         ${keys.length
-          ? "This is what the server itself says. Compare it with the key that you were given by another way: only then does the signature show who has signed."
-          : "The server says that it has none."}
+          ? "The server itself states this key. Compare it with a key that you got in another way: only then does the signature show who signed."
+          : "The server says that it has no key."}
       </p>
       <label>
-        The key that you were given
+        The key that you got in another way
         <input
           type="text"
           spellcheck="false"
@@ -137,7 +137,7 @@ export class Proof extends Component {
 
 const NOT_COPIED = "The browser did not copy it";
 const NO_CRYPTO =
-  "This browser computes no hashes on a page that came over plain HTTP. Open it over HTTPS, or download the proof and " +
+  "This browser cannot compute hashes on a page that came over plain HTTP. Open it over HTTPS, or download the proof and " +
   "check it with scripts/check_ledger.py.";
 
 const notSealed = (retry) => html`

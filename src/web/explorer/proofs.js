@@ -35,19 +35,19 @@ export const checkProof = async ({ proof, shown, audit_id, keys }) => {
 
 const takeHashes = (hashes) => {
   const path = hashes.map(hashFromHex);
-  if (path.includes(null)) throw new InvalidNote("there is a hash that is none");
+  if (path.includes(null)) throw new InvalidNote("one of its hashes is not a hash");
   return path;
 };
 
 const checkDocument = async ({ document, entry }, shown, audit_id) => {
   const name = "Revision";
-  if (document === null) return unchecked(name, "The proof has no text of this version, as when it was redacted: what is shown above was not checked.");
+  if (document === null) return unchecked(name, "The proof does not have the text of this version, which may be redacted. What is shown above was not checked.");
   const other = findOther(document, shown, audit_id);
-  if (other) return fails(name, `The proof is of another ${other} than this page shows.`);
+  if (other) return fails(name, `The proof has another ${other} than this page shows.`);
   try {
     const hash = toHex(await sha256(utf8.encode(canonicalize(document))));
     const text = "What is shown above has the hash that is in the ledger.";
-    const otherwise = "The hash of what is shown is not the one in the ledger.";
+    const otherwise = "What is shown above has another hash than the one in the ledger.";
     return decide(hash === hashOf(entry), name, text, otherwise, hash);
   } catch (error) {
     if (!(error instanceof NotCanonical)) throw error;
@@ -73,15 +73,15 @@ const checkEntry = ({ entry }, shown, audit_id, leaf) => {
   const { operation, version, hash } = shown;
   const expected = canonicalize({ audit_id, hash, operation, version });
   const text = "The entry of the ledger names this record, this version and its hash.";
-  const otherwise = "The entry of the ledger is not the one of this version.";
+  const otherwise = "The entry of the ledger belongs to another version.";
   return decide(entry === expected, "Entry", text, otherwise, toHex(leaf));
 };
 
 const checkRoot = async ({ index, size, root, checkpoint }, computed) => {
   const name = "Path to the root";
-  if (!computed) return fails(name, "The path has not the length that the size of the ledger demands.");
+  if (!computed) return fails(name, "The path is too long or too short for a ledger of this size.");
   const hash = toHex(computed);
-  if (hash !== root) return fails(name, "The path leads to another root than the one of the ledger.", hash);
+  if (hash !== root) return fails(name, "The path leads to another root than the root of the ledger.", hash);
   const text = `Entry ${index} of ${size} leads to the root`;
   if (checkpoint === null) return holds(name, `${text} that the server states.`, hash);
   const signed = parseCheckpoint(parseNote(checkpoint).text);
@@ -93,7 +93,7 @@ const checkSignatures = async (proof, keys) => {
   const name = "Signature of the checkpoint";
   if (proof.checkpoint === null) {
     // With a key every proof has one. Without this, a server could leave out the signature that it cannot make.
-    if (keys.length) return [fails(name, "There is a verifier key, and this proof has no signed checkpoint.")];
+    if (keys.length) return [fails(name, "The ledger has a verifier key, but this proof has no signed checkpoint.")];
     return [unchecked(name, "This ledger is not signed: it has no key.")];
   }
   const note = parseNote(proof.checkpoint);
@@ -119,9 +119,9 @@ const SIGNATURES = {
   valid: { result: "holds", text: "The key has signed the checkpoint (Ed25519)." },
   wrong: { result: "fails", text: "The signature of the checkpoint is wrong." },
   missing: { result: "fails", text: "The checkpoint is not signed with the key." },
-  overlap: { result: "unchecked", text: "This key has not signed the checkpoint, and another one has." },
-  unreadable: { result: "fails", text: "The verifier key is none: it has the form name+id+key." },
-  other: { result: "fails", text: "The checkpoint is one of another ledger than the key." },
+  overlap: { result: "unchecked", text: "This key has not signed the checkpoint, but another key has." },
+  unreadable: { result: "fails", text: "The verifier key cannot be read. A key has the form name+id+key." },
+  other: { result: "fails", text: "The checkpoint and the key belong to different ledgers." },
   unsupported: { result: "unchecked", text: "Not checked: this browser does not know this kind of signature." },
 };
 
@@ -130,7 +130,7 @@ const checkFile = ({ index, hashes, document, checkpoint, tlog_proof }) => {
   const extra = document === null ? [] : [`extra ${encodeBase64(utf8.encode(tryCanonicalize(document)))}`];
   const path = takeHashes(hashes).map(encodeBase64);
   const expected = `${["c2sp.org/tlog-proof@v1", ...extra, `index ${index}`, ...path].join("\n")}\n\n${checkpoint}`;
-  return decide(tlog_proof === expected, name, "It says the same.", "It is not the proof that was checked here.");
+  return decide(tlog_proof === expected, name, "The file has the proof that was checked here.", "The file has another proof than the one that was checked here.");
 };
 
 const tryCanonicalize = (document) => {

@@ -203,7 +203,7 @@ export class Record extends Component {
       ${next ? html`<button type="button" class="link more" onClick=${loadOlder}>Older versions</button>` : null}
       ${revisions.length > 1
         ? html`<${Comparison} revisions=${revisions} from=${from} to=${to} zone=${zone} compare=${this.compare} />`
-        : html`<p class="muted">It was never changed since it was recorded.</p>`}
+        : html`<p class="muted">This record has not changed since it was recorded.</p>`}
     </section>`;
   }
 
@@ -243,14 +243,14 @@ export class Record extends Component {
 const renderMissing = (revisions, next, version, show) => {
   if (!revisions || (next && version < revisions[0].version)) return html`<p class="muted" role="status">Reading the record\u2026</p>`;
   return html`<div class="banner">
-    <p>Version ${version} is not there.</p>
+    <p>This record has no version ${version}.</p>
     <button type="button" class="link" onClick=${() => show(null)}>Show the newest version</button>
   </div>`;
 };
 
 const renderProblem = (problem, retry) =>
   problem.status === NOT_FOUND
-    ? html`<p>There is no such record, and no history of one.</p>`
+    ? html`<p>No record has this id, and none had it before.</p>`
     : html`<${ProblemNote} problem=${asProblem(problem)} onRetry=${retry} />`;
 
 const FIELDS = [

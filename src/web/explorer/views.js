@@ -32,7 +32,7 @@ const writeViews = (views) => {
 export const createViews = (store, notify) => {
   const keep = (views, text) => {
     store.set({ views });
-    notify(writeViews(views) ? text : "This browser keeps nothing: the view is lost when the page is closed.");
+    notify(writeViews(views) ? text : "This browser stores nothing: the view is lost when you close the page.");
   };
   return {
     save: (name) => {

@@ -99,7 +99,7 @@ def a_proof_without_its_signature_does_not_hold_for_whoever_has_a_key(visit: Vis
     record = visit.records(limit=1)[0]
     visit.open_record(record["id"])
     key = visit.ask_api("GET", "/api/v1/ledger")["keys"][0]
-    visit.record.get_by_label("The key that you were given").fill(key)
+    visit.record.get_by_label("The key that you got in another way").fill(key)
 
     def strip(route: Route) -> None:
         route.fulfill(json={**route.fetch().json(), "checkpoint": None, "tlog_proof": None})
@@ -110,7 +110,7 @@ def a_proof_without_its_signature_does_not_hold_for_whoever_has_a_key(visit: Vis
     visit.page.route(re.compile("/ledger/proofs/"), strip)
     visit.page.route(re.compile("/ledger$"), forget_keys)
     visit.open_record(record["id"])
-    expect(visit.record.get_by_label("The key that you were given")).to_have_value(key)
+    expect(visit.record.get_by_label("The key that you got in another way")).to_have_value(key)
     visit.record.get_by_role("button", name="Recompute in this browser").click()
     expect(visit.record).to_contain_text("It does not hold")
 
@@ -168,7 +168,7 @@ def large_details_open_at_once(visit: Visit) -> None:
 
 def a_link_to_what_never_was_says_so(visit: Visit) -> None:
     visit.go(record="01a2217c-433a-7668-a05d-9ee02c73f274")
-    expect(visit.record).to_contain_text(re.compile("no such record", re.IGNORECASE))
+    expect(visit.record).to_contain_text(re.compile("no record has this id", re.IGNORECASE))
 
 
 def a_version_that_never_was_is_said_not_to_be_there(visit: Visit) -> None:
@@ -176,7 +176,7 @@ def a_version_that_never_was_is_said_not_to_be_there(visit: Visit) -> None:
     for n in range(1, 25):
         visit.correct(record["id"], details={"n": n})
     visit.go(record=record["id"], version="999")
-    expect(visit.record).to_contain_text("Version 999 is not there")
+    expect(visit.record).to_contain_text("no version 999")
     visit.go(record=record["id"], version="2")
     expect(visit.record).to_contain_text("What version 2 changed")
     visit.record.get_by_role("button", name="Show version 25").click()

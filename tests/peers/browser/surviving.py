@@ -68,7 +68,7 @@ def answers_of_something_on_the_way_are_problems_too(visit: Visit) -> None:
         expect(visit.rows.first).to_contain_text("failure")
     visit.page.route(re.compile(r"/audits\?"), _answer(200, "<html>Sign in</html>"))
     visit.go("status:failure")
-    expect(visit.page.get_by_role("alert").filter(has_text="a page to sign in")).to_be_visible()
+    expect(visit.page.get_by_role("alert").filter(has_text="a sign-in page")).to_be_visible()
 
 
 def what_cannot_be_drawn_leaves_the_rest_alone(visit: Visit) -> None:
