@@ -112,6 +112,23 @@ text_of_four_times_the_size_needs_no_scrolling_sideways.options = {  # type: ign
 }
 
 
+def nothing_touches_the_edges_of_the_bar_however_narrow_it_is(visit: Visit) -> None:
+    visit.open()
+    bar = visit.page.get_by_role("banner")
+    outer = bar.bounding_box()
+    assert outer
+    for part in bar.locator("h1 svg, .bar-end button").all():
+        inner = part.bounding_box()
+        assert inner
+        above, below = inner["y"] - outer["y"], outer["y"] + outer["height"] - inner["y"] - inner["height"]
+        assert min(above, below) >= 4, (part.evaluate("(part) => part.outerHTML"), inner, outer)
+
+
+nothing_touches_the_edges_of_the_bar_however_narrow_it_is.options = {  # type: ignore[attr-defined]
+    "viewport": {"width": 320, "height": 640}
+}
+
+
 def a_row_says_who_did_it_on_a_phone_too(visit: Visit) -> None:
     newest = visit.records(limit=1)[0]
     visit.open()
