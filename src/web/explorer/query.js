@@ -31,6 +31,8 @@ const ALIASES = {
 };
 const PARAMETERS = { since: "occurred_from", until: "occurred_to" };
 const UNITS = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
+// The service knows no time before the year 1.
+const FIRST_MS = Date.parse("0001-01-01");
 const AGO = /^(\d{1,6})([smhdw])$/;
 const TIME = /^\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(Z|z|[+-]\d\d:?\d\d)?)?$/;
 const SCALAR = /^(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)$/;
@@ -148,7 +150,8 @@ const checkTerm = ({ name, path, value, isNamed }) => {
 };
 
 const unknownName = (name, value) => {
-  const near = ALIASES[name.toLowerCase()] ?? Object.keys(FIELDS).find((each) => distance(each, name) <= 2);
+  const alias = name.toLowerCase();
+  const near = Object.hasOwn(ALIASES, alias) ? ALIASES[alias] : Object.keys(FIELDS).find((each) => distance(each, name) <= 2);
   return {
     message: `There is no field \u201c${name}\u201d. The fields are ${Object.keys(FIELDS).join(", ")}.`,
     suggestions: near && near !== "details" ? [formatTerm(near, value)] : [],
@@ -194,13 +197,22 @@ const checkTogether = (terms) => {
 /** The time in milliseconds that a value of since or until means at `now`; null if it is none. */
 export const readTime = (value, now) => {
   const ago = AGO.exec(value);
-  if (ago) return { ms: now - Number(ago[1]) * UNITS[ago[2]], text: null };
+  if (ago) {
+    const ms = now - Number(ago[1]) * UNITS[ago[2]];
+    return ms < FIRST_MS ? null : { ms, text: null };
+  }
   const time = TIME.exec(value);
-  if (!time) return null;
+  if (!time || !isDayOfCalendar(value.slice(0, 10)) || value.slice(11, 13) === "24") return null;
   const isDay = value.length === 10;
   const text = `${value.toUpperCase().replace(" ", "T")}${isDay || time[1] ? "" : "Z"}`.replace(/([+-]\d\d)(\d\d)$/, "$1:$2");
   const ms = Date.parse(text);
   return Number.isNaN(ms) ? null : { ms, text: isDay ? `${text}T00:00:00Z` : text };
+};
+
+// A Date takes February 30 for March 2.
+const isDayOfCalendar = (day) => {
+  const ms = Date.parse(day);
+  return ms >= FIRST_MS && new Date(ms).toISOString().startsWith(day);
 };
 
 // `__proto__` is a name like any other: these objects have no prototype.

@@ -151,3 +151,19 @@ test("terms for members with other names are other terms", () => {
   const one = formatDetails(["a,b"], 1);
   assert.equal(addTerm(one, formatDetails(["a", "b"], 1)), `${one} details.a.b:1`);
 });
+
+test("names that every object has are unknown like others", () => {
+  for (const name of ["constructor", "toString", "__proto__", "hasOwnProperty"]) {
+    const [{ message, suggestions }] = parse(`${name}:x`).problems;
+    assert.match(message, /^There is no field/);
+    assert.deepEqual(suggestions, []);
+  }
+});
+
+test("a day or an hour that no calendar has is no time", () => {
+  const wrong = ["2026-02-30", "2026-02-29T00:00Z", "2026-01-01T24:00Z", "0000-01-01", "999999w"];
+  for (const value of wrong) assert.equal(parse(`since:"${value}"`).problems.length, 1, value);
+  for (const value of ["2028-02-29", "0001-01-01", "9999-12-31T23:59:59Z", "50000w"]) {
+    assert.deepEqual(parse(`since:"${value}"`).problems, [], value);
+  }
+});
