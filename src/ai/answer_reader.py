@@ -27,6 +27,7 @@ class AnswerReader:
         """
         self._prompt, self._headers, self._take = prompt, headers, take
         self._decoder = EventDecoder()
+        self._start = b""
         self._document: bytearray | None = None
         self._size, self._is_blank, self._has_begun = 0, True, False
         self._text: list[str] = []
@@ -41,6 +42,10 @@ class AnswerReader:
         """Return the answer if `chunk` ends it."""
         self._limit_size(len(chunk))
         if self._is_blank:
+            chunk, self._start = self._start + chunk, b""
+            if BOM.startswith(chunk):
+                self._start = chunk
+                return None
             # As .NET writes it.
             chunk = chunk.removeprefix(BOM)
         if self._is_blank and (first := chunk.strip()[:1]):
@@ -68,7 +73,7 @@ class AnswerReader:
         if self._has_begun:
             # So a proxy says that it has lost the provider.
             raise broken_off()
-        raise provider_schemas.invalid_response()
+        raise provider_schemas.other_api()
 
     def _limit_size(self, size: int) -> None:
         self._size += size

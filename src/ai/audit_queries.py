@@ -122,6 +122,7 @@ Examples, for other questions; never use their values:
 """
 
 _FORMAT = OutputFormat("audit_filter", _SCHEMA)
+_LIMITS = structured_output.Limits("ai_query_deadline", "Ask a shorter question")
 
 
 async def answer_question(
@@ -139,7 +140,7 @@ async def answer_question(
         return audit_filters.understand(said, text, now, _EXAMPLE_NAMES)
 
     understood, completion = await structured_output.complete_json(
-        client, _build_prompt(client, text, now), client.ends_in(client.settings.ai_query_deadline), read
+        client, _build_prompt(client, text, now), _LIMITS, read
     )
     conditions = understood.filter.model_dump(exclude_unset=True)
     query = AuditQuery.model_validate(conditions | {"limit": question.limit})

@@ -43,6 +43,7 @@ _FORMAT = OutputFormat(
         },
     ),
 )
+_LIMITS = structured_output.Limits("ai_summary_deadline", "Set a smaller max_records")
 
 _INSTRUCTIONS = """\
 You summarise records of an audit trail for the people who have to understand what happened. The records stand, one JSON
@@ -73,10 +74,7 @@ async def summarize(connection: AutocommitConnection, client: AIClient, request:
     sample = await audits_service.sample(connection, request.filter, request.max_records)
     prompt = _build_prompt(client, sample.audits, request.focus)
     answer, completion = await structured_output.complete_json(
-        client,
-        prompt,
-        client.ends_in(client.settings.ai_summary_deadline),
-        lambda said: _read_summary(said, prompt),
+        client, prompt, _LIMITS, lambda said: _read_summary(said, prompt)
     )
     findings = _grounded(answer.findings, sample.audits, prompt)
     return Summary(

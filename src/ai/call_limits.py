@@ -148,5 +148,6 @@ class CallBudget:
         if not self._has_progressed:
             patience = min(patience, self._settings.ai_deadline) / 2
         if silence < patience:
-            return AIAnswerTooSlow("The answer takes too long. Ask for less, or have AI_DEADLINE raised.")
+            setting = "AI_STREAM_DEADLINE" if self._is_stream else "AI_DEADLINE"
+            return AIAnswerTooSlow(f"The answer takes too long. Ask for less, or have {setting} raised.")
         return AITimeout("The AI provider does not answer. Try again later.")

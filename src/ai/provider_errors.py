@@ -45,11 +45,12 @@ _INPUT_TOO_LARGE = {
     # llama.cpp, in earlier versions with status 500.
     "exceed_context_size_error",
 }
-# vLLM names the parameter that is too large, and in earlier versions only says so. LiteLLM names the class of its error
-# and quotes the server behind it.
+# vLLM names the parameter that is too large; other versions only say so, each in its words. LiteLLM names the class of
+# its error and quotes the server behind it.
 _INPUT_TOO_LARGE_PARAMETERS = ("input_tokens", "input_text")
 _INPUT_TOO_LARGE_WORDS = re.compile(
     r"\bContextWindowExceededError\b|maximum context length is|exceeds the available context size"
+    r"|exceeds the max_model_len|is longer than the maximum model length of"
 )
 _CONTENT_REJECTED = {
     "bio_policy",
@@ -107,7 +108,7 @@ def error_from_status(status: int, headers: Headers, error: object) -> AIError |
     """
     delay = parse_retry_after(headers)
     if _is_input_too_large(status, error):
-        return AIInputTooLarge("Send a shorter input, or shorter instructions.")
+        return AIInputTooLarge("Send a shorter input or shorter instructions, or set a smaller max_output_tokens.")
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         unavailable = AIProviderUnavailable("The AI provider failed. Try again later.", _whole_seconds(delay))
         return TransientFailure(unavailable, delay)

@@ -185,11 +185,19 @@ def parse_answer(body: bytes, headers: Headers) -> Answer:
         return _parse_response(value, headers, "completed")
     if error := value.get("error"):
         raise error_from_body(headers, error)
+    if "output" not in value:
+        raise other_api()
     return _parse_response(value, headers, "incomplete" if value.get("incomplete_details") else "completed")
 
 
 def invalid_response() -> AIInvalidProviderResponse:
     return AIInvalidProviderResponse("The AI provider did not answer as its API should.")
+
+
+def other_api() -> AIInvalidProviderResponse:
+    return AIInvalidProviderResponse(
+        "This is no answer of the Responses API. The operator has to check OPENAI_BASE_URL and the server there."
+    )
 
 
 def is_object(data: bytes) -> bool:
@@ -263,7 +271,7 @@ def parse_event(data: bytes, headers: Headers) -> Piece | Answer | None:
         # The `type` of a bare event names the event, and not the error.
         raise error_from_body(headers, event.get("error") or {**event, "type": None})
     if not isinstance(kind, str):
-        raise invalid_response()
+        raise other_api()
     if kind in _ENDS:
         return _parse_response(event.get("response"), headers, _ENDS[kind])
     return Piece() if kind.startswith("response.") and kind not in _HEARTBEATS else None

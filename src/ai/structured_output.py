@@ -6,16 +6,19 @@ the instructions describe it as well (`describe_fields`), and callers of this mo
 https://platform.openai.com/docs/guides/structured-outputs
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Literal, NamedTuple, NoReturn, TypeVar
 
 from pydantic_core import to_json
 
 from src import json_parser
 from src.ai.client import AIClient, Completion
 from src.ai.exceptions import (
+    AIAnswerTooSlow,
     AIContentRejected,
+    AIInputTooLarge,
     AIInvalidProviderResponse,
     AIStructuredOutputUnsupported,
     AITimeout,
@@ -34,9 +37,20 @@ _UNSUPPORTED = (
     "as llama.cpp's does, and the model of AI_MODEL does not follow the instructions either. The operator has to set a "
     "larger model, or a server that enforces the format, such as OpenAI, vLLM or LiteLLM in front of llama.cpp."
 )
+_ONLY_THOUGHTS = (
+    "The model's thoughts took all the tokens that its answer may have. The operator has to set AI_MODEL to one that "
+    "thinks less."
+)
 _THOUGHT_BEGINS, _THOUGHT_ENDS = "<think>", "</think>"
 # Characters of an answer that could not be used and of the reason, which the model is shown.
 _SHOWN_ANSWER, _SHOWN_REASON = 300, 300
+
+
+class Limits(NamedTuple):
+    """`deadline` is the setting of what both calls may take; `shorten` says how a caller gets less of both texts."""
+
+    deadline: Literal["ai_query_deadline", "ai_summary_deadline"]
+    shorten: str
 
 
 class Unfit(Exception):
@@ -48,13 +62,20 @@ class Unfit(Exception):
 
 
 async def complete_json(
-    client: AIClient, prompt: Prompt, ends: float, read: Callable[[dict[str, Any]], T]
+    client: AIClient, prompt: Prompt, limits: Limits, read: Callable[[dict[str, Any]], T]
 ) -> tuple[T, Completion]:
     """Return what `read` makes of the answer's JSON object, and the completion: of both calls, if there were two.
 
     `read` raises `Unfit` for an object that it cannot use. Then the model is asked once more, and shown what was wrong.
-    `ends` is that of `AIClient.complete`, for both calls. Raises `AIError`.
+    Raises `AIError`.
     """
+    with _advise(limits):
+        return await _complete(client, prompt, client.ends_in(getattr(client.settings, limits.deadline)), read)
+
+
+async def _complete(
+    client: AIClient, prompt: Prompt, ends: float, read: Callable[[dict[str, Any]], T]
+) -> tuple[T, Completion]:
     first = await client.complete(prompt, ends)
     try:
         return read(_parse(first.answer)), first
@@ -72,13 +93,41 @@ async def complete_json(
         raise AIStructuredOutputUnsupported(_UNSUPPORTED) from None
 
 
+@contextmanager
+def _advise(limits: Limits) -> Iterator[None]:
+    """Name what the caller of an endpoint with a prompt of its own can do."""
+    try:
+        yield
+    except _AnswerCut:
+        raise AIInvalidProviderResponse(f"The model's answer was cut. {limits.shorten}.") from None
+    except AIInputTooLarge:
+        detail = f"{limits.shorten}, or have the operator give the model a larger context."
+        raise AIInputTooLarge(detail) from None
+    except AIAnswerTooSlow:
+        detail = f"The answer takes too long. {limits.shorten}, or have {limits.deadline.upper()} raised."
+        raise AIAnswerTooSlow(detail) from None
+
+
+class _AnswerCut(AIInvalidProviderResponse):
+    """The answer is the beginning of an object."""
+
+
 def _parse(answer: Answer) -> dict[str, Any]:
     """Raises `Unfit`, `AIContentRejected`, `AIInvalidProviderResponse`."""
     if answer.refusal is not None or answer.incomplete_details.reason == "content_filter":
         raise AIContentRejected("The model refuses to answer this.")
     if answer.status == "incomplete":
-        raise AIInvalidProviderResponse("The model's answer was cut. Ask for less.")
+        _refuse_cut(answer.text.rpartition(_THOUGHT_ENDS)[2])
     return parse_object(answer.text)
+
+
+def _refuse_cut(text: str) -> NoReturn:
+    """Raises `Unfit` for words that led to no object: a model that is told so may begin with one."""
+    if not text.strip() or _THOUGHT_BEGINS in text:
+        raise AIInvalidProviderResponse(_ONLY_THOUGHTS)
+    if "{" in text:
+        raise _AnswerCut
+    raise Unfit("it became too long before it had a JSON object", is_json=False)
 
 
 def parse_object(text: str) -> dict[str, Any]:

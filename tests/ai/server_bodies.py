@@ -1,8 +1,9 @@
 """What servers of models really send, in `bodies/`: errors, ends of answers, and streams that broke off.
 
 Seen in November 2026: llama.cpp's server (xllamacpp 2026.10.11549), LiteLLM 1.106.12 before it, and LiteLLM before a
-server that broke off or failed in mid-stream. Written after their source: `vllm-context.json` (vLLM 0.32) and
-`llama-context-in-stream.sse`. In the streams only ids are shortened, and events left out.
+server that broke off or failed in mid-stream. Written after their source: `vllm-context.json` (vLLM 0.32),
+`vllm-context-of-2025*.json` and `llama-context-in-stream.sse`. In the streams only ids are shortened, and events left
+out.
 """
 
 from pathlib import Path

@@ -8,7 +8,8 @@ import pytest
 
 from src.ai.constants import MAX_PROVIDER_BODY_BYTES
 from tests.ai.application import RESPONSES, ask, ask_with, assert_problem
-from tests.ai.fake_provider import FakeProvider, Reply, answers, fails, message, reply_json, response
+from tests.ai.fake_provider import FakeProvider, Reply, Stream, answers, fails, message, reply_json, response
+from tests.ai.streams import stream
 
 HTML = b"<!doctype html><html><body>Welcome</body></html>"
 BODY = answers().body
@@ -101,6 +102,27 @@ async def test_an_error_in_a_200_has_its_status_and_code(
 ) -> None:
     provider.replies(answers(status="failed", error=error, output=[]))
     assert_problem(await ask(client), status, code, retryable=code in RETRYABLE)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(HTML, 200, {"Content-Type": "text/html"}),
+        Reply(b""),
+        reply_json({"object": "chat.completion", "choices": [{"message": {"content": "An answer."}}]}),
+        Stream([b'data: {"object": "chat.completion.chunk", "choices": []}\n\n', b"data: [DONE]\n\n"]),
+        Reply(HTML, 302, {"Location": "http://127.0.0.1:1/"}),
+        Reply(HTML, 404),
+    ],
+    ids=["HTML", "nothing", "chat", "a stream of a chat", "redirect", "404"],
+)
+async def test_an_answer_of_another_api_names_the_setting_of_the_address(
+    provider: FakeProvider, client: httpx2.AsyncClient, reply: Reply | Stream
+) -> None:
+    provider.replies(reply)
+    for answer in (await ask(client), await stream(client)):
+        assert_problem(answer, 502, "ai-invalid-provider-response", retryable=False)
+        assert "OPENAI_BASE_URL" in answer.json()["detail"]
 
 
 async def test_a_failed_response_needs_no_other_field(provider: FakeProvider, client: httpx2.AsyncClient) -> None:

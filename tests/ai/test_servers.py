@@ -15,6 +15,8 @@ ERRORS = {
     "llama.cpp: wrong key": (sent("llama-wrong-key", 401), 502, "ai-provider-authentication-failed"),
     "llama.cpp: bad field": (sent("llama-bad-field"), 502, "ai-provider-rejected-request"),
     "vLLM: context": (sent("vllm-context"), 413, "ai-input-too-large"),
+    "vLLM of 2025: context": (sent("vllm-context-of-2025"), 413, "ai-input-too-large"),
+    "vLLM of 2025: context, in the engine": (sent("vllm-context-of-2025-in-engine"), 413, "ai-input-too-large"),
     "LiteLLM: context": (sent("litellm-context"), 413, "ai-input-too-large"),
     "LiteLLM: unknown model": (sent("litellm-unknown-model"), 502, "ai-model-unavailable"),
     "LiteLLM: wrong key": (sent("litellm-wrong-key"), 502, "ai-provider-authentication-failed"),

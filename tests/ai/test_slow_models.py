@@ -101,8 +101,11 @@ async def test_an_answer_under_way_at_the_deadline_gets_504_and_is_no_outage(pro
     short = {"ai_deadline": 0.4, "ai_connect_timeout": 0.1, "ai_stream_deadline": 0.4}
     async with run_ai(provider, **short, ai_breaker_failures=1) as client:
         for _ in range(2):
-            assert_problem(await ask(client), 504, "ai-timeout", retryable=True)
-            assert_error(read(await stream(client)), 504, "ai-timeout")
+            answer, events = await ask(client), read(await stream(client))
+            assert_problem(answer, 504, "ai-timeout", retryable=True)
+            assert "have AI_DEADLINE raised" in answer.json()["detail"]
+            assert_error(events, 504, "ai-timeout")
+            assert "have AI_STREAM_DEADLINE raised" in events[-1][1]["detail"]
     assert len(provider.requests) == 4
 
 

@@ -8,12 +8,16 @@ import httpx2
 import pytest
 
 from src.ai.structured_output import Unfit, parse_object
-from tests.ai.application import KEY, assert_problem, run_ai
-from tests.ai.fake_provider import FakeProvider, Reply, answers, fails, message, text
+from src.config import DatabaseSettings
+from tests.ai.application import KEY, ai_settings, assert_problem, run_ai
+from tests.ai.fake_provider import BEGINS, FakeProvider, Reply, Stream, answers, fails, message, piece, text
+from tests.ai.server_bodies import sent
+from tests.application import run_application
 
 QUERY = "/api/v1/ai/audits/query"
 OBJECT = {"actor_id": "u-17", "unsupported": []}
 JSON = json.dumps(OBJECT)
+CUT = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
 
 
 def says(value: str, **changes: Any) -> Reply:
@@ -133,13 +137,12 @@ async def test_two_unusable_answers_are_a_problem_that_says_whether_there_was_an
     ("reply", "status", "code"),
     [
         (answers(output=[message({"type": "refusal", "refusal": "No."})]), 422, "ai-content-rejected"),
-        (
-            says("Well,", status="incomplete", incomplete_details={"reason": "max_output_tokens"}),
-            502,
-            "ai-invalid-provider-response",
-        ),
+        (says('{"actor_id": "u-1', **CUT), 502, "ai-invalid-provider-response"),
+        (says("<think>Is it {", **CUT), 502, "ai-invalid-provider-response"),
+        (says("", **CUT), 502, "ai-invalid-provider-response"),
+        (says("<think>{}</think>", **CUT), 502, "ai-invalid-provider-response"),
     ],
-    ids=["refused", "cut"],
+    ids=["refused", "cut", "a thought is cut", "thoughts without a text", "a thought alone"],
 )
 async def test_an_answer_that_was_refused_or_cut_is_not_asked_for_again(
     provider: FakeProvider, client: httpx2.AsyncClient, reply: Reply, status: int, code: str
@@ -147,6 +150,40 @@ async def test_an_answer_that_was_refused_or_cut_is_not_asked_for_again(
     provider.replies(reply)
     assert_problem(await ask(client), status, code, retryable=False)
     assert len(provider.requests) == 1
+
+
+async def test_a_model_that_wrote_words_until_it_was_cut_is_asked_once_more(
+    provider: FakeProvider, client: httpx2.AsyncClient
+) -> None:
+    provider.replies(says("Well, to find out what u-17 did,", **CUT), says(JSON))
+    assert (await ask(client)).json()["filter"]["actor_id"] == ["u-17"]
+    assert "too long before it had a JSON object" in provider.requests[1].body["input"]
+    provider.replies(says("Well,", **CUT))
+    assert_problem(await ask(client), 502, "ai-structured-output-unsupported", retryable=False)
+
+
+ADVICE = {
+    "an object is cut": (says('{"a": ', **CUT), {"shorten"}),
+    "the context is too small": (sent("llama-context"), {"shorten", "larger context"}),
+    "too slow": (Stream([BEGINS, *[piece("{")] * 200], pause=0.05), {"shorten", "setting"}),
+    "thoughts alone": (says("<think>Hm", **CUT), {"AI_MODEL"}),
+}
+
+
+@pytest.mark.parametrize(("reply", "advised"), ADVICE.values(), ids=ADVICE)
+async def test_a_problem_says_what_its_caller_can_do(
+    provider: FakeProvider, reply: Reply | Stream, advised: set[str], database_of_module: DatabaseSettings
+) -> None:
+    provider.replies(reply)
+    settings = ai_settings(provider, ai_query_deadline=1, ai_summary_deadline=1)
+    async with run_application(database_of_module, settings) as client:
+        question, summary = await ask(client), await client.post("/api/v1/ai/audits/summary", json={})
+    for answer, shorten, setting in (
+        (question, "Ask a shorter question", "AI_QUERY_DEADLINE"),
+        (summary, "Set a smaller max_records", "AI_SUMMARY_DEADLINE"),
+    ):
+        texts = {"shorten": shorten, "setting": setting, "larger context": "larger context", "AI_MODEL": "AI_MODEL"}
+        assert {name for name, text in texts.items() if text in answer.json()["detail"]} == advised, answer.text
 
 
 async def test_a_failure_of_the_second_call_is_the_problem(provider: FakeProvider, client: httpx2.AsyncClient) -> None:

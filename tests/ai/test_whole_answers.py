@@ -137,6 +137,7 @@ WHOLE_BODIES = {
     "JSON": answers(),
     "JSON in pieces after white space": Reply(b" \n" + answers().body, pause_between_bytes=0.0001),
     "JSON after a byte order mark": Reply(b"\xef\xbb\xbf" + answers().body),
+    "JSON in pieces after a byte order mark": Reply(b"\xef\xbb\xbf" + answers().body, pause_between_bytes=0.0001),
     "JSON that is called a stream": Reply(answers().body, headers={"Content-Type": "text/event-stream"}),
     "JSON, chunked": Stream([answers().body[:30], answers().body[30:]]),
 }
