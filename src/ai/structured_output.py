@@ -99,7 +99,8 @@ def _advise(limits: Limits) -> Iterator[None]:
     try:
         yield
     except _AnswerCut:
-        raise AIInvalidProviderResponse(f"The model's answer was cut. {limits.shorten}.") from None
+        detail = f"The model's answer was cut. {limits.shorten}, or have the operator set another model."
+        raise AIInvalidProviderResponse(detail) from None
     except AIInputTooLarge:
         detail = f"{limits.shorten}, or have the operator give the model a larger context."
         raise AIInputTooLarge(detail) from None

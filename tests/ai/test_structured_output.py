@@ -163,7 +163,7 @@ async def test_a_model_that_wrote_words_until_it_was_cut_is_asked_once_more(
 
 
 ADVICE = {
-    "an object is cut": (says('{"a": ', **CUT), {"shorten"}),
+    "an object is cut": (says('{"a": ', **CUT), {"shorten", "another model"}),
     "the context is too small": (sent("llama-context"), {"shorten", "larger context"}),
     "too slow": (Stream([BEGINS, *[piece("{")] * 200], pause=0.05), {"shorten", "setting"}),
     "thoughts alone": (says("<think>Hm", **CUT), {"AI_MODEL"}),
@@ -182,7 +182,8 @@ async def test_a_problem_says_what_its_caller_can_do(
         (question, "Ask a shorter question", "AI_QUERY_DEADLINE"),
         (summary, "Set a smaller max_records", "AI_SUMMARY_DEADLINE"),
     ):
-        texts = {"shorten": shorten, "setting": setting, "larger context": "larger context", "AI_MODEL": "AI_MODEL"}
+        texts = {name: name for name in ("larger context", "another model", "AI_MODEL")}
+        texts |= {"shorten": shorten, "setting": setting}
         assert {name for name, text in texts.items() if text in answer.json()["detail"]} == advised, answer.text
 
 
