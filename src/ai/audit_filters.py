@@ -263,7 +263,7 @@ class _Reader:
             if not self._question.matches(english.TODAY):
                 raise Unusable(NOT_ASKED_FOR)
             moment = moment.replace(hour=0, minute=0, second=0, microsecond=0)
-        elif contradicts(self._question.text, moment):
+        elif contradicts(self._question.text, moment, self._now):
             raise Unusable(NOT_ASKED_FOR)
         return moment.isoformat().replace("+00:00", "Z")
 

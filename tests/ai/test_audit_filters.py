@@ -267,7 +267,7 @@ def test_one_of_several_details_is_named_and_the_others_are_used() -> None:
     ],
 )
 def test_dates_are_whole_days_in_utc(name: str, said: str, meant: str) -> None:
-    assert conditions({name: said}, "What happened in January 2026?") == {name: meant}
+    assert conditions({name: said}, "What happened last month?") == {name: meant}
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,17 @@ def test_dates_are_whole_days_in_utc(name: str, said: str, meant: str) -> None:
         ("What happened before 3 May 2026?", {"occurred_to": "2026-05-02"}, []),
         ("What happened in January 2026?", {"occurred_from": "2026-01-01", "occurred_to": "2026-01-31"}, []),
         ("What happened in January 2026?", {"occurred_from": "2026-01-01"}, ["January 2026"]),
-        ("What happened yesterday?", {"occurred_from": "2026-01-01"}, ["yesterday"]),
+        ("What happened yesterday?", {"occurred_from": "2026-11-27"}, ["yesterday"]),
+        (
+            "What happened yesterday?",
+            {"occurred_from": "1970-01-01", "occurred_to": "2026-11-28"},
+            [NOT_ASKED_FOR.format("occurred_from"), "yesterday"],
+        ),
+        (
+            "What happened in January 2026?",
+            {"occurred_from": "2026-01-01", "occurred_to": "2999-01-01"},
+            [NOT_ASKED_FOR.format("occurred_to"), "January 2026"],
+        ),
         ("What happened yesterday?", {}, ["yesterday"]),
         (
             "What happened in January 2026?",
