@@ -131,7 +131,7 @@ class AppSettings(EnvironmentSettings):
     workers: int = Field(1, ge=1, le=64)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_max_line_bytes: int = Field(LOG_MAX_LINE_BYTES, ge=MIN_LINE_LIMIT_BYTES)
-    cors_origins: Annotated[list[Origin], NoDecode] = ["*"]
+    cors_origins: Annotated[tuple[Origin, ...], NoDecode] = ("*",)
     docs_enabled: bool = True
     explorer_enabled: bool = True
     root_path: str = ""

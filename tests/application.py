@@ -43,7 +43,7 @@ async def run_application(
     And the ledger is sealed only where a test asks for it.
     """
     loaded = Settings.load(*settings, *_usual_settings())
-    app = _usual_application() if loaded.app == _usual_settings()[0] and not routers else create_app(loaded)
+    app = create_app(loaded) if routers else _application(loaded.app)
     for router in routers:
         app.include_router(router)
     async with (
@@ -71,12 +71,12 @@ def _usual_settings() -> tuple[EnvironmentSettings, ...]:
 
 
 @cache
-def _usual_application() -> FastAPI:
-    """One for all tests with the usual `AppSettings`: what else differs between them is in the state of each.
+def _application(settings: AppSettings) -> FastAPI:
+    """One for all tests with these `AppSettings`: what else differs between them is in the state of each.
 
-    FastAPI takes 20 ms to work out the routes of an application, and tests start hundreds.
+    FastAPI takes 50 ms to work out the routes of an application, and tests start hundreds.
     """
-    return create_app(Settings.load(NO_DATABASE, *_usual_settings()))
+    return create_app(Settings.load(settings, NO_DATABASE, *_usual_settings()))
 
 
 class ServerInProcess(uvicorn.Server):

@@ -24,6 +24,8 @@ from tests.application import run_application
 from tests.emptying import empty, refuse_other_changes
 
 TEMPLATE = "template_migrated"
+# The folder for files that tests write, in memory where possible; None is the usual one for temporary files.
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 # No deadline for an example: the time it takes depends on the load of the machine.
 hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.load_profile("default")
@@ -82,11 +84,7 @@ def end_of_programs() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """A PostgreSQL server for this session, with its files in memory where possible."""
-    shared_memory = Path("/dev/shm")
-    with (
-        tempfile.TemporaryDirectory(dir=shared_memory if os.access(shared_memory, os.W_OK) else None) as folder,
-        postgres(Path(folder), durable=False) as started,
-    ):
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder, postgres(Path(folder), durable=False) as started:
         yield started
 
 

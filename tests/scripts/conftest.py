@@ -4,25 +4,31 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from src.config import PROJECT_ROOT
+from tests.conftest import MEMORY
 
 COPIED = ("src", "tests", "scripts", "alembic", "alembic.ini", "pyproject.toml")
 ARCHITECTURE = ("tests/test_domains.py", "tests/web/test_openapi.py")
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    for name in COPIED:
-        source = PROJECT_ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("node_modules", ".venv"))
-        else:
-            shutil.copy2(source, tmp_path / name)
-    return tmp_path
+def project() -> Iterator[Path]:
+    """In memory it takes a quarter of the time: it has a thousand files."""
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        copy = Path(folder)
+        for name in COPIED:
+            source = PROJECT_ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("node_modules", ".venv"))
+            else:
+                shutil.copy2(source, copy / name)
+        yield copy
 
 
 def run(project: Path, *command: str) -> subprocess.CompletedProcess[str]:

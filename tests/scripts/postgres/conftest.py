@@ -16,8 +16,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from scripts.postgres import Cluster, postgres
+from tests.conftest import MEMORY
 
-MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 only_as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to run the server as another user")
 
 
