@@ -120,26 +120,38 @@ _shared_database = pytest.fixture(_fresh_database, name="_shared_database", scop
 
 
 @pytest.fixture
-def client(request: pytest.FixtureRequest) -> httpx2.AsyncClient:
-    """A client of an application without records.
+def database(request: pytest.FixtureRequest) -> DatabaseSettings:
+    """Settings for a database without records.
 
     A test that takes `database_settings` too, itself or by another fixture, has database and application to itself, and
     may change the schema. All others share one of each, which is emptied before a test: that takes 4 ms, and new ones
     take 45.
     """
+    settings: DatabaseSettings = request.getfixturevalue(_own_or_emptied(request, "database"))
+    return settings
+
+
+@pytest.fixture
+def client(request: pytest.FixtureRequest) -> httpx2.AsyncClient:
+    """A client of an application with `database`."""
     client: httpx2.AsyncClient = request.getfixturevalue(_own_or_emptied(request, "client"))
     return client
 
 
 @pytest.fixture
 def connection(request: pytest.FixtureRequest) -> asyncpg.Connection:
-    """A connection to the database of `client`, to look at the stored data."""
+    """A connection to `database`, to look at the stored data."""
     connection: asyncpg.Connection = request.getfixturevalue(_own_or_emptied(request, "connection"))
     return connection
 
 
 def _own_or_emptied(request: pytest.FixtureRequest, what: str) -> str:
     return f"_own_{what}" if "database_settings" in request.fixturenames else f"_emptied_{what}"
+
+
+@pytest.fixture
+def _own_database(database_settings: DatabaseSettings) -> DatabaseSettings:
+    return database_settings
 
 
 @pytest.fixture
@@ -153,6 +165,11 @@ async def _own_connection(database_settings: DatabaseSettings) -> AsyncIterator[
     connection = await asyncpg.connect(driver_url(database_settings))
     yield connection
     await connection.close()
+
+
+@pytest.fixture
+def _emptied_database(_shared_database: DatabaseSettings, _emptied_connection: asyncpg.Connection) -> DatabaseSettings:
+    return _shared_database
 
 
 @pytest.fixture

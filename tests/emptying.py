@@ -13,8 +13,6 @@ _REFUSE_OTHER_CHANGES = """
     END $$;
     CREATE TRIGGER refuse_change_of_row BEFORE INSERT OR UPDATE OR DELETE ON alembic_version
         FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_row();
-    CREATE TRIGGER refuse_change_of_row BEFORE INSERT OR UPDATE OR DELETE ON ledger
-        FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_row();
     CREATE EVENT TRIGGER refuse_change_of_schema ON ddl_command_start EXECUTE FUNCTION refuse_change_of_schema();
 """
 # Tables with history refuse TRUNCATE until their triggers are disabled. A replica fires no event trigger.
@@ -24,11 +22,14 @@ _EMPTY = """
     DECLARE
         filled regclass;
         refusal name;
+        -- An UPDATE moves the ledger's row.
+        ledger_is_new boolean := EXISTS (SELECT FROM ledger WHERE ctid = '(0,1)');
     BEGIN
         FOR filled IN
             SELECT oid FROM pg_class
             WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
-            AND relname NOT IN ('alembic_version', 'ledger') AND pg_relation_size(oid) > 0
+            AND relname <> 'alembic_version' AND NOT (relname = 'ledger' AND ledger_is_new)
+            AND pg_relation_size(oid) > 0
         LOOP
             EXECUTE format('ALTER TABLE %s DISABLE TRIGGER USER', filled);
             EXECUTE format('TRUNCATE %s', filled);
@@ -36,13 +37,14 @@ _EMPTY = """
                 EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', filled, refusal);
             END LOOP;
         END LOOP;
+        INSERT INTO ledger DEFAULT VALUES ON CONFLICT DO NOTHING;
     END $$;
     RESET session_replication_role;
 """
 
 
 async def refuse_other_changes(connection: asyncpg.Connection) -> None:
-    """Have the database refuse the statements whose effects `empty` does not undo: those of the schema and the ledger.
+    """Have the database refuse the statements whose effects `empty` does not undo.
 
     `ALTER DATABASE` and `ALTER ROLE` belong to the server: no trigger sees them.
     """
@@ -50,6 +52,6 @@ async def refuse_other_changes(connection: asyncpg.Connection) -> None:
 
 
 async def empty(connection: asyncpg.Connection) -> None:
-    """Remove all records with their history, and what the session has set."""
+    """Remove all records with their history, start the ledger anew, and undo what the session has set."""
     await connection.reset()
     await connection.execute(_EMPTY)

@@ -28,8 +28,8 @@ _SETTINGS = Statement(
 
 
 @pytest.fixture(params=[Pooler.NONE, Pooler.TRANSACTION])
-async def pool(database_settings: DatabaseSettings, request: pytest.FixtureRequest) -> AsyncIterator[ConnectionPool]:
-    pool = create_aggregate_pool(database_settings.model_copy(update={"database_pooler": request.param}))
+async def pool(database: DatabaseSettings, request: pytest.FixtureRequest) -> AsyncIterator[ConnectionPool]:
+    pool = create_aggregate_pool(database.model_copy(update={"database_pooler": request.param}))
     yield pool
     await pool.dispose()
 

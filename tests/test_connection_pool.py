@@ -52,24 +52,24 @@ def pool_with(
 
 
 @pytest.fixture
-async def pool(database_settings: DatabaseSettings) -> AsyncIterator[ConnectionPool]:
+async def pool(database: DatabaseSettings) -> AsyncIterator[ConnectionPool]:
     """With one connection, and patience."""
-    pool = pool_with(database_settings)
+    pool = pool_with(database)
     yield pool
     await pool.dispose()
 
 
 @pytest.fixture
-async def hasty_pool(database_settings: DatabaseSettings) -> AsyncIterator[ConnectionPool]:
+async def hasty_pool(database: DatabaseSettings) -> AsyncIterator[ConnectionPool]:
     """With one connection, for which nobody waits long."""
-    pool = pool_with(database_settings, timeout=0.05)
+    pool = pool_with(database, timeout=0.05)
     yield pool
     await pool.dispose()
 
 
-async def test_callers_are_served_in_the_order_of_their_arrival(database_settings: DatabaseSettings) -> None:
+async def test_callers_are_served_in_the_order_of_their_arrival(database: DatabaseSettings) -> None:
     """SQLAlchemy's own pool served some of as many after 1.9 s, most after 10 ms."""
-    pool = pool_with(database_settings, connections=20)
+    pool = pool_with(database, connections=20)
     for borrowed in await asyncio.gather(*(pool.acquire() for _ in range(20))):
         await pool.release(borrowed)
     asked, served = [], []
@@ -149,9 +149,9 @@ async def test_a_caller_who_gives_up_during_a_statement_loses_no_place(
 
 
 async def test_a_caller_who_gives_up_while_an_overflow_connection_closes_loses_no_place(
-    database_settings: DatabaseSettings,
+    database: DatabaseSettings,
 ) -> None:
-    pool = pool_with(database_settings, overflow=1, timeout=0.05)
+    pool = pool_with(database, overflow=1, timeout=0.05)
     kept, surplus = [await pool.acquire() for _ in range(2)]
     await pool.release(kept)
     closing = asyncio.create_task(pool.release(surplus))
@@ -165,9 +165,9 @@ async def test_a_caller_who_gives_up_while_an_overflow_connection_closes_loses_n
 
 
 async def test_connections_are_limited_and_those_of_the_overflow_are_closed_after_use(
-    database_settings: DatabaseSettings,
+    database: DatabaseSettings,
 ) -> None:
-    pool = pool_with(database_settings, connections=2, overflow=1, timeout=0.05)
+    pool = pool_with(database, connections=2, overflow=1, timeout=0.05)
     borrowed = [await pool.acquire() for _ in range(3)]
     with pytest.raises(PoolTimeoutError):
         await pool.acquire()

@@ -38,8 +38,8 @@ async def test_every_pooled_connection_is_replaced_after_a_restart(
 
 
 @pytest.fixture
-def small_pool(database_settings: DatabaseSettings) -> DatabaseSettings:
-    return database_settings.model_copy(
+def small_pool(database: DatabaseSettings) -> DatabaseSettings:
+    return database.model_copy(
         update={"database_pool_size": 1, "database_max_overflow": 0, "database_pool_timeout": 0.3}
     )
 
@@ -97,8 +97,8 @@ async def test_a_locked_row_is_503_in_time(
 
 
 @pytest.fixture
-async def client_with_short_timeouts(database_settings: DatabaseSettings) -> AsyncIterator[httpx2.AsyncClient]:
-    settings = database_settings.model_copy(
+async def client_with_short_timeouts(database: DatabaseSettings) -> AsyncIterator[httpx2.AsyncClient]:
+    settings = database.model_copy(
         update={"database_lock_timeout": 0.2, "database_statement_timeout": 0.3, "database_command_timeout": 0.5}
     )
     async with run_application(settings) as client:
@@ -106,9 +106,9 @@ async def client_with_short_timeouts(database_settings: DatabaseSettings) -> Asy
 
 
 async def test_a_connection_lost_in_the_middle_of_a_request_is_503_and_writes_nothing(
-    database_settings: DatabaseSettings, connection: asyncpg.Connection
+    database: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
-    async with run_application(database_settings) as client:
+    async with run_application(database) as client:
         record = await create_audit(client)
         for method, body in (("POST", audit_body()), ("PATCH", {"status": "failure"}), ("DELETE", None)):
             url = AUDITS if method == "POST" else f"{AUDITS}/{record['id']}"
@@ -125,6 +125,7 @@ async def test_a_connection_lost_in_the_middle_of_a_request_is_503_and_writes_no
             assert (page["total"], page["items"]) == (1, [record])
 
 
+@pytest.mark.usefixtures("database_settings")
 async def test_a_failed_commit_is_never_acknowledged(
     client_with_short_timeouts: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:
@@ -170,6 +171,7 @@ async def pool(small_pool: DatabaseSettings) -> AsyncIterator[ConnectionPool]:
     await pool.dispose()
 
 
+@pytest.mark.usefixtures("database_settings")
 async def test_a_single_statement_is_committed_and_its_rows_are_there_when_its_connection_is_back(
     pool: ConnectionPool, connection: asyncpg.Connection
 ) -> None:
@@ -182,6 +184,7 @@ async def test_a_single_statement_is_committed_and_its_rows_are_there_when_its_c
 
 
 @pytest.mark.parametrize("pooler", Pooler)
+@pytest.mark.usefixtures("database_settings")
 async def test_nobody_gets_a_connection_whose_statement_was_given_up(
     small_pool: DatabaseSettings, connection: asyncpg.Connection, pooler: Pooler
 ) -> None:
@@ -244,6 +247,7 @@ async def run_as_job(settings: DatabaseSettings, statement: TextClause, paramete
         await connection.execute(statement, parameters)
 
 
+@pytest.mark.usefixtures("database_settings")
 async def test_both_ways_to_run_a_statement_raise_the_same_errors(pool: ConnectionPool) -> None:
     single = AutocommitConnection(pool)
     await single.execute(text("CREATE TABLE thing (number integer CONSTRAINT positive CHECK (number > 0))"))
@@ -271,6 +275,7 @@ async def test_a_transaction_connects_for_its_first_statement(pool: ConnectionPo
     assert await another.scalar(text("SELECT 1")) == 1
 
 
+@pytest.mark.usefixtures("database_settings")
 async def test_returning_commits_and_raising_rolls_back(pool: ConnectionPool) -> None:
     async with transaction(pool) as one:
         await one.execute(text("CREATE TABLE thing (number integer)"))

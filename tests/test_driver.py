@@ -49,9 +49,9 @@ async def statements_of(pool: ConnectionPool) -> set[str]:
 
 
 async def test_statement_names_are_unique_across_connections_and_processes(
-    database_settings: DatabaseSettings,
+    database: DatabaseSettings,
 ) -> None:
-    async with pool_of(database_settings) as one, pool_of(database_settings) as another:
+    async with pool_of(database) as one, pool_of(database) as another:
         names = [await statements_of(pool) for pool in (one, another)]
     assert min(map(len, names)) >= 2
     assert not names[0] & names[1]
@@ -62,8 +62,8 @@ async def test_statement_names_are_unique_across_connections_and_processes(
 
 
 @pytest.fixture
-def pooled(database_settings: DatabaseSettings) -> DatabaseSettings:
-    return database_settings.model_copy(update={"database_pooler": Pooler.TRANSACTION})
+def pooled(database: DatabaseSettings) -> DatabaseSettings:
+    return database.model_copy(update={"database_pooler": Pooler.TRANSACTION})
 
 
 async def test_behind_a_pooler_nothing_is_prepared(pooled: DatabaseSettings) -> None:
@@ -122,10 +122,10 @@ async def test_behind_a_pooler_exports_have_their_own_limits(pooled: DatabaseSet
     await pool.dispose()
 
 
-async def test_a_direct_connection_keeps_its_statements(database_settings: DatabaseSettings) -> None:
+async def test_a_direct_connection_keeps_its_statements(database: DatabaseSettings) -> None:
     async with (
-        pool_of(database_settings) as one,
-        pool_of(database_settings) as another,
+        pool_of(database) as one,
+        pool_of(database) as another,
         one.connect() as ours,
         another.connect() as others,
     ):
@@ -143,12 +143,12 @@ async def behind(proxy: ParameterProxy, settings: DatabaseSettings) -> AsyncIter
 @pytest.mark.parametrize("drops", [TIMEOUTS, ("plan_cache_mode",)])
 async def test_a_connection_that_lost_its_limits_is_not_used_and_ready_names_them(
     cluster: Cluster,
-    database_settings: DatabaseSettings,
+    database: DatabaseSettings,
     tmp_path: Path,
     drops: tuple[str, ...],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with behind(ParameterProxy(cluster, tmp_path, drops=drops), database_settings) as client:
+    async with behind(ParameterProxy(cluster, tmp_path, drops=drops), database) as client:
         response = await client.get("/health/ready")
         check = response.json()["checks"]["database"]
         assert (response.status_code, check["status"]) == (503, "misconfigured")
@@ -159,9 +159,9 @@ async def test_a_connection_that_lost_its_limits_is_not_used_and_ready_names_the
 
 
 async def test_ready_and_the_log_report_a_pooler_that_refuses_the_limits(
-    cluster: Cluster, database_settings: DatabaseSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    cluster: Cluster, database: DatabaseSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with behind(ParameterProxy(cluster, tmp_path, refuses="lock_timeout"), database_settings) as client:
+    async with behind(ParameterProxy(cluster, tmp_path, refuses="lock_timeout"), database) as client:
         response = await client.get("/health/ready")
         check = response.json()["checks"]["database"]
         assert (response.status_code, check["status"]) == (503, "misconfigured")

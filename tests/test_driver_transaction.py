@@ -20,8 +20,8 @@ _TERMINATE = Statement(text("SELECT pg_terminate_backend(pg_backend_pid())"))
 _HANG = Statement(text("SELECT pg_sleep(60)"))
 
 
-async def test_returning_commits_and_raising_rolls_back(database_settings: DatabaseSettings) -> None:
-    pool = create_ledger_pool(database_settings)
+async def test_returning_commits_and_raising_rolls_back(database: DatabaseSettings) -> None:
+    pool = create_ledger_pool(database)
     async with driver_transaction(pool) as connection:
         (committed,) = await connection.fetch_row(_TAKE_ID)
     failed: list[str] = []
@@ -42,8 +42,8 @@ async def test_returning_commits_and_raising_rolls_back(database_settings: Datab
     await pool.dispose()
 
 
-async def test_a_connection_is_used_again_but_not_with_an_answer_unread(database_settings: DatabaseSettings) -> None:
-    pool = create_ledger_pool(database_settings)
+async def test_a_connection_is_used_again_but_not_with_an_answer_unread(database: DatabaseSettings) -> None:
+    pool = create_ledger_pool(database)
     used = []
     for _ in range(2):
         async with driver_transaction(pool) as connection:
@@ -58,9 +58,9 @@ async def test_a_connection_is_used_again_but_not_with_an_answer_unread(database
 
 
 async def test_why_a_rollback_failed_is_logged_once_and_the_next_transaction_has_another_connection(
-    database_settings: DatabaseSettings, caplog: pytest.LogCaptureFixture
+    database: DatabaseSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pool = create_ledger_pool(database_settings)
+    pool = create_ledger_pool(database)
 
     async def lose_the_connection() -> None:
         async with driver_transaction(pool) as connection:

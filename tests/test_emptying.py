@@ -22,6 +22,14 @@ async def test_each_test_finds_no_record_and_all_that_protects_them(
             await connection.execute(f"DELETE FROM {table}")
 
 
+@pytest.mark.parametrize("turn", [1, 2])
+async def test_each_test_finds_a_new_ledger(connection: asyncpg.Connection, turn: int) -> None:
+    assert await connection.fetchval("SELECT forked IS NULL AND size = 0 FROM ledger")
+    await connection.execute("UPDATE ledger SET forked = 'x'; UPDATE ledger SET forked = NULL, size = 1")
+    with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
+        await connection.execute("DELETE FROM ledger")
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -31,7 +39,6 @@ async def test_each_test_finds_no_record_and_all_that_protects_them(
         "ALTER TABLE audit_revision DISABLE TRIGGER USER",
         "REVOKE SELECT ON audit FROM PUBLIC",
         "UPDATE alembic_version SET version_num = 'x'",
-        "UPDATE ledger SET forked = 'x'",
     ],
 )
 async def test_what_stays_for_other_tests_is_refused(connection: asyncpg.Connection, statement: str) -> None:

@@ -30,7 +30,7 @@ async def run(command: tuple[str, ...], url: str, **environment: str) -> tuple[i
 
 
 @pytest.fixture
-async def hurried_url(database_settings: DatabaseSettings, connection: asyncpg.Connection) -> AsyncIterator[str]:
+async def hurried_url(database: DatabaseSettings, connection: asyncpg.Connection) -> AsyncIterator[str]:
     """The URL of a superuser whose role sets very short limits."""
     await connection.execute("CREATE ROLE hurried LOGIN SUPERUSER")
     limits = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"]
@@ -38,7 +38,7 @@ async def hurried_url(database_settings: DatabaseSettings, connection: asyncpg.C
         limits.append("transaction_timeout")
     for name in limits:
         await connection.execute(f"ALTER ROLE hurried SET {name} = '100ms'")
-    yield database_settings.database_url.get_secret_value().replace("app@", "hurried@")
+    yield database.database_url.get_secret_value().replace("app@", "hurried@")
     await connection.execute("DROP ROLE hurried")
 
 
@@ -74,11 +74,11 @@ async def test_one_line_reports_an_unreachable_database(job: str, command: tuple
     ("job", "command", "lock"), [("migrations", MIGRATE, LOCK_REVISION), ("verify", VERIFY, LOCK_RECORDS)]
 )
 async def test_one_line_reports_a_lost_connection(
-    database_settings: DatabaseSettings, connection: asyncpg.Connection, job: str, command: tuple[str, ...], lock: str
+    database: DatabaseSettings, connection: asyncpg.Connection, job: str, command: tuple[str, ...], lock: str
 ) -> None:
     async with connection.transaction():
         await connection.execute(lock)
-        running = asyncio.create_task(run(command, database_settings.database_url.get_secret_value()))
+        running = asyncio.create_task(run(command, database.database_url.get_secret_value()))
         await wait_until_blocked(connection, seconds=30)
         await connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid()"
@@ -89,8 +89,8 @@ async def test_one_line_reports_a_lost_connection(
     assert "check that the server is up" in lines[0]
 
 
-async def test_one_line_reports_a_url_that_asyncpg_cannot_follow(database_settings: DatabaseSettings) -> None:
-    url = database_settings.database_url.get_secret_value()
+async def test_one_line_reports_a_url_that_asyncpg_cannot_follow(database: DatabaseSettings) -> None:
+    url = database.database_url.get_secret_value()
     status, lines = await run(VERIFY, f"{url}&target_session_attrs=read-only")
     assert (status, len(lines)) == (1, 1), lines
     assert "check DATABASE_URL" in lines[0]
@@ -121,9 +121,9 @@ async def final_line_of(url: str, *statements: str) -> str:
 
 
 async def test_one_line_says_what_an_operator_has_to_do(
-    cluster: Cluster, database_settings: DatabaseSettings, connection: asyncpg.Connection
+    cluster: Cluster, database: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
-    url = database_settings.database_url.get_secret_value()
+    url = database.database_url.get_secret_value()
     await connection.execute("CREATE ROLE stranger LOGIN")
     lines = [
         await final_line_of("postgresql://app@/app?host=/nowhere"),
@@ -145,8 +145,8 @@ async def test_one_line_says_what_an_operator_has_to_do(
     ]
 
 
-async def test_a_bug_keeps_its_traceback(database_settings: DatabaseSettings) -> None:
-    engine = create_job_engine(database_settings)
+async def test_a_bug_keeps_its_traceback(database: DatabaseSettings) -> None:
+    engine = create_job_engine(database)
     with pytest.raises(DBAPIError), exit_with_one_line("job"):
         async with engine.connect() as connection:
             await connection.execute(text("SELECT 1 / 0"))

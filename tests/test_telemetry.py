@@ -60,9 +60,9 @@ async def test_a_failing_collector_does_not_delay_a_stop_and_the_loss_is_one_lin
 
 
 async def test_a_stop_sends_the_rest_and_traces_contain_no_bodies(
-    database_settings: DatabaseSettings,
+    database: DatabaseSettings,
 ) -> None:
-    url = database_settings.database_url.get_secret_value()
+    url = database.database_url.get_secret_value()
     async with collector() as collecting:
         environment = {**ON, "OTEL_EXPORTER_OTLP_ENDPOINT": collecting.url, "OTEL_SERVICE_NAME": "trail"}
         async with run_server(url, **environment) as server, httpx2.AsyncClient(base_url=server.url) as client:

@@ -23,10 +23,10 @@ def says(value: Any) -> Reply:
 
 @pytest.mark.parametrize(("path", "body"), CALLS, ids=["query", "summary"])
 async def test_no_connection_is_held_while_the_provider_works(
-    provider: FakeProvider, database_settings: DatabaseSettings, path: str, body: dict[str, Any]
+    provider: FakeProvider, database: DatabaseSettings, path: str, body: dict[str, Any]
 ) -> None:
     provider.replies(Reply(hangs=True))
-    only_one = database_settings.model_copy(
+    only_one = database.model_copy(
         update={"database_pool_size": 1, "database_max_overflow": 0, "database_pool_timeout": 0.1}
     )
     async with run_application(only_one, ai_settings(provider)) as client:
@@ -50,12 +50,12 @@ SAID = [
 @pytest.mark.parametrize(("path", "body"), CALLS, ids=["query", "summary"])
 async def test_questions_records_and_answers_are_not_logged(
     provider: FakeProvider,
-    database_settings: DatabaseSettings,
+    database: DatabaseSettings,
     caplog: pytest.LogCaptureFixture,
     path: str,
     body: dict[str, Any],
 ) -> None:
-    async with run_application(database_settings, ai_settings(provider)) as client:
+    async with run_application(database, ai_settings(provider)) as client:
         await create_audit(client, details={"note": "details-4712"})
         caplog.set_level(logging.DEBUG)
         statuses = []

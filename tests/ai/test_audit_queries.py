@@ -20,11 +20,9 @@ NOTHING: dict[str, Any] = dict.fromkeys(AuditFilter.model_fields) | {"unsupporte
 
 
 @pytest.fixture
-async def client_with_database(
-    provider: FakeProvider, database_settings: DatabaseSettings
-) -> AsyncIterator[httpx2.AsyncClient]:
+async def client_with_database(provider: FakeProvider, database: DatabaseSettings) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of the application with a database."""
-    async with run_application(database_settings, ai_settings(provider)) as client:
+    async with run_application(database, ai_settings(provider)) as client:
         yield client
 
 

@@ -21,8 +21,8 @@ Finding = dict[str, Any]
 
 
 @pytest.fixture
-async def client(provider: FakeProvider, database_settings: DatabaseSettings) -> AsyncIterator[httpx2.AsyncClient]:
-    async with run_application(database_settings, ai_settings(provider)) as client:
+async def client(provider: FakeProvider, database: DatabaseSettings) -> AsyncIterator[httpx2.AsyncClient]:
+    async with run_application(database, ai_settings(provider)) as client:
         yield client
 
 

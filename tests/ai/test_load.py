@@ -55,7 +55,7 @@ async def test_nearly_all_callers_of_a_provider_that_often_fails_get_their_answe
 
 
 async def test_a_provider_that_never_answers_delays_few_callers_and_no_other_endpoint(
-    provider: FakeProvider, database_settings: DatabaseSettings
+    provider: FakeProvider, database: DatabaseSettings
 ) -> None:
     """The provider accepts connections: only the deadline ends a call, until the circuit breaker opens."""
     failures = 5
@@ -78,7 +78,7 @@ async def test_a_provider_that_never_answers_delays_few_callers_and_no_other_end
     async def caller(client: httpx2.AsyncClient) -> list[str]:
         return [await call(client) for _ in range(CALLS // failures - 1)]
 
-    async with run_application(database_settings, settings) as client:
+    async with run_application(database, settings) as client:
         # All of these end before other calls begin: a call that begins between two failures would be admitted too.
         first = [asyncio.create_task(call(client)) for _ in range(failures)]
         await provider.wait_for_requests(failures)

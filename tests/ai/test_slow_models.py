@@ -136,7 +136,7 @@ async def test_silence_for_the_little_time_that_a_call_had_left_is_no_outage(sec
 )
 async def test_questions_and_summaries_have_deadlines_of_their_own(
     provider: FakeProvider,
-    database_settings: DatabaseSettings,
+    database: DatabaseSettings,
     path: str,
     body: dict[str, Any],
     text: str,
@@ -153,7 +153,7 @@ async def test_questions_and_summaries_have_deadlines_of_their_own(
     hasty = AppSettings(request_timeout=1, request_body_timeout=0.5, place_timeout=0.5)
     for seconds, status in ((3, 200), (0.6, 504)):
         settings = ai_settings(provider, **short | {deadline: seconds})
-        async with run_application(database_settings, settings, hasty) as client:
+        async with run_application(database, settings, hasty) as client:
             assert (await client.post(path, json=body)).status_code == status
 
 

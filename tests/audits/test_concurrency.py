@@ -59,14 +59,14 @@ async def test_a_change_by_another_process_after_the_record_was_read_is_not_lost
 
 
 async def test_changes_of_one_record_leave_connections_to_all_others(
-    database_settings: DatabaseSettings, connection: asyncpg.Connection
+    database: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
     """All of them wait for a row that somebody has locked, and only the first of them holds a connection meanwhile.
 
     On a busy machine the last of them waits for more than the usual second.
     """
     limits = {"database_lock_timeout": 20, "database_statement_timeout": 20, "database_command_timeout": 25}
-    async with run_application(database_settings.model_copy(update=limits)) as client:
+    async with run_application(database.model_copy(update=limits)) as client:
         url, other = [f"{AUDITS}/{(await create_audit(client))['id']}" for _ in range(2)]
         async with connection.transaction():
             await connection.execute("SELECT FROM audit WHERE id = $1 FOR UPDATE", url.rpartition("/")[2])
@@ -79,9 +79,9 @@ async def test_changes_of_one_record_leave_connections_to_all_others(
 
 
 async def test_a_change_that_waits_too_long_for_another_one_is_refused(
-    database_settings: DatabaseSettings, connection: asyncpg.Connection
+    database: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
-    settings = database_settings.model_copy(update={"database_lock_timeout": 0.3})
+    settings = database.model_copy(update={"database_lock_timeout": 0.3})
     async with run_application(settings) as client:
         url = f"{AUDITS}/{(await create_audit(client))['id']}"
         async with connection.transaction():

@@ -58,7 +58,7 @@ async def test_a_repeat_gets_200_and_the_record_as_it_was_created(
 
 
 async def test_a_repeat_gets_the_first_version_after_a_change_and_after_the_removal(
-    client: httpx2.AsyncClient, connection: asyncpg.Connection, database_settings: DatabaseSettings
+    client: httpx2.AsyncClient, connection: asyncpg.Connection, database: DatabaseSettings
 ) -> None:
     body = event(1, details={"a": 1e308, "b": 6.677e16, "c": -0.0, "ä": [None, True, 2**70]})
     first = await client.post(AUDITS, json=body)
@@ -68,7 +68,7 @@ async def test_a_repeat_gets_the_first_version_after_a_change_and_after_the_remo
     assert (await client.post(AUDITS, json=body)).content == first.content
     assert (await post_batch(client, body)).json() == {"items": [first.json()], "count": 1, "created": 0}
     assert await counts(connection) == (0, 3, 1)
-    assert await collect_findings(database_settings) == []
+    assert await collect_findings(database) == []
 
 
 TIME = {"occurred_at": "2026-01-31T12:00:00Z"}
@@ -211,10 +211,10 @@ async def test_a_conflict_does_not_use_the_key(client: httpx2.AsyncClient, conne
 
 @pytest.mark.parametrize("keyed", [False, True])
 async def test_16_writers_of_the_same_events_record_each_once(
-    database_settings: DatabaseSettings, connection: asyncpg.Connection, keyed: bool
+    database: DatabaseSettings, connection: asyncpg.Connection, keyed: bool
 ) -> None:
     """From two applications, each with events of its own among them, in different orders."""
-    async with run_application(database_settings) as one, run_application(database_settings) as other:
+    async with run_application(database) as one, run_application(database) as other:
 
         async def write(number: int) -> httpx2.Response:
             items = [event(shared) for shared in range(30)] + [event(f"own {number}")]
@@ -228,7 +228,7 @@ async def test_16_writers_of_the_same_events_record_each_once(
             assert await counts(connection) == (46, 46, 46)
     shown = {item["event_id"]: item for answer in answers for item in answer.json()["items"]}
     assert all(item == shown[item["event_id"]] for answer in answers for item in answer.json()["items"])
-    assert await collect_findings(database_settings) == []
+    assert await collect_findings(database) == []
 
 
 async def test_16_writers_of_one_event_with_two_contents_record_one_of_them(

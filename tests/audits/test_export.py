@@ -222,9 +222,9 @@ async def test_the_first_records_come_at_once_however_many_match(busy_server: Se
     assert busy_server.url
 
 
-async def test_an_export_is_one_snapshot(database_settings: DatabaseSettings, connection: asyncpg.Connection) -> None:
+async def test_an_export_is_one_snapshot(database: DatabaseSettings, connection: asyncpg.Connection) -> None:
     await connection.execute(INSERT_MANY, 20_000)
-    url = database_settings.database_url.get_secret_value()
+    url = database.database_url.get_secret_value()
     async with (
         run_server(url) as server,
         httpx2.AsyncClient(base_url=server.url) as client,
@@ -256,13 +256,13 @@ async def test_an_export_of_100_000_records_grows_the_process_by_less_than_20_mb
 
 
 async def test_an_export_of_large_records_takes_no_more_memory(
-    database_settings: DatabaseSettings, connection: asyncpg.Connection
+    database: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
     await connection.execute(INSERT_MANY, 400)
     await connection.execute(
         "UPDATE audit SET details = jsonb_build_object('a', (SELECT jsonb_agg(1.5) FROM generate_series(1, 12000)))"
     )
-    url = database_settings.database_url.get_secret_value()
+    url = database.database_url.get_secret_value()
     async with run_server(url) as server, httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
         await client.get(EXPORT, params={"entity_id": "1"})
         before, most, size = server.resident_bytes(), 0, 0
@@ -318,9 +318,9 @@ async def test_exports_that_nobody_reads_do_not_block_other_requests(busy_server
 
 
 async def test_an_error_before_the_first_record_is_a_problem_document(
-    database_settings: DatabaseSettings, connection: asyncpg.Connection
+    database: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
-    settings = database_settings.model_copy(update={"database_lock_timeout": 0.2})
+    settings = database.model_copy(update={"database_lock_timeout": 0.2})
     async with run_application(settings) as client, connection.transaction():
         await connection.execute("LOCK TABLE audit IN ACCESS EXCLUSIVE MODE")
         request = asyncio.create_task(client.get(EXPORT))

@@ -123,12 +123,12 @@ async def test_30_concurrent_requests_with_one_key_create_one_record_and_each_ge
 
 
 async def test_a_retry_after_a_lost_commit_answer_creates_no_second_record(
-    cluster: Cluster, database_settings: DatabaseSettings, connection: asyncpg.Connection
+    cluster: Cluster, database: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
-    database = database_url(database_settings).database
+    name = database_url(database).database
     with tempfile.TemporaryDirectory() as folder:
         async with LossyProxy(cluster, Path(folder)) as proxy:
-            url = SecretStr(f"postgresql://app@/{database}?host={proxy.url_host}")
+            url = SecretStr(f"postgresql://app@/{name}?host={proxy.url_host}")
             settings = DatabaseSettings(database_url=url, database_pool_size=1)
             async with run_application(settings) as client:
                 for number in range(20):

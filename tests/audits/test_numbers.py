@@ -45,7 +45,7 @@ def _with_long_integers(text: str) -> list[str]:
 
 
 async def test_what_is_answered_is_accepted_again_and_is_the_same_value(
-    client: httpx2.AsyncClient, database_settings: DatabaseSettings
+    client: httpx2.AsyncClient, database: DatabaseSettings
 ) -> None:
     numbers = [*_doubles(150), 2.0**60, 2.0**63, 1e23, -1e23, 5e-324, 1.7976931348623157e308, 1e-7, 1e-17, 1e-18]
     created = await _create(client, json.dumps({"n": numbers, "s": "12345678901234567890123, 1"}))
@@ -72,7 +72,7 @@ async def test_what_is_answered_is_accepted_again_and_is_the_same_value(
     ):
         assert list(map(float, record["details"]["n"])) == numbers
         assert record["details"]["s"] == "12345678901234567890123, 1"
-    assert await collect_findings(database_settings) == []
+    assert await collect_findings(database) == []
 
 
 @pytest.mark.parametrize("texts", TEXTS)

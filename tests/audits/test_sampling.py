@@ -224,9 +224,9 @@ async def test_thirty_at_once_take_no_place_of_a_list(
 
 @pytest.mark.parametrize("path", [HISTOGRAM, f"{FACETS}?field=action", f"{AUDITS}/values?field=action"])
 async def test_what_takes_too_long_gets_503_after_its_own_time(
-    database_settings: DatabaseSettings, connection: asyncpg.Connection, path: str
+    database: DatabaseSettings, connection: asyncpg.Connection, path: str
 ) -> None:
-    hurried = database_settings.model_copy(update={"database_aggregate_timeout": 0.2})
+    hurried = database.model_copy(update={"database_aggregate_timeout": 0.2})
     async with run_application(hurried) as client, connection.transaction():
         await connection.execute("LOCK TABLE audit IN ACCESS EXCLUSIVE MODE")
         started = time.monotonic()

@@ -50,9 +50,9 @@ async def record_of_module(client_of_module: httpx2.AsyncClient) -> str:
     return await create_trail(client_of_module)
 
 
-async def test_an_untouched_trail_has_no_findings(record: str, database_settings: DatabaseSettings) -> None:
+async def test_an_untouched_trail_has_no_findings(record: str, database: DatabaseSettings) -> None:
     assert record
-    assert await collect_findings(database_settings) == []
+    assert await collect_findings(database) == []
 
 
 @pytest.mark.parametrize(
@@ -128,17 +128,17 @@ async def test_verify_finds_an_unknown_enumeration_value(
 
 @pytest.mark.parametrize("stored", [2**53, -(2**60), 2**70, 1e23, 0.1, 1.0])
 async def test_a_record_must_agree_with_its_snapshot_in_every_digit(
-    client: httpx2.AsyncClient, database_settings: DatabaseSettings, connection: asyncpg.Connection, stored: float
+    client: httpx2.AsyncClient, database: DatabaseSettings, connection: asyncpg.Connection, stored: float
 ) -> None:
     record = await create_audit(client, details={"n": stored})
     await client.patch(f"{AUDITS}/{record['id']}", json={"status": "failure"})
-    assert await collect_findings(database_settings) == []
+    assert await collect_findings(database) == []
     await connection.execute(
         "UPDATE audit SET details = jsonb_build_object('n', (details->>'n')::numeric + $1::numeric)",
         1 if abs(stored) > 2**52 else Decimal("1e-30"),
     )
     assert (await client.get(f"{AUDITS}/{record['id']}")).json()["details"]["n"] == pytest.approx(stored)
-    assert await collect_findings(database_settings) == [(record["id"], "the record is not what version 2 says")]
+    assert await collect_findings(database) == [(record["id"], "the record is not what version 2 says")]
 
 
 @pytest.mark.parametrize(("stored", "changed"), [(2**53, 2**53 + 1), (0.1, Decimal("0.1000000000000000001"))])
@@ -210,13 +210,13 @@ async def test_verify_finds_a_hidden_deletion(
 
 
 async def test_verify_finds_a_record_written_without_the_service(
-    database_settings: DatabaseSettings, connection: asyncpg.Connection
+    database: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
     audit_id = await connection.fetchval(
         "INSERT INTO audit (id, action, entity_type, entity_id, actor_id)"
         " VALUES (gen_random_uuid(), 'a', 'b', 'c', 'd') RETURNING id::text"
     )
-    assert await collect_findings(database_settings) == [(audit_id, "the record has no revision")]
+    assert await collect_findings(database) == [(audit_id, "the record has no revision")]
 
 
 async def write_without_event(connection: asyncpg.Connection, record: dict[str, Any]) -> None:
@@ -241,25 +241,25 @@ async def write_without_event(connection: asyncpg.Connection, record: dict[str, 
 @pytest.mark.parametrize("event", [{"source": "s", "event_id": "1"}, {}])
 async def test_a_snapshot_of_a_release_without_events_agrees_with_its_record(
     client: httpx2.AsyncClient,
-    database_settings: DatabaseSettings,
+    database: DatabaseSettings,
     connection: asyncpg.Connection,
     event: dict[str, str],
 ) -> None:
     record = await create_audit(client, details={"n": 0.1}, **event)
     await write_without_event(connection, record)
-    assert await collect_findings(database_settings) == []
+    assert await collect_findings(database) == []
     patched = (await client.patch(f"{AUDITS}/{record['id']}", json={"status": "failure"})).json()
     assert (patched["version"], patched["source"]) == (3, event.get("source"))
-    assert await collect_findings(database_settings) == []
+    assert await collect_findings(database) == []
     await write_without_event(connection, patched)
     await connection.execute("UPDATE audit SET source = 's', event_id = '2'")
-    assert [audit_id for audit_id, _ in await collect_findings(database_settings)] == [record["id"]]
+    assert [audit_id for audit_id, _ in await collect_findings(database)] == [record["id"]]
 
 
 async def test_the_command_prints_each_finding_and_exits_with_1(
-    record: str, database_settings: DatabaseSettings, connection: asyncpg.Connection
+    record: str, database: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
-    url = {"DATABASE_URL": database_settings.database_url.get_secret_value()}
+    url = {"DATABASE_URL": database.database_url.get_secret_value()}
     result = await programs.finish(await programs.start_in_full("src.ledger.verify", **url))
     assert (result.returncode, result.stdout) == (0, "")
     assert "7 revisions read" in result.stderr

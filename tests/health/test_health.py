@@ -38,8 +38,8 @@ async def test_health_answers_200_with_every_check(client: httpx2.AsyncClient, p
     assert body["checks"]["ai"] == {"status": "not_configured"}
 
 
-async def test_health_reports_a_configured_ai(database_settings: DatabaseSettings) -> None:
-    async with run_application(database_settings, AISettings(openai_api_key="key")) as client:
+async def test_health_reports_a_configured_ai(database: DatabaseSettings) -> None:
+    async with run_application(database, AISettings(openai_api_key="key")) as client:
         assert (await client.get("/health")).json()["checks"]["ai"] == {"status": "configured"}
 
 

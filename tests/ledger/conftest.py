@@ -26,17 +26,17 @@ SIGNED_TWICE = LedgerSettings.model_validate(_SETTINGS | {"ledger_mldsa_key": ML
 
 
 @pytest.fixture
-async def transactions(database_settings: DatabaseSettings) -> AsyncIterator[Transactions]:
+async def transactions(database: DatabaseSettings) -> AsyncIterator[Transactions]:
     """Opens transactions of the ledger's own pool."""
-    pool = create_ledger_pool(database_settings)
+    pool = create_ledger_pool(database)
     yield partial(driver_transaction, pool)
     await pool.dispose()
 
 
 @pytest.fixture
-async def signed(database_settings: DatabaseSettings) -> AsyncIterator[httpx2.AsyncClient]:
+async def signed(database: DatabaseSettings) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of an application that has a key."""
-    async with run_application(database_settings, SIGNED) as client:
+    async with run_application(database, SIGNED) as client:
         yield client
 
 

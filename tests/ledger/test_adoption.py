@@ -91,7 +91,7 @@ class Witnessed(NamedTuple):
 
 @pytest.fixture
 async def witnessed(
-    database_settings: DatabaseSettings, connection: asyncpg.Connection, transactions: Transactions
+    database: DatabaseSettings, connection: asyncpg.Connection, transactions: Transactions
 ) -> AsyncIterator[Witnessed]:
     async with run_witness(KEY.verifier) as witness:
         environment = {"LEDGER_ORIGIN": ORIGIN, "LEDGER_KEY": KEY.secret, "LEDGER_WITNESSES": witness.setting}
@@ -101,10 +101,11 @@ async def witnessed(
         await sealer.seal_all()
         await witnessing.ask_all()
         await clone(connection)
-        yield Witnessed(witness, environment | {"DATABASE_URL": url(database_settings)}, sealer, witnessing)
+        yield Witnessed(witness, environment | {"DATABASE_URL": url(database)}, sealer, witnessing)
         await witnessing.stop()
 
 
+@pytest.mark.usefixtures("database_settings")
 async def test_a_copy_that_lacks_what_was_signed_is_forked_before_it_signs(
     witnessed: Witnessed, connection: asyncpg.Connection
 ) -> None:
@@ -119,6 +120,7 @@ async def test_a_copy_that_lacks_what_was_signed_is_forked_before_it_signs(
     assert forked == f"{NAME}: knows 3 entries, and 1 were signed here"
 
 
+@pytest.mark.usefixtures("database_settings")
 async def test_an_adopted_copy_signs_when_its_witnesses_have_been_asked(
     witnessed: Witnessed, connection: asyncpg.Connection
 ) -> None:
@@ -158,7 +160,7 @@ async def test_a_key_is_printed_with_its_settings_and_works() -> None:
 
 
 async def test_revisions_of_another_cluster_are_sealed_after_adoption(
-    database_settings: DatabaseSettings, connection: asyncpg.Connection, sealer: Sealer
+    database: DatabaseSettings, connection: asyncpg.Connection, sealer: Sealer
 ) -> None:
     """As logical replication and COPY bring them: with the transaction ids of where they come from."""
     await write(connection)
@@ -169,22 +171,22 @@ async def test_revisions_of_another_cluster_are_sealed_after_adoption(
             (gen_random_uuid(), 1, 'create', now(), '{}', '', '', '1000000000')
     """)
     assert await sealer.seal_all() == 0
-    result = await run("adopt", DATABASE_URL=url(database_settings))
+    result = await run("adopt", DATABASE_URL=url(database))
     assert (result.returncode, result.stderr) == (0, "")
     assert await sealer.seal_all() == 2
     assert await check_ledger(connection) == 0
-    assert (await run("adopt", DATABASE_URL=url(database_settings))).returncode == 1
+    assert (await run("adopt", DATABASE_URL=url(database))).returncode == 1
 
 
 async def test_a_forked_ledger_is_adopted_only_without_the_witness_that_said_so(
-    database_settings: DatabaseSettings, connection: asyncpg.Connection, sealer: Sealer
+    database: DatabaseSettings, connection: asyncpg.Connection, sealer: Sealer
 ) -> None:
     await write(connection)
     await sealer.seal_all()
     witness = WitnessServer(KEY.verifier)
     witness.url = "http://127.0.0.1:1"
     await connection.execute("UPDATE ledger SET forked = $1", f"{NAME}: knows 7 entries")
-    environment = {"DATABASE_URL": url(database_settings), "LEDGER_ORIGIN": ORIGIN, "LEDGER_KEY": KEY.secret}
+    environment = {"DATABASE_URL": url(database), "LEDGER_ORIGIN": ORIGIN, "LEDGER_KEY": KEY.secret}
     result = await run("adopt", LEDGER_WITNESSES=witness.setting, **environment)
     assert (result.returncode, result.stdout) == (1, "")
     assert "knows 7 entries: go back to the database that has these entries" in result.stderr

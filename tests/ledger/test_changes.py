@@ -201,6 +201,7 @@ async def test_a_ledger_without_its_row_is_an_outage(
 
 
 @pytest.mark.parametrize("query", [{}, {"action": "invoice.*"}])
+@pytest.mark.usefixtures("database_settings")
 async def test_a_follower_misses_nothing_where_the_ledger_is_smaller_than_before(
     client: httpx2.AsyncClient, connection: asyncpg.Connection, sealer: Sealer, query: dict[str, Any]
 ) -> None:
@@ -215,6 +216,7 @@ async def test_a_follower_misses_nothing_where_the_ledger_is_smaller_than_before
     assert (await waiting).json() == {"items": [], "limit": 20, "next_after": 4, "size": 3}
 
 
+@pytest.mark.usefixtures("database_settings")
 async def test_a_change_whose_revision_was_redacted_is_passed_over(
     client: httpx2.AsyncClient, connection: asyncpg.Connection, sealer: Sealer
 ) -> None:

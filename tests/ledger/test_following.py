@@ -175,8 +175,8 @@ async def test_other_ids_of_events_are_refused(follower: httpx2.AsyncClient, val
     assert (answer.status_code, answer.json()["errors"][0]["loc"]) == (422, ["header", "Last-Event-ID"])
 
 
-async def test_a_stop_of_the_server_ends_all_waiting(database_settings: DatabaseSettings) -> None:
-    async with asyncio.timeout(30), serve(database_settings) as served, client_of(served) as client:
+async def test_a_stop_of_the_server_ends_all_waiting(database: DatabaseSettings) -> None:
+    async with asyncio.timeout(30), serve(database) as served, client_of(served) as client:
         after = await latest(client)
         waiting = asyncio.create_task(read(client, after=after, wait=20))
         async with client.stream("GET", STREAM, params={"after": after}) as answer:

@@ -2,6 +2,7 @@
 
 import asyncpg
 import httpx2
+import pytest
 
 from src.ledger.sealer import Sealer
 from tests.ledger.revisions import write
@@ -14,6 +15,7 @@ async def check(client: httpx2.AsyncClient) -> str:
     return status
 
 
+@pytest.mark.usefixtures("database_settings")
 async def test_health_names_each_state(
     client: httpx2.AsyncClient, signed: httpx2.AsyncClient, connection: asyncpg.Connection, sealer: Sealer
 ) -> None:
@@ -35,6 +37,7 @@ async def test_health_names_each_state(
         assert await check(signed) == "unknown"
 
 
+@pytest.mark.usefixtures("database_settings")
 async def test_health_is_ready_where_the_row_of_the_ledger_is_gone(
     signed: httpx2.AsyncClient, connection: asyncpg.Connection
 ) -> None:

@@ -157,7 +157,7 @@ async def test_status_says_how_far_the_ledger_is(
 
 
 async def test_with_an_ml_dsa_key_each_checkpoint_has_its_line_beside_that_of_ed25519(
-    database_settings: DatabaseSettings,
+    database: DatabaseSettings,
     connection: asyncpg.Connection,
     transactions: Transactions,
     caplog: pytest.LogCaptureFixture,
@@ -167,7 +167,7 @@ async def test_with_an_ml_dsa_key_each_checkpoint_has_its_line_beside_that_of_ed
     await write(connection)
     for _ in range(2):
         await sealer.seal_all()
-    async with run_application(database_settings, SIGNED_TWICE) as client:
+    async with run_application(database, SIGNED_TWICE) as client:
         assert (await client.get(LEDGER)).json()["keys"] == [str(KEY.verifier), str(MLDSA_KEY.verifier)]
         note = (await client.get(f"{LEDGER}/checkpoint")).text
     text, signatures = split_note(note)
@@ -193,6 +193,7 @@ async def test_revisions_that_wait_for_long_are_reported(
     assert (status["state"], 60 <= status["oldest_unsealed_seconds"] < 90) == ("behind", True)
 
 
+@pytest.mark.usefixtures("database_settings")
 async def test_a_lost_tile_is_503(signed: httpx2.AsyncClient, connection: asyncpg.Connection, sealer: Sealer) -> None:
     ids = [await write(connection) for _ in range(3)]
     await sealer.seal_all()
@@ -323,6 +324,7 @@ async def test_the_file_of_a_proof_goes_to_whoever_prefers_it(signed: httpx2.Asy
 
 
 @pytest.mark.parametrize("gone", ["the record", "the salt", "the revision"])
+@pytest.mark.usefixtures("database_settings")
 async def test_a_redacted_revision_has_its_proof_and_no_document(
     signed: httpx2.AsyncClient, sealer: Sealer, connection: asyncpg.Connection, gone: str
 ) -> None:

@@ -27,9 +27,9 @@ IDS = [UUID(int=number) for number in range(1, 100)]
 
 
 @pytest.fixture
-async def other(database_settings: DatabaseSettings) -> AsyncIterator[asyncpg.Connection]:
+async def other(database: DatabaseSettings) -> AsyncIterator[asyncpg.Connection]:
     """A second connection."""
-    connection = await asyncpg.connect(driver_url(database_settings))
+    connection = await asyncpg.connect(driver_url(database))
     yield connection
     await connection.close()
 
@@ -121,6 +121,7 @@ async def test_transactions_that_stay_open_hold_back_nothing_else(
     assert await check_ledger(connection) == 0
 
 
+@pytest.mark.usefixtures("database_settings")
 async def test_revisions_from_before_there_was_a_ledger_are_sealed(
     connection: asyncpg.Connection, sealer: Sealer
 ) -> None:
@@ -170,10 +171,10 @@ async def test_a_sealer_that_is_killed_leaves_what_it_did_to_the_next(
 
 
 async def test_one_seals_at_a_time_and_others_do_not_wait(
-    connection: asyncpg.Connection, database_settings: DatabaseSettings, transactions: Transactions, sealer: Sealer
+    connection: asyncpg.Connection, database: DatabaseSettings, transactions: Transactions, sealer: Sealer
 ) -> None:
     await write(connection)
-    pool = create_ledger_pool(database_settings)
+    pool = create_ledger_pool(database)
     async with driver_transaction(pool) as first:
         assert await sealing.seal(first, 10) == sealing.Sealed(1, 1, more=False)
         assert await sealer.seal_all() == 0
@@ -250,6 +251,7 @@ async def forge(connection: asyncpg.Connection, kept: int) -> None:
 
 
 @pytest.mark.parametrize("more", [0, 1, 300])
+@pytest.mark.usefixtures("database_settings")
 async def test_a_ledger_that_was_rewritten_is_forked_although_its_checkpoints_are_gone(
     connection: asyncpg.Connection, sealer: Sealer, more: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -266,6 +268,7 @@ async def test_a_ledger_that_was_rewritten_is_forked_although_its_checkpoints_ar
     assert caplog.messages[-1] == f"ledger: forked, so nothing is signed: {forked}"
 
 
+@pytest.mark.usefixtures("database_settings")
 async def test_what_another_process_has_signed_is_remembered(
     connection: asyncpg.Connection, sealer: Sealer, transactions: Transactions
 ) -> None:
@@ -279,6 +282,7 @@ async def test_what_another_process_has_signed_is_remembered(
     assert await connection.fetchval("SELECT count(*) FROM ledger_checkpoint") == 0
 
 
+@pytest.mark.usefixtures("database_settings")
 async def test_a_new_process_signs_nothing_that_does_not_continue_the_newest_checkpoint(
     connection: asyncpg.Connection, sealer: Sealer, transactions: Transactions
 ) -> None:
@@ -292,6 +296,7 @@ async def test_a_new_process_signs_nothing_that_does_not_continue_the_newest_che
     assert await connection.fetchval("SELECT max(size) FROM ledger_checkpoint") == 2
 
 
+@pytest.mark.usefixtures("database_settings")
 async def test_a_ledger_that_lost_a_tile_neither_seals_nor_signs(
     connection: asyncpg.Connection, sealer: Sealer
 ) -> None:
@@ -350,6 +355,7 @@ async def test_what_is_sealed_cannot_be_changed(connection: asyncpg.Connection, 
             await connection.execute(statement)
 
 
+@pytest.mark.usefixtures("database_settings")
 async def test_the_log_says_what_stops_sealing_and_what_stops_signing(
     connection: asyncpg.Connection, transactions: Transactions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -392,7 +398,7 @@ async def test_many_that_wait_among_many_others_are_sealed_along_the_key(
 
 async def test_a_checkpoint_is_durable_whatever_the_database_says_and_is_logged_once(
     connection: asyncpg.Connection,
-    database_settings: DatabaseSettings,
+    database: DatabaseSettings,
     transactions: Transactions,
     sealer: Sealer,
     caplog: pytest.LogCaptureFixture,

@@ -41,8 +41,8 @@ def settings_with(*witnesses: str, **others: Any) -> LedgerSettings:
 
 
 @pytest.fixture
-async def witnessed(database_settings: DatabaseSettings, settings: LedgerSettings) -> AsyncIterator[httpx2.AsyncClient]:
-    async with run_application(database_settings, settings) as client:
+async def witnessed(database: DatabaseSettings, settings: LedgerSettings) -> AsyncIterator[httpx2.AsyncClient]:
+    async with run_application(database, settings) as client:
         yield client
 
 
@@ -77,6 +77,7 @@ async def test_a_checkpoint_is_published_with_its_cosignatures(
     assert (status["last_checkpoint"]["cosignatures"], status["quorum"]) == (1, 1)
 
 
+@pytest.mark.usefixtures("database_settings")
 async def test_a_witness_that_is_away_holds_up_nothing_and_is_asked_again(
     connection: asyncpg.Connection,
     pair: tuple[Sealer, Witnessing],

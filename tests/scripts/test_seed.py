@@ -36,29 +36,29 @@ async def findings(settings: DatabaseSettings) -> list[str]:
 
 
 async def test_the_story_is_told_once_and_a_larger_number_adds_the_rest(
-    database_settings: DatabaseSettings, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+    database: DatabaseSettings, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = await seed.seed(database_settings, 300)
+    first = await seed.seed(database, 300)
     assert first["records"] == 300
     assert first["corrections"] > 0 < first["removals"]
     told = await content(connection)
 
     # Later it is another day: the story keeps its own.
     monkeypatch.setattr("src.clock.now", lambda: datetime(2040, 1, 1, tzinfo=UTC))
-    assert not (await seed.seed(database_settings, 300)).total()
+    assert not (await seed.seed(database, 300)).total()
     assert await content(connection) == told
 
-    rest = await seed.seed(database_settings, ROWS)
+    rest = await seed.seed(database, ROWS)
     assert rest["records"] == ROWS - 300
     everything = await content(connection)
     assert {*told} <= {*everything}
     assert len(everything) == ROWS - first["removals"] - rest["removals"]
     assert await connection.fetchval("SELECT count(*) FROM audit_revision") == (first + rest).total()
-    assert await findings(database_settings) == []
+    assert await findings(database) == []
 
 
 async def test_the_next_run_finishes_an_interrupted_one(
-    database_settings: DatabaseSettings, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+    database: DatabaseSettings, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changes = 0
 
@@ -72,9 +72,9 @@ async def test_the_next_run_finishes_an_interrupted_one(
     change = seed._change  # noqa: SLF001 (what a signal would interrupt)
     monkeypatch.setattr(seed, "_change", be_cut_off)
     with pytest.raises(KeyboardInterrupt):
-        await seed.seed(database_settings, 100)
+        await seed.seed(database, 100)
     monkeypatch.setattr(seed, "_change", change)
-    rest = await seed.seed(database_settings, 100)
+    rest = await seed.seed(database, 100)
     assert rest["corrections"] + rest["removals"] > 0 == rest["records"]
     versions = await connection.fetch("SELECT audit_id, count(*) FROM audit_revision GROUP BY 1 HAVING count(*) > 1")
     story = [entry for entry in islice(tell(END), 100) if entry.changes]

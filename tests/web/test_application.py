@@ -17,8 +17,8 @@ async def mark(request: Request, call_next: RequestResponseEndpoint) -> Response
     return response
 
 
-async def test_a_middleware_that_is_added_later_is_called(database_settings: DatabaseSettings) -> None:
-    app = create_app(Settings.load(database_settings))
+async def test_a_middleware_that_is_added_later_is_called(database: DatabaseSettings) -> None:
+    app = create_app(Settings.load(database))
     app.add_middleware(BaseHTTPMiddleware, dispatch=mark)
     async with (
         app.router.lifespan_context(app) as state,

@@ -91,14 +91,14 @@ async def test_documentation_files_may_be_cached_for_an_hour(client: httpx2.Asyn
         assert (each.status_code, each.headers.get_list("Cache-Control")) == (status, ["public, max-age=3600"])
 
 
-async def test_cache_control_of_a_route_is_kept(database_settings: DatabaseSettings) -> None:
+async def test_cache_control_of_a_route_is_kept(database: DatabaseSettings) -> None:
     router = APIRouter()
 
     @router.get("/own")
     async def own() -> Response:
         return Response(headers={"Cache-Control": "private", "ETag": '"a"'})
 
-    async with run_application(database_settings, routers=[router]) as client:
+    async with run_application(database, routers=[router]) as client:
         assert (await client.get("/own")).headers.get_list("Cache-Control") == ["private"]
 
 

@@ -237,8 +237,8 @@ def test_no_file_makes_markup_or_code_of_text(path: Path) -> None:
     )
 
 
-async def test_the_server_says_at_its_start_where_the_page_is(database_settings: DatabaseSettings) -> None:
-    async with run_server(database_settings.database_url.get_secret_value()) as server:
+async def test_the_server_says_at_its_start_where_the_page_is(database: DatabaseSettings) -> None:
+    async with run_server(database.database_url.get_secret_value()) as server:
         assert f"explorer: {server.url}{EXPLORER}" in [line["message"] for line in server.log()]
         async with httpx2.AsyncClient() as client:
             assert (await client.get(f"{server.url}{EXPLORER}")).status_code == 200

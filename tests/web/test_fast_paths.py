@@ -26,9 +26,9 @@ CHANGING = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[-0-9]{10}T[:
 
 
 @pytest.fixture
-async def servers(database_settings: DatabaseSettings) -> AsyncIterator[list[Server]]:
+async def servers(database: DatabaseSettings) -> AsyncIterator[list[Server]]:
     """One with every part of the fast path, one without any."""
-    url = driver_url(database_settings)
+    url = driver_url(database)
     async with AsyncExitStack() as stack:
         starting = [stack.enter_async_context(run_server(url, FAST_PATHS=parts)) for parts in ("all", "none")]
         yield [await each for each in starting]
@@ -96,9 +96,9 @@ def comparable(line: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(params=[frozenset(FastPath), frozenset()], ids=["all", "none"])
-def settings(request: pytest.FixtureRequest, database_settings: DatabaseSettings) -> Settings:
+def settings(request: pytest.FixtureRequest, database: DatabaseSettings) -> Settings:
     parts = {"fast_paths": request.param}
-    return Settings.load(AppSettings(fast_paths=request.param), database_settings.model_copy(update=parts))
+    return Settings.load(AppSettings(fast_paths=request.param), database.model_copy(update=parts))
 
 
 async def test_each_part_is_on_only_where_it_is_named(settings: Settings) -> None:

@@ -37,7 +37,7 @@ async def test_a_documentation_page_refers_to_no_other_host(client: httpx2.Async
         assert (await client.get(asset)).status_code == 200
 
 
-async def test_documentation_pages_can_be_disabled(database_settings: DatabaseSettings) -> None:
-    async with run_application(database_settings, AppSettings(docs_enabled=False)) as client:
+async def test_documentation_pages_can_be_disabled(database: DatabaseSettings) -> None:
+    async with run_application(database, AppSettings(docs_enabled=False)) as client:
         assert (await client.get("/docs")).status_code == 404
         assert "docs" not in (await client.get("/")).json()["links"]

@@ -64,7 +64,7 @@ async def run_with(router: APIRouter, database: DatabaseSettings, **changes: Any
 
 
 async def test_a_late_answer_is_504_but_one_that_has_begun_may_take_longer(
-    database_settings: DatabaseSettings,
+    database: DatabaseSettings,
 ) -> None:
     router = APIRouter(prefix=AUDITS)
 
@@ -82,7 +82,7 @@ async def test_a_late_answer_is_504_but_one_that_has_begun_may_take_longer(
         return StreamingResponse(slowly())
 
     changes = {"request_timeout": 0.2, "request_body_timeout": 0.1, "place_timeout": 0.1}
-    async with asyncio.timeout(10), run_with(router, database_settings, **changes) as client:
+    async with asyncio.timeout(10), run_with(router, database, **changes) as client:
         response = await client.get(f"{AUDITS}/never", headers={"Origin": "https://app.example"})
         assert (response.status_code, response.json()["code"]) == (504, "request-timeout")
         assert response.headers["Access-Control-Allow-Origin"] == "*"
@@ -90,7 +90,7 @@ async def test_a_late_answer_is_504_but_one_that_has_begun_may_take_longer(
 
 
 async def test_requests_above_the_limit_are_503_and_other_groups_are_served(
-    database_settings: DatabaseSettings,
+    database: DatabaseSettings,
 ) -> None:
     router, entered, leave = APIRouter(prefix=AUDITS), asyncio.Semaphore(0), asyncio.Event()
 
@@ -105,7 +105,7 @@ async def test_requests_above_the_limit_are_503_and_other_groups_are_served(
         yield b""
 
     signals = [asyncio.Event() for _ in range(5)]
-    async with asyncio.timeout(10), run_with(router, database_settings, max_in_flight=2) as client:
+    async with asyncio.timeout(10), run_with(router, database, max_in_flight=2) as client:
         slow = [asyncio.create_task(client.post(f"{AUDITS}/held", content=body_after(signal))) for signal in signals]
         holders = [asyncio.create_task(client.post(f"{AUDITS}/held")) for _ in range(2)]
         for _ in holders:
@@ -124,7 +124,7 @@ async def test_requests_above_the_limit_are_503_and_other_groups_are_served(
 
 
 async def test_some_requests_wait_for_a_place_and_the_rest_are_refused(
-    database_settings: DatabaseSettings,
+    database: DatabaseSettings,
 ) -> None:
     router, entered, leave = APIRouter(prefix=AUDITS), asyncio.Event(), asyncio.Event()
 
@@ -134,7 +134,7 @@ async def test_some_requests_wait_for_a_place_and_the_rest_are_refused(
         await leave.wait()
 
     limits = {"max_in_flight": 1, "max_waiting": 1, "place_timeout": 5}
-    async with asyncio.timeout(10), run_with(router, database_settings, **limits) as client:
+    async with asyncio.timeout(10), run_with(router, database, **limits) as client:
         holder = asyncio.create_task(client.get(f"{AUDITS}/held"))
         await entered.wait()
         others = [asyncio.create_task(client.get(AUDITS)) for _ in range(2)]
@@ -145,7 +145,7 @@ async def test_some_requests_wait_for_a_place_and_the_rest_are_refused(
         assert [(await request).status_code for request in (holder, waiting)] == [200, 200]
 
 
-async def test_waiting_for_a_place_counts_against_the_deadline(database_settings: DatabaseSettings) -> None:
+async def test_waiting_for_a_place_counts_against_the_deadline(database: DatabaseSettings) -> None:
     router, entered, leave = APIRouter(prefix=AUDITS), asyncio.Event(), asyncio.Event()
 
     @router.get("/held")
@@ -158,7 +158,7 @@ async def test_waiting_for_a_place_counts_against_the_deadline(database_settings
         await asyncio.Event().wait()
 
     limits = {"max_in_flight": 1, "place_timeout": 1.9, "request_timeout": 2, "request_body_timeout": 1}
-    async with asyncio.timeout(10), run_with(router, database_settings, **limits) as client:
+    async with asyncio.timeout(10), run_with(router, database, **limits) as client:
         holder = asyncio.create_task(client.get(f"{AUDITS}/held"))
         await entered.wait()
         asyncio.get_running_loop().call_later(1.2, leave.set)
@@ -170,7 +170,7 @@ async def test_waiting_for_a_place_counts_against_the_deadline(database_settings
 
 
 async def test_an_error_after_a_complete_answer_does_not_break_it(
-    database_settings: DatabaseSettings, caplog: pytest.LogCaptureFixture
+    database: DatabaseSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     router = APIRouter(prefix=AUDITS)
 
@@ -182,6 +182,6 @@ async def test_an_error_after_a_complete_answer_does_not_break_it(
     async def whole() -> str:
         return "whole"
 
-    async with run_with(router, database_settings) as client:
+    async with run_with(router, database) as client:
         assert (await client.get(f"{AUDITS}/whole")).json() == "whole"
     assert "database-unavailable: ConnectionResetError: lost" in caplog.text

@@ -36,9 +36,9 @@ async def lose() -> None:
 
 
 @pytest.fixture
-async def failing_client(database_settings: DatabaseSettings) -> AsyncIterator[httpx2.AsyncClient]:
+async def failing_client(database: DatabaseSettings) -> AsyncIterator[httpx2.AsyncClient]:
     """Run the application with routes that fail."""
-    async with run_application(database_settings, routers=[failing_router]) as client:
+    async with run_application(database, routers=[failing_router]) as client:
         yield client
 
 

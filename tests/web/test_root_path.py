@@ -46,8 +46,8 @@ def under(root_path: str, database: DatabaseSettings, *settings: Any) -> Any:
 
 @both_ways
 @pytest.mark.parametrize("root_path", ROOT_PATHS)
-async def test_every_link_has_the_root_path(database_settings: DatabaseSettings, root_path: str, strips: bool) -> None:
-    async with under(root_path, database_settings) as direct:
+async def test_every_link_has_the_root_path(database: DatabaseSettings, root_path: str, strips: bool) -> None:
+    async with under(root_path, database) as direct:
         client = behind_proxy(direct, root_path, strips=strips)
         index = (await client.get(f"{root_path}/")).json()
         for link in index["links"].values():
@@ -72,9 +72,9 @@ async def test_every_link_has_the_root_path(database_settings: DatabaseSettings,
 @both_ways
 @pytest.mark.parametrize("page", ["/docs", "/redoc"])
 async def test_documentation_pages_load_their_files_and_the_document_under_a_root_path(
-    database_settings: DatabaseSettings, page: str, strips: bool
+    database: DatabaseSettings, page: str, strips: bool
 ) -> None:
-    async with under("/audit", database_settings) as direct:
+    async with under("/audit", database) as direct:
         client = behind_proxy(direct, "/audit", strips=strips)
         text = (await client.get(f"/audit{page}")).text
         assets = re.findall(r'(?:src|href)="([^"#]+)"', text)
@@ -88,8 +88,8 @@ async def test_documentation_pages_load_their_files_and_the_document_under_a_roo
         assert AUDITS in described["paths"]
 
 
-async def test_the_url_of_a_question_has_the_root_path(database_settings: DatabaseSettings) -> None:
-    async with run_provider() as provider, under("/audit", database_settings, ai_settings(provider)) as direct:
+async def test_the_url_of_a_question_has_the_root_path(database: DatabaseSettings) -> None:
+    async with run_provider() as provider, under("/audit", database, ai_settings(provider)) as direct:
         client = behind_proxy(direct, "/audit", strips=True)
         provider.replies(understands(status=["failure"]))
         answer = (await client.post(f"/audit{QUERY}", json={"question": "What failed?", "dry_run": True})).json()
@@ -100,13 +100,13 @@ async def test_the_url_of_a_question_has_the_root_path(database_settings: Databa
 @both_ways
 @pytest.mark.parametrize("root_path", ["/audit", "/api"])
 async def test_log_lines_idempotency_keys_and_limits_ignore_the_root_path(
-    database_settings: DatabaseSettings, root_path: str, strips: bool, caplog: pytest.LogCaptureFixture
+    database: DatabaseSettings, root_path: str, strips: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "src.access")
     key = {"Idempotency-Key": "k"}
-    async with run_application(database_settings) as plain:
+    async with run_application(database) as plain:
         first = await plain.post(AUDITS, json=audit_body(), headers=key)
-    async with under(root_path, database_settings) as direct:
+    async with under(root_path, database) as direct:
         client = behind_proxy(direct, root_path, strips=strips)
         again = await client.post(f"{root_path}{AUDITS}", json=audit_body(), headers=key)
         assert (again.headers["Idempotency-Replayed"], again.json()) == ("true", first.json())
@@ -125,9 +125,9 @@ async def test_log_lines_idempotency_keys_and_limits_ignore_the_root_path(
 
 
 @both_ways
-async def test_requests_under_a_root_path_are_limited(database_settings: DatabaseSettings, strips: bool) -> None:
+async def test_requests_under_a_root_path_are_limited(database: DatabaseSettings, strips: bool) -> None:
     settings = AppSettings(root_path="/audit", max_in_flight=1, max_waiting=0)
-    async with run_application(database_settings, settings, ai_settings(ai_max_in_flight=1, max_in_flight=1)) as direct:
+    async with run_application(database, settings, ai_settings(ai_max_in_flight=1, max_in_flight=1)) as direct:
         client = behind_proxy(direct, "/audit", strips=strips)
         answers = await asyncio.gather(*(client.get(f"/audit{AUDITS}") for _ in range(20)))
         assert {answer.status_code for answer in answers} == {200, 503}
@@ -135,9 +135,9 @@ async def test_requests_under_a_root_path_are_limited(database_settings: Databas
 
 
 async def test_a_path_that_only_starts_with_the_letters_of_the_root_path_is_404(
-    database_settings: DatabaseSettings,
+    database: DatabaseSettings,
 ) -> None:
-    async with under("/audit", database_settings) as direct:
+    async with under("/audit", database) as direct:
         assert (await direct.get(f"/audits{AUDITS}")).status_code == 404
         assert (await direct.get(f"/audit/audit{AUDITS}")).status_code == 404
         assert (await direct.get("/audit")).json()["links"]["docs"] == "/audit/docs"
@@ -159,9 +159,9 @@ def test_invalid_root_paths_are_refused(value: str) -> None:
 
 
 async def test_a_404_names_the_index_under_the_root_path(
-    database_settings: DatabaseSettings,
+    database: DatabaseSettings,
 ) -> None:
-    async with under("/audit", database_settings) as client:
+    async with under("/audit", database) as client:
         for path in ("/audit/nothing", "/audit/docs/assets/nothing"):
             answer = await client.get(path)
             assert (answer.status_code, "GET /audit/ lists" in answer.json()["detail"]) == (404, True), answer.text

@@ -33,10 +33,10 @@ def access_lines(log: Log) -> Log:
 
 
 async def test_every_log_line_is_a_json_object_with_the_required_fields(
-    database_settings: DatabaseSettings,
+    database: DatabaseSettings,
 ) -> None:
     headers = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01", "X-Request-ID": "r-1"}
-    url = database_settings.database_url.get_secret_value()
+    url = database.database_url.get_secret_value()
     async with run_server(url) as server, httpx2.AsyncClient(base_url=server.url) as client:
         created = await client.post(AUDITS, json=audit_body(details={"note": SECRET}), headers=headers)
         path = created.headers["Location"]
@@ -79,7 +79,7 @@ async def test_a_signal_stops_the_server_with_status_0(number: signal.Signals, w
 
 
 async def test_new_connections_are_served_while_others_are_busy(
-    database_settings: DatabaseSettings, connection: asyncpg.Connection
+    database: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
     await connection.execute(INSERT_MANY, 50)
     answers = 0
@@ -102,7 +102,7 @@ async def test_new_connections_are_served_while_others_are_busy(
         async with connect(server.url) as client:
             await ask(client)
 
-    async with run_server(database_settings.database_url.get_secret_value(), PLACE_TIMEOUT="5") as server:
+    async with run_server(database.database_url.get_secret_value(), PLACE_TIMEOUT="5") as server:
         busy = [asyncio.create_task(ask_again_and_again()) for _ in range(16)]
         await is_busy.wait()
         before = answers
@@ -114,8 +114,8 @@ async def test_new_connections_are_served_while_others_are_busy(
     assert answered_meanwhile < 200
 
 
-async def test_a_stop_finishes_requests_in_flight(database_settings: DatabaseSettings) -> None:
-    async with run_server(database_settings.database_url.get_secret_value()) as server, connect(server.url) as idle:
+async def test_a_stop_finishes_requests_in_flight(database: DatabaseSettings) -> None:
+    async with run_server(database.database_url.get_secret_value()) as server, connect(server.url) as idle:
         host, port = server.url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         body = json.dumps(audit_body()).encode()
@@ -160,7 +160,7 @@ async def test_a_stop_answers_requests_on_their_way_and_drops_incomplete_ones_wi
 
 
 async def test_a_stop_aborts_unfinished_answers_after_the_timeout(
-    database_settings: DatabaseSettings, connection: asyncpg.Connection
+    database: DatabaseSettings, connection: asyncpg.Connection
 ) -> None:
     # More than the socket buffers can hold.
     await connection.execute(INSERT_MANY, 1_000)
@@ -168,7 +168,7 @@ async def test_a_stop_aborts_unfinished_answers_after_the_timeout(
     short = {"REQUEST_BODY_TIMEOUT": "0.2", "REQUEST_TIMEOUT": "0.9", "GRACEFUL_SHUTDOWN_SECONDS": "1"}
     limits = {"DATABASE_POOL_TIMEOUT": "0.1", "DATABASE_CONNECT_TIMEOUT": "0.2", "DATABASE_COMMAND_TIMEOUT": "0.5"}
     limits |= {"DATABASE_LOCK_TIMEOUT": "0.2", "DATABASE_STATEMENT_TIMEOUT": "0.4"}
-    url = database_settings.database_url.get_secret_value()
+    url = database.database_url.get_secret_value()
     async with run_server(url, **short, **limits) as server, connect(server.url) as reader:
         await reader.send(head("GET", f"{AUDITS}/export"))
         assert await reader.reader.readline() == b"HTTP/1.1 200 OK\r\n"
@@ -179,11 +179,11 @@ async def test_a_stop_aborts_unfinished_answers_after_the_timeout(
         assert {line["level"] for line in server.log()} <= {"INFO", "WARNING"}
 
 
-async def test_garbage_is_collected_when_the_application_has_started(database_settings: DatabaseSettings) -> None:
+async def test_garbage_is_collected_when_the_application_has_started(database: DatabaseSettings) -> None:
     """`python -m src` starts without it."""
     gc.disable()
     try:
-        async with run_application(database_settings):
+        async with run_application(database):
             assert gc.isenabled()
     finally:
         gc.enable()
