@@ -3,8 +3,6 @@
 import gzip
 import json
 import re
-import subprocess
-import sys
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urljoin
@@ -13,8 +11,9 @@ import httpx2
 import pytest
 
 from scripts import vendor
-from src.config import PROJECT_ROOT, AppSettings, DatabaseSettings
+from src.config import AppSettings, DatabaseSettings
 from src.web import explorer_page
+from tests import programs
 from tests.application import NO_DATABASE, run_application, run_server
 
 EXPLORER = "/explorer"
@@ -244,7 +243,5 @@ async def test_the_server_says_at_its_start_where_the_page_is(database: Database
             assert (await client.get(f"{server.url}{EXPLORER}")).status_code == 200
 
 
-def test_the_start_reads_no_file_of_the_page() -> None:
-    program = "import src.main, src.web.explorer_page as page; assert page.load.cache_info().currsize == 0"
-    done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT_ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+async def test_the_start_reads_no_file_of_the_page() -> None:
+    assert json.loads((await programs.run("tests.imported")).stdout)["pages"] == 0

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import httpx2
 import pytest
 
 from src.config import LOG_MAX_LINE_BYTES, PROJECT_ROOT, DatabaseSettings
+from tests import programs
 from tests.application import Log, run_application, run_server, start_server_process
 from tests.audits.factories import AUDITS, audit_body
 from tests.audits.test_list import INSERT_MANY
@@ -227,12 +229,12 @@ def test_a_closed_stdout_causes_no_logging_errors() -> None:
         assert b"Logging error" not in server.stderr.read()
 
 
-FIT = "from src.web import server as s; print(s._fit_connections(s.AppSettings(max_connections=1000)).max_connections)"
-
-
-@pytest.mark.parametrize(("limits", "connections"), [("-S 512", "1000"), ("512", "256")])
-def test_the_limit_of_open_files_is_raised_or_max_connections_is_lowered(limits: str, connections: str) -> None:
-    command = ("sh", "-c", f'ulimit -n {limits}; exec "$0" -c "$1"', sys.executable, FIT)
-    fitted = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True)
-    assert fitted.stdout.strip() == connections
-    assert ("MAX_CONNECTIONS is 256 instead" in fitted.stderr) is (connections == "256")
+@pytest.mark.parametrize(
+    ("hard", "connections"),
+    [(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 1000), (512, 256)],
+    ids=["raised", "lowered"],
+)
+async def test_the_limit_of_open_files_is_raised_or_max_connections_is_lowered(hard: int, connections: int) -> None:
+    fitted = await programs.run("tests.web.fitted", "512", str(hard))
+    assert fitted.stdout == f"{connections}\n"
+    assert ("MAX_CONNECTIONS is 256 instead" in fitted.stderr) is (connections == 256)
