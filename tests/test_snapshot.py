@@ -65,6 +65,7 @@ async def test_a_read_that_fails_frees_its_connection(pool: ConnectionPool) -> N
     assert await AutocommitConnection(pool).fetch_column(LEFT_OPEN) == [0]
 
 
+@pytest.mark.usefixtures("database_settings")
 async def test_a_connection_that_is_lost_meanwhile_is_replaced(
     pool: ConnectionPool, connection: asyncpg.Connection
 ) -> None:
