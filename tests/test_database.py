@@ -215,7 +215,7 @@ async def test_nobody_gets_a_connection_that_has_gone_silent(
                     f"postgresql+asyncpg://app@/{database_url(small_pool).database}?host={proxy.url_host}"
                 ),
                 "database_pooler": pooler,
-                "database_command_timeout": 0.3,
+                "database_command_timeout": 1,
             }
             pool = create_pool(small_pool.model_copy(update=changes))
             single, statement = AutocommitConnection(pool), Statement(text("SELECT 1"))
