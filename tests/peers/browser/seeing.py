@@ -129,6 +129,22 @@ nothing_touches_the_edges_of_the_bar_however_narrow_it_is.options = {  # type: i
 }
 
 
+def no_control_is_cut_on_the_narrowest_screen(visit: Visit) -> None:
+    visit.open()
+    outside: list[str] = visit.page.evaluate("""() => [...document.querySelectorAll(".bar *, .searches *, .toolbar *")]
+        .filter((each) => each.getClientRects().length)
+        .filter((each) => {
+            const { left, top, right } = each.getBoundingClientRect();
+            return left < 0 || top < 0 || right > innerWidth;
+        }).map((each) => each.outerHTML.slice(0, 80))""")
+    assert outside == []
+
+
+no_control_is_cut_on_the_narrowest_screen.options = {  # type: ignore[attr-defined]
+    "viewport": {"width": 320, "height": 640}
+}
+
+
 def a_row_says_who_did_it_on_a_phone_too(visit: Visit) -> None:
     newest = visit.records(limit=1)[0]
     visit.open()
