@@ -41,6 +41,8 @@ NOT_ASKED_FOR = "the question does not ask for the model's value"
 
 _IDS = ("entity_id", "actor_id", "correlation_id", "source", "event_id")
 _OTHERS = ("actor_type", "status", "occurred_from", "occurred_to", "details")
+# The field whose words a model also puts into this one. If it was read before, it has them.
+_SAME_WORDS = {"action": "entity_type", "entity_type": "actor_type"}
 # In questions that are not English a name of an action may be a translation, but no sentence.
 _TRANSLATION = re.compile(r"[a-z][a-z0-9]{0,31}(?:[._:-][a-z0-9]{1,32}){0,3}(?:[._:-]\*)?")
 _IS_WORD = re.compile(r"[^\W\d_]+")
@@ -197,7 +199,7 @@ class _Reader:
             raise Unusable(NOT_ASKED_FOR)
         if name == "entity_type" and spans and all(map(self._names_actor, spans)):
             raise _Redundant
-        if is_redundant and ((name == "action" and "entity_type" in self.conditions) or "details" in self.conditions):
+        if is_redundant and not {"details", _SAME_WORDS[name]}.isdisjoint(self.conditions):
             raise _Redundant
         if not spans and self._question.has_in_names(text):
             raise _Redundant

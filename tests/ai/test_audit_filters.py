@@ -133,6 +133,7 @@ def test_the_question_says_how_an_id_is_written() -> None:
         ("failed invoice.update", {"entity_type": "invoice"}, [], ["failed invoice.update"]),
         ("failed invoice.*", {"entity_type": "invoice"}, [], ["failed invoice"]),
         ("invoice.*", {"action": ["invoice.*"], "entity_type": "invoice"}, ["action"], []),
+        ("actors of the type service", {"actor_type": "service", "entity_type": "service"}, ["actor_type"], []),
         ("failed invoice.update", {"action": ["invoice.*"]}, [], ["failed invoice.update"]),
         ("invoice.update", {"action": ["invoice.update"], "entity_type": "invoice"}, ["action"], []),
         ("user.delete", {"actor_type": "user"}, [], [NOT_ASKED_FOR.format("actor_type"), "user.delete"]),
