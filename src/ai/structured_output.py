@@ -6,6 +6,7 @@ the instructions describe it as well (`describe_fields`), and callers of this mo
 https://platform.openai.com/docs/guides/structured-outputs
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -42,6 +43,8 @@ _ONLY_THOUGHTS = (
     "thinks less."
 )
 _THOUGHT_BEGINS, _THOUGHT_ENDS = "<think>", "</think>"
+_FENCE = re.compile(r"^[ ]*```\w*[ ]*\n(.*?)^[ ]*```", re.MULTILINE | re.DOTALL)
+_NOT_AROUND_FENCE = re.compile(rf"[{{}}]|{_THOUGHT_BEGINS}")
 # Characters of an answer that could not be used and of the reason, which the model is shown.
 _SHOWN_ANSWER, _SHOWN_REASON = 300, 300
 
@@ -134,7 +137,8 @@ def _refuse_cut(text: str) -> NoReturn:
 def parse_object(text: str) -> dict[str, Any]:
     """Return the one JSON object of an answer.
 
-    Before it there may be a thought that ends in `</think>`, and around it a code fence or words without brackets.
+    Before it there may be a thought that ends in `</think>`, and around it words without brackets, or a code fence and
+    words without braces.
     Raises `Unfit` for anything else: two objects, a list, a thought that does not end.
     """
     try:
@@ -147,6 +151,9 @@ def parse_object(text: str) -> dict[str, Any]:
 
 
 def _unwrap(text: str) -> dict[str, Any]:
+    fenced = _FENCE.findall(text)
+    if len(fenced) == 1 and not _NOT_AROUND_FENCE.search(_FENCE.sub("", text)):
+        text = fenced[0].strip()
     start, end = text.find("{"), text.rfind("}") + 1
     if not text or text.startswith("["):
         raise Unfit("it is no JSON object")
