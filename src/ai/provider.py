@@ -33,6 +33,7 @@ for _name in ("openai", "httpx2", "httpcore2"):
 
 # The characters that a header can hold (RFC 9110, 5.5), without spaces.
 _API_KEY = re.compile(r"[\x21-\x7e]+")
+_NOT_REACHED = "Try again later. If it stays so, the operator has to look at the server at OPENAI_BASE_URL."
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 # Bytes, and seconds. A part of the shortest events there are takes some milliseconds.
@@ -170,9 +171,9 @@ def _translate_sdk_errors(call: Call) -> Iterator[None]:
         raise provider_errors.error_from_status(error.status_code, error.response.headers, error.body) from None
     except openai.APITimeoutError:
         # Only connecting has a limit in the SDK.
-        raise AITimeout("The AI provider accepts no connection. Try again later.") from None
+        raise AITimeout(f"The AI provider accepts no connection. {_NOT_REACHED}") from None
     except openai.APIConnectionError:
-        raise TransientFailure(AIProviderUnavailable("The AI provider cannot be reached. Try again later.")) from None
+        raise TransientFailure(AIProviderUnavailable(f"The AI provider cannot be reached. {_NOT_REACHED}")) from None
 
 
 def _request_id(headers: Mapping[str, str]) -> str | None:

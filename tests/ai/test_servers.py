@@ -3,7 +3,7 @@
 import httpx2
 import pytest
 
-from tests.ai.application import ask, assert_problem, run_ai
+from tests.ai.application import ask, ask_with, assert_problem, run_ai
 from tests.ai.fake_provider import BEGINS, FakeProvider, Reply, Stream, piece
 from tests.ai.server_bodies import sent, streamed
 from tests.ai.streams import assert_error, names, read, stream
@@ -96,3 +96,9 @@ async def test_the_detail_of_a_rejected_request_names_only_what_was_sent(
     for answer in (await ask(client, **options), await stream(client, **options)):
         detail = answer.json()["detail"]
         assert [name for name in ("temperature", "reasoning_effort", "instructions") if name in detail] == named
+
+
+async def test_a_server_that_is_not_there_is_looked_for_at_its_variable() -> None:
+    answer = await ask_with()
+    assert_problem(answer, 503, "ai-provider-unavailable", retryable=True)
+    assert "OPENAI_BASE_URL" in answer.json()["detail"]
