@@ -66,6 +66,8 @@ _MODEL_NOT_FOUND = "model_not_found"
 _MODEL_NOT_FOUND_WORDS = re.compile(r"Invalid model name passed in|There is no 'model_name' with this string")
 # Of an error without a code: with one these may be words of the prompt.
 _NO_SUCH_MODEL_WORDS = re.compile(r"\bmodel\b[^\n]{0,200}\b(?:not found|does not exist)")
+# llama.cpp, for a path that it does not have.
+_NO_SUCH_API = "File Not Found"
 # LiteLLM, which looks in a database for each key that is not its own.
 _WRONG_KEY = "no_db_connection"
 _STATUS_BY_CODE = {
@@ -154,7 +156,7 @@ def _rate_limited(delay: float | None) -> AIError | TransientFailure:
 def _not_found(error: object) -> AIError:
     """An API that lacks the model answers with an error object; any other 404 does not come from an API."""
     is_of_api = isinstance(error, Mapping) and ("message" in error or "code" in error)
-    if is_of_api or _is_model_not_found(error):
+    if (is_of_api and _message(error) != _NO_SUCH_API) or _is_model_not_found(error):
         return _model_unavailable()
     return AIInvalidProviderResponse("There is no such API. The operator has to correct OPENAI_BASE_URL.")
 

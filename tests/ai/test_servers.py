@@ -13,6 +13,7 @@ ERRORS = {
     "llama.cpp of 2025: context": (sent("llama-context", 500), 413, "ai-input-too-large"),
     "llama.cpp: context, as an event": (streamed("llama-context-in-stream"), 413, "ai-input-too-large"),
     "llama.cpp: wrong key": (sent("llama-wrong-key", 401), 502, "ai-provider-authentication-failed"),
+    "llama.cpp: no such API": (sent("llama-no-such-api", 404), 502, "ai-invalid-provider-response"),
     "llama.cpp: bad field": (sent("llama-bad-field"), 502, "ai-provider-rejected-request"),
     "vLLM: context": (sent("vllm-context"), 413, "ai-input-too-large"),
     "vLLM of 2025: context": (sent("vllm-context-of-2025"), 413, "ai-input-too-large"),
