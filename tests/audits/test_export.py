@@ -351,8 +351,9 @@ async def test_a_database_connection_lost_during_an_export_aborts_it_and_logs_on
         assert (await client.get(EXPORT, params={"entity_id": "1"})).status_code == 200
         assert (await client.get(AUDITS)).status_code == 200
     log = busy_server.log()[written:]
+    # The sealer and the pool may say that they have lost theirs.
     warnings = [line["message"].partition(":")[0] for line in log if line["level"] == "WARNING"]
-    assert warnings == ["database-unavailable"]
+    assert warnings.count("database-unavailable") == 1
     assert not [line for line in log if line["level"] == "ERROR" or "exc_info" in line]
 
 
