@@ -221,7 +221,7 @@ const Foot = ({ list, state, actions }) => {
 
 const Empty = ({ list, state, actions }) => {
   if (state.problems.length) {
-    return html`<div class="empty"><h2>This search cannot be read</h2><p>The search box says below what is wrong.</p></div>`;
+    return html`<div class="empty"><h2>This search cannot be read</h2><p>The reason stands below the search box.</p></div>`;
   }
   if (list.isLoading) return html`<div class="empty slow"><p>Searching\u2026</p></div>`;
   if (list.error) return html`<div class="empty"><p>The search has failed, so nothing is shown.</p></div>`;
