@@ -354,6 +354,7 @@ async def test_a_database_connection_lost_during_an_export_aborts_it_and_logs_on
     # The sealer and the pool may say that they have lost theirs.
     warnings = [line["message"].partition(":")[0] for line in log if line["level"] == "WARNING"]
     assert warnings.count("database-unavailable") == 1
+    assert set(warnings) <= {"database-unavailable", "a connection is closed", "ledger"}
     assert not [line for line in log if line["level"] == "ERROR" or "exc_info" in line]
 
 
