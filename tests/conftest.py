@@ -5,27 +5,25 @@ import gc
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import nullcontext
 from functools import cache
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import httpx2
 import hypothesis
 import pytest
-from alembic import command
-from alembic.config import Config
 from pydantic import SecretStr
 
-from scripts.postgres import Cluster, postgres
+from scripts.postgres import Cluster
 from src.config import PROJECT_ROOT, DatabaseSettings, EnvironmentSettings
 from tests import programs
 from tests.application import run_application
+from tests.clusters import MEMORY, alembic_config, migrated_cluster, run_folder
 from tests.emptying import empty, refuse_other_changes
 
-TEMPLATE = "template_migrated"
-# The folder for files that tests write, in memory where possible; None is the usual one for temporary files.
-MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 # No deadline for an example: the time it takes depends on the load of the machine.
 hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.load_profile("default")
@@ -43,6 +41,13 @@ def pytest_configure() -> None:
     # No test speaks TLS. In a folder without certificates httpx2 finds none; to read those of the machine takes 24 ms.
     os.environ["SSL_CERT_DIR"] = str(PROJECT_ROOT / "tests")
     os.environ.pop("SSL_CERT_FILE", None)  # it would be read in place of the folder
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_cmdline_main(config: pytest.Config) -> Iterator[Any]:
+    """Make what the processes of this run share. Those of pytest-xdist are no runs of their own."""
+    with nullcontext() if hasattr(config, "workerinput") else run_folder():
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -84,7 +89,7 @@ def end_of_programs() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """A PostgreSQL server for this session, with its files in memory where possible."""
-    with tempfile.TemporaryDirectory(dir=MEMORY) as folder, postgres(Path(folder), durable=False) as started:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder, migrated_cluster(Path(folder)) as started:
         yield started
 
 
@@ -96,20 +101,10 @@ async def administrator(cluster: Cluster) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
-@pytest.fixture(scope="session")
-async def template(cluster: Cluster, administrator: asyncpg.Connection) -> str:
-    """The name of a database to which all migrations have been applied."""
-    await administrator.execute(f"CREATE DATABASE {TEMPLATE}")
-    await migrate(settings_for(cluster, TEMPLATE), command.upgrade, "head")
-    return TEMPLATE
-
-
-async def _fresh_database(
-    cluster: Cluster, administrator: asyncpg.Connection, template: str
-) -> AsyncIterator[DatabaseSettings]:
+async def _fresh_database(cluster: Cluster, administrator: asyncpg.Connection) -> AsyncIterator[DatabaseSettings]:
     """Settings for a new copy of the migrated database, in which commits, triggers and races are real."""
     name = f"test_{next(_numbers)}"
-    await administrator.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    await administrator.execute(f"CREATE DATABASE {name} TEMPLATE app STRATEGY file_copy")
     yield settings_for(cluster, name)
     await administrator.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -205,10 +200,9 @@ async def client_of_module(database_of_module: DatabaseSettings) -> AsyncIterato
 
 
 @pytest.fixture(scope="session")
-async def own_cluster() -> AsyncIterator[Cluster]:
+def own_cluster() -> Iterator[Cluster]:
     """A durable server that tests may stop: stopped at once, it keeps its commits."""
-    with tempfile.TemporaryDirectory() as folder, postgres(Path(folder)) as started:
-        await migrate(settings_for(started), command.upgrade, "head")
+    with tempfile.TemporaryDirectory() as folder, migrated_cluster(Path(folder), durable=True) as started:
         yield started
 
 
@@ -242,5 +236,4 @@ def driver_url(settings: DatabaseSettings) -> str:
 
 async def migrate(settings: DatabaseSettings, command: Callable[..., None], *arguments: str) -> None:
     """Run a command of Alembic, e.g. `alembic.command.upgrade`, as `make migrate` does."""
-    config = Config(PROJECT_ROOT / "alembic.ini", attributes={"database_settings": settings})
-    await asyncio.to_thread(command, config, *arguments)
+    await asyncio.to_thread(command, alembic_config(settings), *arguments)

@@ -34,9 +34,9 @@ TERMINATE_THE_OTHERS = """
 
 
 @pytest.fixture(scope="module")
-async def busy_server(cluster: Cluster, administrator: asyncpg.Connection, template: str) -> AsyncIterator[Server]:
+async def busy_server(cluster: Cluster, administrator: asyncpg.Connection) -> AsyncIterator[Server]:
     """A server with 100,000 records, which the tests only read."""
-    await administrator.execute(f"CREATE DATABASE exports TEMPLATE {template} STRATEGY file_copy")
+    await administrator.execute("CREATE DATABASE exports TEMPLATE app STRATEGY file_copy")
     settings = settings_for(cluster, "exports")
     connection = await asyncpg.connect(driver_url(settings))
     await connection.execute(INSERT_MANY, RECORDS)

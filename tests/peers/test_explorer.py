@@ -128,9 +128,9 @@ async def test_everyone_can_read_it(browser: Browser, trail: str, scenario: str)
 
 
 @pytest.fixture(scope="module")
-async def hostile_trail(cluster: Cluster, administrator: Any, template: str) -> AsyncIterator[str]:
+async def hostile_trail(cluster: Cluster, administrator: Any) -> AsyncIterator[str]:
     name = "hostile"
-    await administrator.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    await administrator.execute(f"CREATE DATABASE {name} TEMPLATE app STRATEGY file_copy")
     url = settings_for(cluster, name).database_url.get_secret_value()
     async with run_server(url, **SIGNING, LEDGER_INTERVAL="1") as server:
         await record(server.url, HOSTILE)

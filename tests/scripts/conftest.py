@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from src.config import PROJECT_ROOT
-from tests.conftest import MEMORY
+from tests.clusters import MEMORY
 
 COPIED = ("src", "tests", "scripts", "alembic", "alembic.ini", "pyproject.toml")
 ARCHITECTURE = ("tests/test_domains.py", "tests/web/test_openapi.py")

@@ -23,8 +23,8 @@ Case = tuple[bytes, int, str]
 
 
 @pytest.fixture(scope="module")
-async def server(cluster: Cluster, administrator: asyncpg.Connection, template: str) -> AsyncIterator[Server]:
-    await administrator.execute(f"CREATE DATABASE bad_input TEMPLATE {template} STRATEGY file_copy")
+async def server(cluster: Cluster, administrator: asyncpg.Connection) -> AsyncIterator[Server]:
+    await administrator.execute("CREATE DATABASE bad_input TEMPLATE app STRATEGY file_copy")
     async with run_server(settings_for(cluster, "bad_input").database_url.get_secret_value()) as server:
         yield server
     await administrator.execute("DROP DATABASE bad_input WITH (FORCE)")

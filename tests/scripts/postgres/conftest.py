@@ -15,8 +15,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from scripts.postgres import Cluster, postgres
-from tests.conftest import MEMORY
+from scripts.postgres import Cluster
+from tests.clusters import MEMORY, migrated_cluster
 
 only_as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to run the server as another user")
 
@@ -34,7 +34,7 @@ def folder() -> Iterator[Path]:
 def initialised() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="postgres-test-", dir=MEMORY)).resolve()
     path.chmod(0o755)
-    with postgres(path / "cluster", durable=False) as cluster:
+    with migrated_cluster(path / "cluster") as cluster:
         query(cluster, "CREATE TABLE kept AS SELECT 42 AS value")
     yield path / "cluster"
     shutil.rmtree(path)
