@@ -253,9 +253,13 @@ class _Exchange(Sender):
         if self._body_arrived:
             return await self._receive()
         deadlines = self._middleware.body_deadlines
-        deadlines.add(self)
+        if self._status == CLIENT_CLOSED_REQUEST:
+            deadlines.add(self)
+        # Else the answer has begun: somebody only waits for the client to leave, however long that takes.
         message = await self._receive()
-        if not message.get("more_body", False):
+        if message["type"] == "http.disconnect":
+            deadlines.discard(self)
+        elif not message.get("more_body", False):
             self._body_arrived = True
             deadlines.discard(self)
             if self._admission and self._method in _WITH_BODY:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from inspect import isasyncgenfunction, iscoroutinefunction, unwrap
 from typing import Any
 
-from fastapi import FastAPI, params
+from fastapi import FastAPI, Request, Response, params
 from fastapi._compat import (
     ModelField,
     field_annotation_is_scalar,
@@ -23,7 +23,7 @@ from fastapi._compat import (
 from fastapi.datastructures import DefaultPlaceholder
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_validation_alias
-from fastapi.routing import APIRoute, RouteContext
+from fastapi.routing import APIRoute, RouteContext, request_response
 from fastapi.sse import EventSourceResponse
 from pydantic import Json
 from pydantic_core import PydanticUndefined
@@ -54,12 +54,20 @@ ROUTE_ATTRIBUTES = frozenset((_DESCRIBING + _SERVING).split())
 DEPENDANT_ATTRIBUTES = frozenset(_OF_DEPENDANT.split())
 PARAMETER_ATTRIBUTES = frozenset(_OF_PARAMETER.split())
 
+
+async def _answer_nothing(_request: Request) -> Response:
+    return Response()
+
+
 # The methods by which a route serves, and the classes whose methods are known.
 _METHODS = ("get_route_handler", "handle", "matches")
 _KINDS = (APIRoute, StrictJSONRoute)
+_SERVES = request_response(_answer_nothing).__code__
+"""The code of what a route calls to serve, its `app`, unless somebody has wrapped it."""
+
 _PARAMETERS = (params.Path, params.Query, params.Header, params.Cookie, params.Body)
 
-_IMMUTABLE = (type(None), bool, int, float, str, bytes, tuple, frozenset)
+_IMMUTABLE = (type(None), bool, int, float, str, bytes)
 
 # The slots that every request has. The slots of parameters and dependencies follow.
 REQUEST, RESPONSE, TASKS = range(3)
@@ -129,7 +137,10 @@ class Plan:
         self.size = len((REQUEST, RESPONSE, TASKS))
         self.uses_response = self.uses_tasks = False
         self._solved: dict[Any, int] = {}
-        self._has_plain_query = all(map(_is_plain_query, query_fields(context.dependant)))
+        query = list(query_fields(context.dependant))
+        # FastAPI also gives a model the parameters that are not its own, which it may refuse.
+        _require(len(query) < 2 or all(named_parameters(field) == [field] for field in query))
+        self._has_plain_query = all(map(_is_plain_query, query))
         self.arguments = self._visit(context.dependant)
         self.has_exits = any(step.scope for step in self.steps)
 
@@ -199,7 +210,9 @@ class Plan:
 
     def _read_header(self, slot: int, field: ModelField) -> None:
         if _is_plain(field) and field_annotation_is_scalar(field.field_info.annotation) and _has_constant(field):
-            key = get_validation_alias(field).lower().encode("latin-1")
+            name = get_validation_alias(field).lower()
+            _require(name.isascii())
+            key = name.encode()
             self.headers.append(Parameter(slot, key, field, field.get_default()))
         else:
             self.others.append(Parameter(slot, "headers", field))
@@ -232,6 +245,7 @@ def _known_route(context: RouteContext, application: FastAPI) -> APIRoute:
     _require(
         vars(route).keys() | vars(effective).keys() <= ROUTE_ATTRIBUTES,
         any(all(getattr(type(route), name) is getattr(kind, name) for name in _METHODS) for kind in _KINDS),
+        getattr(vars(effective).get("app"), "__code__", None) is _SERVES,
         context.dependency_overrides_provider in (None, application),
         context.max_body_size is None,
         not context.is_json_stream and context.stream_item_field is None,

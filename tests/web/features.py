@@ -39,6 +39,12 @@ class Aliased(BaseModel):
     second: list[str] = Field([], validation_alias="b")
 
 
+class Open(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    a: int = 0
+
+
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 

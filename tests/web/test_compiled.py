@@ -1,11 +1,17 @@
 """Every feature of FastAPI's routes answers the same, compiled or not: status, headers, body, and what happens when."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import cycle
+from typing import Annotated, Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI, params
+from fastapi.routing import APIRoute
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from src import json_parser
 from src.web import compiled
@@ -47,6 +53,9 @@ def answers_pair() -> Pair:
 
 
 EACH = 4
+NUMBERS = st.integers(0, 100)
+SEVERAL = st.lists(NUMBERS, min_size=8, max_size=8)
+CHOICES = st.builds(Choices, SEVERAL, SEVERAL, NUMBERS, NUMBERS, st.integers(0, 30))
 
 
 def _requests(sent: Sent, number: int, chosen: Sequence[Choices]) -> Iterator[tuple[Way, Asked]]:
@@ -56,7 +65,7 @@ def _requests(sent: Sent, number: int, chosen: Sequence[Choices]) -> Iterator[tu
         yield way, request(sent, way, chosen[choice % len(chosen)])
 
 
-async def test_every_feature_of_fastapi_answers_the_same() -> None:
+def test_every_feature_of_fastapi_answers_the_same() -> None:
     """And what is valid is served without FastAPI's way to it, where the route is compiled.
 
     One test, since each process that collects it would make these applications, which takes seconds.
@@ -65,13 +74,25 @@ async def test_every_feature_of_fastapi_answers_the_same() -> None:
     routes = [sent for pair in pairs for sent in sent_to(pair)]
     assert len(routes) > 600
     chosen = choices(400)
-    for number, sent in enumerate(routes):
-        compiling = sent.pair[0]
-        for way, asked in _requests(sent, number, chosen):
-            left = compiling.left
-            answered = await assert_same(sent.pair, asked)
-            if way is Way.VALID and answered.status == 200:
-                assert (compiling.left > left) == _is_left(sent), asked
+    with asyncio.Runner() as runner:
+        for number, sent in enumerate(routes):
+            for way, asked in _requests(sent, number, chosen):
+                runner.run(_assert_same(sent, way, asked))
+
+        @settings(max_examples=200)
+        @given(st.sampled_from(routes), st.sampled_from(Way), CHOICES)
+        def ask(sent: Sent, way: Way, choice: Choices) -> None:
+            runner.run(_assert_same(sent, way, request(sent, way, choice)))
+
+        ask()
+
+
+async def _assert_same(sent: Sent, way: Way, asked: Asked) -> None:
+    compiling = sent.pair[0]
+    left = compiling.left
+    answered = await assert_same(sent.pair, asked)
+    if way is Way.VALID and answered.status == 200:
+        assert (compiling.left > left) == _is_left(sent), asked
 
 
 def _is_left(sent: Sent) -> bool:
@@ -188,3 +209,81 @@ async def test_mutable_defaults_are_not_shared_between_requests() -> None:
     for _ in range(2):
         answered = await assert_same(answers_pair(), Asked("GET", "/answers/defaults"))
         assert answered.messages[1]["body"] == b"[[1],[2],7]"
+
+
+class Wrapped(APIRoute):
+    """A route that serves by something of its own."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.app = marked(self.app)
+
+
+def marked(app: ASGIApp) -> ASGIApp:
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], (b"x-marked", b"1")]}
+            await send(message)
+
+        await app(scope, receive, send_marked)
+
+    return answer
+
+
+async def beside(b: int = 0) -> int:
+    return b
+
+
+def _odd() -> FastAPI:
+    """What FastAPI serves in a way that no plan has."""
+    app = FastAPI(openapi_url=None)
+    open_or_strict = [Annotated[model, params.Query()] for model in (features.Strict, features.Open)]
+    for number, model in enumerate(open_or_strict):
+        app.get(f"/{number}/alone")(features.endpoint(m=model))
+        app.get(f"/{number}/beside")(features.endpoint(m=model, q=Annotated[int, params.Query()]))
+        app.get(f"/{number}/above")(features.endpoint(m=model, q=Annotated[int, Depends(beside)]))
+        app.get(f"/{number}/twice")(features.endpoint(m=model, n=open_or_strict[0]))
+    app.router.routes.append(Wrapped("/wrapped", beside))
+    app.add_api_route("/set", beside)
+    app.routes[-1].app = marked(app.routes[-1].app)  # type: ignore[attr-defined]
+
+    async def grow(lists: Annotated[Any, params.Query()] = ([],)) -> Any:
+        lists[0].append(1)
+        return lists
+
+    async def read(h: Annotated[str, params.Header(alias="ü-ж")] = "none") -> str:
+        return h
+
+    app.get("/grow")(grow)
+    app.get("/header")(read)
+    return app
+
+
+@cache
+def odd_pair() -> Pair:
+    return _pair(_odd(), _odd())
+
+
+@pytest.mark.parametrize("query", [b"", b"q=1", b"a=1&q=1", b"a=1&b=2&q=1", b"a=1&other=2&q=1", b"q=x", b"n=1"])
+@pytest.mark.parametrize(
+    "path", [f"/{number}/{of}" for number in range(2) for of in ("alone", "beside", "above", "twice")]
+)
+async def test_a_model_beside_other_parameters_of_the_query_gets_the_same(path: str, query: bytes) -> None:
+    await assert_same(odd_pair(), Asked("GET", path, query))
+
+
+@pytest.mark.parametrize("path", ["/wrapped", "/set"])
+async def test_what_wraps_a_route_is_not_left_out(path: str) -> None:
+    answered = await assert_same(odd_pair(), Asked("GET", path))
+    assert (b"x-marked", b"1") in answered.messages[0]["headers"]
+
+
+async def test_an_immutable_default_that_holds_a_list_is_not_shared_between_requests() -> None:
+    for _ in range(2):
+        answered = await assert_same(odd_pair(), Asked("GET", "/grow"))
+        assert answered.messages[1]["body"] == b"[[1]]"
+
+
+async def test_a_header_with_a_name_that_no_client_can_send_answers_the_same() -> None:
+    await assert_same(odd_pair(), Asked("GET", "/header"))

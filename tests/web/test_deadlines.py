@@ -153,3 +153,65 @@ async def ask(middleware: RequestMiddleware, path: str, statuses: list[int] | No
     await middleware({**head, "headers": []}, receive, send)
     (status,) = statuses
     return status
+
+
+def head(method: str, path: str) -> Scope:
+    return {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [],
+    }
+
+
+async def test_a_rest_of_a_body_that_comes_while_the_answer_is_sent_sets_no_deadline() -> None:
+    """Starlette asks for messages then, to learn that the client has left."""
+    sent: list[str] = []
+
+    async def stream(_scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        assert (await receive())["type"] == "http.disconnect"
+        await send({"type": "http.response.body"})
+
+    async def receive() -> Message:
+        # Longer than the time for a body.
+        await asyncio.sleep(0.1)
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message["type"])
+
+    async with asyncio.timeout(10):
+        await hasty(stream)(head("GET", "/"), receive, send)
+    assert sent == ["http.response.start", "http.response.body"]
+
+
+async def test_a_client_that_leaves_within_its_body_takes_no_place() -> None:
+    """There is one, and a request holds it: the client would wait for it, and be refused although it has left."""
+    left: list[str] = []
+    sent: list[Message] = []
+    held, leave = asyncio.Event(), asyncio.Event()
+
+    async def hold(scope: Scope, receive: Receive, _send: Send) -> None:
+        if scope["method"] == "POST":
+            left.append((await receive())["type"])
+            return
+        held.set()
+        await leave.wait()
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    settings = AppSettings(max_in_flight=1, max_waiting=1)
+    middleware = RequestMiddleware(hold, settings, groups=["/"], exposed_headers=[])
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        tasks.create_task(middleware(head("GET", "/"), receive, send))
+        await held.wait()
+        await middleware(head("POST", "/"), receive, send)
+        leave.set()
+    assert (left, sent) == (["http.disconnect"], [])
