@@ -1,4 +1,11 @@
-"""The connections that services take, and the naming convention of constraints."""
+"""The connections that services take, and the naming convention of constraints.
+
+- `AutocommitConnection`: single statements, each committed by itself.
+- `TransactionConnection`: several statements that belong together.
+- `SnapshotConnection` (`src/snapshot.py`): reads that have to see the same state, such as an export.
+- `BoundedReads` (`src/bounded_reads.py`): reads that together take a limited time.
+- `DriverTransaction` (`src/driver_transaction.py`): as `TransactionConnection`, on the fast path of `src/statement.py`.
+"""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -104,7 +111,10 @@ def constraint_of(error: IntegrityError) -> str | None:
 
 
 class TransactionConnection:
-    """Runs the statements of one transaction. It connects for the first one: a refused request takes no connection."""
+    """Runs the statements of one transaction. It connects for the first one: a refused request takes no connection.
+
+    It is for domains that need several statements for a change, as `make domain` makes them. Audits need one.
+    """
 
     def __init__(self, pool: ConnectionPool) -> None:
         self._pool = pool

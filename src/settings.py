@@ -1,4 +1,4 @@
-"""All settings of the process, which are read and validated once. Each domain declares its own in its `config.py`."""
+"""All settings of the process, which are validated together. Each domain declares its own in its `config.py`."""
 
 from dataclasses import dataclass
 from typing import Self, TypeVar

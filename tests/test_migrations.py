@@ -109,6 +109,18 @@ async def test_history_and_keys_survive_a_rollback_and_verify_afterwards(
     assert await collect_findings(database_settings) == []
 
 
+async def test_tables_without_a_recorded_revision_are_one_clear_line(empty_database: DatabaseSettings) -> None:
+    """As after a restore of some tables only."""
+    connection = await asyncpg.connect(driver_url(empty_database))
+    await connection.execute("CREATE TABLE audit ()")
+    done = await programs.run("alembic", "upgrade", "head", DATABASE_URL=empty_database.database_url.get_secret_value())
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith('migrations: relation "audit" already exists, but no revision is recorded: restore')
+    assert await tables(connection) == {"public.audit"}
+    await connection.close()
+
+
 async def test_up_and_down_without_rows_leaves_nothing_but_alembics_own_table(
     empty_database: DatabaseSettings,
 ) -> None:

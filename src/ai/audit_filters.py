@@ -81,7 +81,7 @@ def understand(said: Mapping[str, Any], text: str, now: datetime, examples: Coll
 
 
 class _Redundant(Exception):
-    """Nothing is lost without this value: what the question has of it is in another condition, or left over."""
+    """This value can be left out: another condition has its words, or `remarks` names them as left over."""
 
 
 class _Reader:
@@ -124,7 +124,10 @@ class _Reader:
                 self._question.cover_words(english.NAMES_OF_FIELDS.get(name, ()))
 
     def _read_id(self, name: str, value: Any) -> str:
-        """One mention in the question stands for one id, and no word that means something else does."""
+        """Return the id as the question writes it. A mention stands for one id only.
+
+        Raises `Unusable` if the question does not name it, `_Redundant` if other conditions have all its mentions.
+        """
         text = single_text(value)
         if name == "entity_id" and self._says_other_field():
             raise Unusable(NOT_ASKED_FOR)
@@ -147,7 +150,7 @@ class _Reader:
         return [field for field, pattern in english.SAYS_FIELD.items() if self._question.matches(pattern)]
 
     def _says_other_field(self) -> bool:
-        """Return whether the question names a field that has no condition: what the model says of things is that."""
+        """Return whether the question names a field that has no condition: an entity's id may be meant for that one."""
         return any(field not in self.conditions for field in self.fields_named())
 
     def _names_actor(self, span: tuple[int, int]) -> bool:

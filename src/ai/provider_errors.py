@@ -198,7 +198,7 @@ def _codes(error: object) -> set[str]:
 
 
 def _message(error: object) -> str:
-    """Return the error's `message`, or what is no more than a text."""
+    """Return the error's `message`, or the error itself if it is a text; else an empty one."""
     message = error.get("message") if isinstance(error, Mapping) else error
     return message if isinstance(message, str) else ""
 

@@ -78,7 +78,7 @@ class OtherItem(_ProviderModel):
 
 
 def _content(**fields: str) -> Discriminator:
-    """Tell models by the field in which a type (the name) has its content (the value).
+    """Choose the model of an item by the field that holds its content. `fields` has that field for each `type`.
 
     The tag is the field, or `other`: another type, or a content that is null.
     """

@@ -158,7 +158,7 @@ class Question:
         return [match.span() for match in found if self._is_whole(*match.span())]
 
     def is_before_id(self, span: Span) -> bool:
-        """Return whether the next word is an id: this one only says of what, as in "invoice INV-7"."""
+        """Return whether the next word is an id, so that this one only names its kind, as in "invoice INV-7"."""
         following = next((token for token in self._tokens if token[0] >= span[1]), None)
         return following is not None and following[0] - span[1] < GAP and is_id(self._at(following))
 

@@ -126,7 +126,7 @@ def _parse(answer: Answer) -> dict[str, Any]:
 
 
 def _refuse_cut(text: str) -> NoReturn:
-    """Raises `Unfit` for words that led to no object: a model that is told so may begin with one."""
+    """Raise `Unfit` for words without an object: told so, a model may begin with the object next time."""
     if not text.strip() or _THOUGHT_BEGINS in text:
         raise AIInvalidProviderResponse(_ONLY_THOUGHTS)
     if "{" in text:

@@ -144,7 +144,10 @@ def _insert_no_row(table: Table) -> Insert:
 
 
 def _change_no_row(table: Table, name: str) -> tuple[CTE, CTE]:
-    """The update sets `name`, which the service sets too: a role may have the right for some columns only."""
+    """An update and a delete that find no row, so that PostgreSQL checks the rights for both.
+
+    The update sets `name`, which the service sets too: a role may have the right for some columns only.
+    """
     changed = update(table).values({name: table.c[name]}).where(false())
     return changed.cte(f"no_update_of_{table.name}"), delete(table).where(false()).cte(f"no_delete_of_{table.name}")
 
