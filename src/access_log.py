@@ -12,14 +12,13 @@ import asyncio
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from select import PIPE_BUF
 from typing import Any
 
 import orjson
 from typing_extensions import override
 
-from src import log
+from src import clock, log
 from src.log_lines import to_line
 
 
@@ -99,7 +98,7 @@ class AccessLog:
 
 def _to_line(fields: Mapping[str, Any], max_bytes: int) -> str:
     """The same line as the handler's formatter writes."""
-    now = datetime.now(UTC)
+    now = clock.now()
     record = {
         "timestamp": now,
         "level": "INFO",

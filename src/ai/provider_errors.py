@@ -6,10 +6,11 @@ Servers of models that people run themselves have codes of their own, and some s
 import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
+from src import clock
 from src.ai.constants import MAX_RETRY_AFTER
 from src.ai.exceptions import (
     AIContentRejected,
@@ -221,7 +222,7 @@ def _seconds_until(date: str) -> float | None:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    return max(0.0, (moment - clock.now()).total_seconds())
 
 
 def _whole_seconds(delay: float | None) -> int | None:
