@@ -8,11 +8,10 @@ from typing import Any
 
 from alembic import context
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from src.config import AppSettings, DatabaseSettings
-from src.database import driver_connection, sqlstate_of
+from src.database import driver_connection
 from src.engines import create_job_engine
 from src.job_errors import exit_with_one_line
 from src.log import logging_config
@@ -22,8 +21,10 @@ from src.schema_revisions import load_schema_revisions
 
 _LOCK_PAUSE_SECONDS = 0.2
 _SECOND_CONNECTION_SECONDS = 10
-# SQLSTATE (PostgreSQL documentation, appendix A).
-_TABLE_EXISTS = "42P07"
+# A table is there already. Where a revision is recorded, this would be an error of a migration.
+_ADVICE_WITHOUT_REVISION = {
+    "42P07": "no revision is recorded here; restore the table alembic_version too, or migrate a database of its own"
+}
 
 
 def of_this_project(name: str | None, kind: str, _parents: Any) -> bool:
@@ -43,15 +44,8 @@ def migrate(connection: Connection) -> None:
                 f"migrations: the database is at revision {unknown}, which this release does not know: "
                 "migrate with the release that made it, or with a newer one"
             )
-        try:
+        with exit_with_one_line("migrations", {} if heads else _ADVICE_WITHOUT_REVISION):
             context.run_migrations()
-        except DBAPIError as error:
-            if heads or sqlstate_of(error) != _TABLE_EXISTS:
-                raise
-            raise SystemExit(
-                f"migrations: {str(error.driver_exception).partition(chr(10))[0]}, but no revision is recorded: "
-                "restore the table alembic_version too, or migrate a database of its own"
-            ) from None
 
 
 def takes_back() -> bool:

@@ -116,7 +116,7 @@ async def test_tables_without_a_recorded_revision_are_one_clear_line(empty_datab
     done = await programs.run("alembic", "upgrade", "head", DATABASE_URL=empty_database.database_url.get_secret_value())
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert line.startswith('migrations: relation "audit" already exists, but no revision is recorded: restore')
+    assert line.startswith('migrations: relation "audit" already exists: no revision is recorded here; restore')
     assert await tables(connection) == {"public.audit"}
     await connection.close()
 

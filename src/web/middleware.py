@@ -253,9 +253,9 @@ class _Exchange(Sender):
         if self._body_arrived:
             return await self._receive()
         deadlines = self._middleware.body_deadlines
+        # Once the answer has begun, somebody only waits for the client to leave, however long that takes.
         if self._status == CLIENT_CLOSED_REQUEST:
             deadlines.add(self)
-        # Else the answer has begun: somebody only waits for the client to leave, however long that takes.
         message = await self._receive()
         if message["type"] == "http.disconnect":
             deadlines.discard(self)

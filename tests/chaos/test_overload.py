@@ -30,6 +30,8 @@ async def test_under_five_times_the_load_most_of_the_work_is_done_and_the_rest_i
                 report = await running.report()
             print(f"\n{connections} connections: {report.summary()}")
             assert report.latencies.keys() <= {*GOOD, 503}
+            if 503 in report.latencies:
+                assert report.percentile(503, 0.99) < 500
             return report
 
         def goodput(report: Report) -> float:
@@ -44,8 +46,6 @@ async def test_under_five_times_the_load_most_of_the_work_is_done_and_the_rest_i
         )
         peak = max(median(map(goodput, reports)) for reports in (half, full))
         share = median(map(goodput, flood)) / peak
-        refused_within = median(report.percentile(503, 0.99) for report in flood)
-        print(f"{share:.0%} of the peak; 503 p99 {refused_within:.0f} ms")
+        print(f"{share:.0%} of the peak")
         assert share >= 0.75
-        assert refused_within < 500
         assert goodput(await run(places // 2, 4)) >= 0.6 * peak
