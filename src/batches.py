@@ -87,7 +87,7 @@ def _parse_lines(body: bytes, *, is_partial: bool) -> Any:
 def _parse_items(body: bytes, error: MalformedJSON | ValidationFailed, *, is_partial: bool) -> Any:
     """Find the items of a JSON object that is refused as a whole, and parse each. Raises `error` if that is no help."""
     json_parser.check_value_count(body)
-    texts = _split(body) if is_partial or not _names_items(error) else []
+    texts = _split_items(body) if is_partial or not _names_items(error) else []
     items = _parse_each(texts)
     if not items.texts:
         raise error
@@ -114,7 +114,7 @@ def _parse_each(texts: Sequence[bytes]) -> SeparateItems:
 
 
 def _all_of(parsed: SeparateItems, name: Callable[[int], str]) -> dict[str, Any]:
-    """Raises what refuses the batch if an item is refused. `name` says which item it is to people."""
+    """All items. If one is refused, raises what refuses the batch: `name` gives the words for an item's index."""
     refused = [(index, parsed.items[index]) for index in parsed.texts]
     malformed = [(index, error.detail) for index, error in refused if isinstance(error, MalformedJSON)]
     if malformed:
@@ -135,7 +135,7 @@ def _error(location: list[str | int], message: str, kind: str) -> dict[str, Any]
     return {"loc": ["body", "items", *location], "msg": message, "type": kind}
 
 
-def _split(body: bytes) -> list[bytes]:
+def _split_items(body: bytes) -> list[bytes]:
     """The text of each item; an empty list if the body is not JSON, or is more than a list of items."""
     try:
         return [item.encode() for item in _values(body.decode())]
@@ -144,7 +144,7 @@ def _split(body: bytes) -> list[bytes]:
 
 
 def _values(text: str) -> Iterator[str]:
-    """Raises `ValueError`."""
+    """The text of each item of a list. Raises `ValueError` if the text is not a list of values."""
     found = _BEFORE_ITEMS.match(text)
     end = 0
     while found:
@@ -156,7 +156,7 @@ def _values(text: str) -> Iterator[str]:
 
 
 def _end_of_value(text: str, start: int) -> int:
-    """Raises `ValueError`."""
+    """Where the value that begins at `start` ends. Raises `ValueError` if there is none."""
     try:
         return _DECODER.raw_decode(text, start)[1]
     except RecursionError:

@@ -79,7 +79,7 @@ def keys_of(value: Any) -> Iterator[str]:
 
 
 def parse_details(value: Any) -> dict[str, Any]:
-    """Raises `Unusable`."""
+    """The members that `details` has to contain, of an object or of a text with one. Raises `Unusable`."""
     if is_empty(value):
         raise Unusable(EMPTY)
     try:

@@ -53,31 +53,33 @@ _LONGEST_ORDER = 100
 
 
 @dataclass(frozen=True)
-class Understood:
+class Interpretation:
     """`unsupported`: the words of the question, and the fields, that are not in the filter."""
 
     filter: AuditFilter
     unsupported: list[str]
 
 
-def understand(said: Mapping[str, Any], text: str, now: datetime, examples: Collection[str] = ()) -> Understood:
-    """`said` is the model's object, `text` the question.
+def interpret(
+    answer: Mapping[str, Any], question: str, now: datetime, examples: Collection[str] = ()
+) -> Interpretation:
+    """Make a filter of the object that the model has answered, and compare it with the question.
 
     `now` is the time that the model was told, `examples` are the actions and types of the examples that it was shown.
     """
-    end = start_of_orders(text)
-    reader = _Reader(said, Question(text[:end]), now, examples)
+    end = start_of_orders(question)
+    reader = _Reader(answer, Question(question[:end]), now, examples)
     # A word that another condition stands for is no id, so ids come last; and a thing is not what was done.
     # What the question names by its field comes first: then its words are neither a thing nor what was done.
     for name in dict.fromkeys((*reader.fields_named(), "entity_type", "action", *_OTHERS, *_IDS)):
-        reader.read(name, said.get(name))
-    for name in said.keys() - AuditFilter.model_fields.keys() - {UNSUPPORTED}:
-        reader.remarks.note_unknown(said[name])
+        reader.read(name, answer.get(name))
+    for name in answer.keys() - AuditFilter.model_fields.keys() - {UNSUPPORTED}:
+        reader.remarks.note_unknown(answer[name])
     reader.check_times()
-    reader.remarks.take_over(said.get(UNSUPPORTED))
+    reader.remarks.take_over(answer.get(UNSUPPORTED))
     conditions = {name: reader.conditions[name] for name in AuditFilter.model_fields if name in reader.conditions}
-    order = textwrap.shorten(text[end:], _LONGEST_ORDER, placeholder="…")
-    return Understood(AuditFilter.model_validate(conditions), reader.remarks.texts(order))
+    order = textwrap.shorten(question[end:], _LONGEST_ORDER, placeholder="…")
+    return Interpretation(AuditFilter.model_validate(conditions), reader.remarks.texts(order))
 
 
 class _Redundant(Exception):
@@ -87,8 +89,8 @@ class _Redundant(Exception):
 class _Reader:
     """Reads the fields of one answer."""
 
-    def __init__(self, said: Mapping[str, Any], question: Question, now: datetime, examples: Collection[str]) -> None:
-        self._said, self._question, self._now, self._examples = said, question, now, examples
+    def __init__(self, answer: Mapping[str, Any], question: Question, now: datetime, examples: Collection[str]) -> None:
+        self._answer, self._question, self._now, self._examples = answer, question, now, examples
         self.conditions: dict[str, Any] = {}
         self.remarks = Remarks(question)
         # Where the question has an id, and where it has one that a condition stands for.
@@ -162,7 +164,7 @@ class _Reader:
         return span in self._mentions_of_actors() and self._question.word_before(span) in english.BEFORE_ACTORS
 
     def _mentions_of_actors(self) -> list[tuple[int, int]]:
-        actors = [item for item in items(self._said.get("actor_id")) if isinstance(item, str)]
+        actors = [item for item in items(self._answer.get("actor_id")) if isinstance(item, str)]
         return [span for actor in actors for span in self._question.mentions(actor)]
 
     def _read_alternatives(self, read: Callable[[str, Any], str]) -> Callable[[str, Any], list[str]]:
@@ -227,7 +229,7 @@ class _Reader:
 
     def _means_status(self, text: str) -> bool:
         """Return whether the model says of the same word that it is the status."""
-        return text.casefold() in map(str, items(self._said.get("status"))) and text.casefold() in {*AuditStatus}
+        return text.casefold() in map(str, items(self._answer.get("status"))) and text.casefold() in {*AuditStatus}
 
     def _take_as_type(self, text: str, spans: list[tuple[int, int]]) -> None:
         """Use the word before an id as the entity's type, unless it says who, or belongs to another field."""

@@ -12,7 +12,7 @@ from pydantic_core import to_json
 
 from src import clock
 from src.ai import audit_filters, responses, structured_output
-from src.ai.audit_filters import Understood
+from src.ai.audit_filters import Interpretation
 from src.ai.audit_schemas import AuditQuestion, AuditQuestionAnswer
 from src.ai.client import AIClient
 from src.ai.constants import QUERY_PROMPT_VERSION
@@ -134,10 +134,10 @@ async def answer_question(
     """
     text, now = strip_invisible(question.question), clock.now()
 
-    def read(said: Mapping[str, Any]) -> Understood:
+    def read(said: Mapping[str, Any]) -> Interpretation:
         if said and said.keys().isdisjoint(_SCHEMA["properties"]):
             raise structured_output.Unfit("it has none of the fields")
-        return audit_filters.understand(said, text, now, _EXAMPLE_NAMES)
+        return audit_filters.interpret(said, text, now, _EXAMPLE_NAMES)
 
     understood, completion = await structured_output.complete_json(
         client, _build_prompt(client, text, now), _LIMITS, read

@@ -117,7 +117,7 @@ class _AnswerCut(AIInvalidProviderResponse):
 
 
 def _parse(answer: Answer) -> dict[str, Any]:
-    """Raises `Unfit`, `AIContentRejected`, `AIInvalidProviderResponse`."""
+    """The object of an answer. Raises `Unfit`, `AIContentRejected`, `AIInvalidProviderResponse`."""
     if answer.refusal is not None or answer.incomplete_details.reason == "content_filter":
         raise AIContentRejected("The model refuses to answer this.")
     if answer.status == "incomplete":

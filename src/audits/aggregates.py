@@ -53,7 +53,7 @@ _SHARE_OF_COUNTS = 0.6
 
 
 async def get_histogram(reads: BoundedReads, query: HistogramQuery) -> Histogram:
-    """Raises `DatabaseTimeout`."""
+    """Count the records in each bucket of time; estimate them where many match. Raises `DatabaseTimeout`."""
     wanted = filters.parameters(query)
     found = await reads.try_fetch(
         _extent_statement(tuple(wanted)), reads.seconds_left / 3, **wanted, limit=COUNT_CAP + 1
@@ -194,7 +194,7 @@ def _failures_among(wanted: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 async def get_facets(reads: BoundedReads, query: FacetsQuery) -> Facets:
-    """Raises `DatabaseTimeout`."""
+    """Count the commonest values of a field; estimate them where many records match. Raises `DatabaseTimeout`."""
     wanted = filters.parameters(query)
     statement = _facets_statement(tuple(wanted), query.field)
     rows = await reads.try_fetch(statement, reads.seconds_left / 3, **wanted, limit=COUNT_CAP + 1)
@@ -231,7 +231,7 @@ def _commonest(value: ColumnElement[str], number: ColumnElement[Any]) -> Select[
 
 
 async def get_values(reads: BoundedReads, query: ValuesQuery) -> Values:
-    """Raises `DatabaseTimeout`."""
+    """The first values of a field, in their order, that begin with a prefix. Raises `DatabaseTimeout`."""
     start, end = filters.prefix_range(query.prefix)
     values = await read_values(reads, query.field, start, end, MAX_SUGGESTIONS)
     return Values(field=query.field, values=values)

@@ -43,7 +43,7 @@ async def change_record(
 
     Raises `AuditNotFound`, `VersionMismatch`, `DetailsTooLarge`, `Conflict`, `DatabaseTimeout`, `Overloaded`.
     """
-    async with _turn(audit_id, connection.lock_timeout):
+    async with _one_at_a_time(audit_id, connection.lock_timeout):
         for _ in range(MAX_ATTEMPTS):
             found = await connection.fetch(statements.GET_WITH_HASH, audit_id=audit_id)
             if not found:
@@ -64,7 +64,7 @@ async def change_record(
 
 
 @asynccontextmanager
-async def _turn(audit_id: UUID, seconds: float) -> AsyncIterator[None]:
+async def _one_at_a_time(audit_id: UUID, seconds: float) -> AsyncIterator[None]:
     """Let one change of a record at a time run in this process: of several at once, all but one would start again.
 
     Others wait up to `seconds`, and get the error that PostgreSQL would give to those who wait for the row: the

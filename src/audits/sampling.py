@@ -101,7 +101,7 @@ async def _count_matches(
     """How many of the entries in each bucket match the other filters too. Raises `DatabaseTimeout`."""
     share = min(1.0, _LOOKED_AT / max(1, sum(entries for entries, _ in counts)))
     statement = windows.matches_statement(driving.column, driving.rest)
-    rows, is_whole = await windows.look_at(reads, statement, driving, wanted, bounds, share)
+    rows, is_whole = await windows.fetch_sample(reads, statement, driving, wanted, bounds, share)
     found = {bucket - 1: (looked_at, matching) for bucket, looked_at, matching in rows}
     matching: Counts = []
     for bucket, (entries, is_exact) in enumerate(counts):
@@ -157,7 +157,7 @@ async def find_commonest(
     )
     share = min(1.0, _LOOKED_AT / max(1, entries))
     statement = windows.commonest_statement(driving.column, driving.rest, field)
-    found, is_whole = await windows.look_at(reads, statement, driving, wanted, span, share)
+    found, is_whole = await windows.fetch_sample(reads, statement, driving, wanted, span, share)
     counted = found[0][2] if found else 0
     scaled = [(value, entries * number / looked_at) for value, number, _, looked_at in found]
     return scaled, counted, is_exact and is_whole

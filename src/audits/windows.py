@@ -75,7 +75,7 @@ def _scale(entries: int, most: int, share: float) -> float:
     return others / share + (most if most > others else most / share)
 
 
-async def look_at(
+async def fetch_sample(
     reads: BoundedReads,
     statement: Statement,
     driving: DrivingFilter,
@@ -83,7 +83,10 @@ async def look_at(
     bounds: Sequence[int],
     share: float,
 ) -> tuple[list[asyncpg.Record], bool]:
-    """Run a statement that looks at records, and say whether it has looked at all. Raises `DatabaseTimeout`."""
+    """The rows of a statement that reads a `share` of the entries, and whether it has read all of them.
+
+    Where the time is too short, it reads a sixteenth of the share. Raises `DatabaseTimeout`.
+    """
     rest = {name: wanted[name] for name in driving.rest}
     for part in (share, share / 16):
         arguments = rest | _arguments(driving, bounds, FEW, part)

@@ -122,7 +122,7 @@ class Finding(NamedTuple):
     text: str
 
 
-async def split(connection: AsyncConnection) -> AsyncIterator[KeyRange]:
+async def key_ranges(connection: AsyncConnection) -> AsyncIterator[KeyRange]:
     """All ids, in ranges of some 20,000 revisions each; a record is never cut."""
     begin = _FIRST
     while until := await connection.scalar(_NEXT_BOUNDARY, {"begin": begin, "keys": _KEYS_PER_RANGE}):

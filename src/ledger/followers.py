@@ -44,6 +44,7 @@ class Followers:
         self._grown = asyncio.Event()
         self._sealed = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
+        # Not `Admission`, which refuses whoever has waited too long: followers wait in any case.
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._pieces: dict[object, tuple[float, Piece]] = {}
 

@@ -12,7 +12,7 @@ from src.ledger.config import LedgerSettings
 from src.ledger.constants import SEALED_AT_ONCE
 from src.ledger.exceptions import OUTAGES, LedgerCloned, OriginChanged, TileLost
 from src.ledger.ledger_row import LedgerRow
-from src.ledger.witnessing import Transactions, Witnessing
+from src.ledger.witness_task import Transactions, WitnessTask
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Sealer:
         """`on_growth` is called after entries were added."""
         self._transactions, self._settings, self._on_growth = transactions, settings, on_growth
         self._keys = settings.signers
-        self._witnessing = Witnessing(transactions, settings)
+        self._witness_task = WitnessTask(transactions, settings)
         # The newest checkpoint that this process knows to be signed.
         self._last: Checkpoint | None = None
         # The row of the ledger in a turn that had nothing to do. While it stays so, only new revisions need another.
@@ -46,7 +46,7 @@ class Sealer:
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="ledger sealer")
-        self._witnessing.start()
+        self._witness_task.start()
 
     async def stop(self) -> None:
         """What is being sealed is rolled back, and sealed by whoever comes next."""
@@ -54,7 +54,7 @@ class Sealer:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
-        await self._witnessing.stop()
+        await self._witness_task.stop()
 
     async def _run(self) -> None:
         while True:
@@ -118,7 +118,7 @@ class Sealer:
             async with self._transactions() as connection:
                 for note in await signing.take_unlogged(connection, origin):
                     logger.info("ledger checkpoint", extra={"checkpoint": note})
-            self._witnessing.wake()
+            self._witness_task.wake()
         return not (signed.note or signed.unlogged or signed.forked or signed.new_timeline)
 
     def _report_unsigned(self, signed: signing.Signed, asks_first: bool) -> None:

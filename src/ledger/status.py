@@ -67,7 +67,7 @@ async def get_state(connection: Reader) -> LedgerState:
 
 
 async def get_status(connection: AutocommitConnection, settings: LedgerSettings) -> LedgerStatus:
-    """Raises `LedgerMissing`."""
+    """What an operator asks of the ledger: its state, and what is sealed and signed. Raises `LedgerMissing`."""
     row = await _read_status(connection)
     head = await get_head(connection, settings)
     keys = [str(witness.key) for witness in settings.witnesses]

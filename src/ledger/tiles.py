@@ -102,7 +102,7 @@ def _locate(node: Node) -> tuple[TileId, int, int]:
     return TileId(level, number), first, 1 << height
 
 
-def split(hashes: bytes) -> Iterator[bytes]:
+def split_hashes(hashes: bytes) -> Iterator[bytes]:
     """Hashes that stand one behind the other. Raises `ValueError` if they do not fill their bytes."""
     if len(hashes) % HASH_BYTES:
         raise ValueError("is cut in the middle of a hash")
@@ -125,7 +125,7 @@ def grow(size: int, edge: Tiles, leaves: Iterable[bytes]) -> Growth:
     new_size = size + len(added)
     while added:
         number, kept = divmod(before, WIDTH)
-        row = [*split(edge.get(TileId(level, number), b""))][:kept]
+        row = [*split_hashes(edge.get(TileId(level, number), b""))][:kept]
         if len(row) < kept:
             raise TileLost(level, number)
         row += added

@@ -16,7 +16,7 @@ from src.ledger.chains import Finding, Wanted
 from src.ledger.entries import encode_entry
 from src.ledger.merkle import HASH_BYTES, Node, Range, hash_leaf, hash_perfect, join, perfect_subtrees
 from src.ledger.storage import read_tiles
-from src.ledger.tiles import WIDTH, TileId, TilePath, grow, hashes_of, split
+from src.ledger.tiles import WIDTH, TileId, TilePath, grow, hashes_of, split_hashes
 from src.statement import Statement
 
 SUBTREE = WIDTH**2
@@ -129,8 +129,8 @@ def _compare(tile: TileId, computed: bytes, stored: bytes | None, entries: Mappi
     if tile.level:
         return
     # A missing tile says nothing of its entries. An entry that is missing is a finding in any case.
-    hashes = [*split(computed)]
-    kept = [*split(stored)] if stored and len(stored) % HASH_BYTES == 0 else hashes
+    hashes = [*split_hashes(computed)]
+    kept = [*split_hashes(stored)] if stored and len(stored) % HASH_BYTES == 0 else hashes
     for place, (ours, theirs) in enumerate(zip(hashes, kept, strict=False)):
         index = tile.number * WIDTH + place
         if index not in entries:

@@ -104,7 +104,7 @@ async def _check_rest(connection: AsyncConnection, wanted: Wanted) -> AsyncItera
 
 async def _check_chains(connection: AsyncConnection, wanted: Wanted, run: Run) -> AsyncIterator[Finding]:
     total = 0
-    arguments = ((wanted, keys) async for keys in chains.split(connection))
+    arguments = ((wanted, keys) async for keys in chains.key_ranges(connection))
     async for read, findings in run(chains.check_chains, arguments):
         for finding in findings:
             yield finding

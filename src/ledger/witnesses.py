@@ -100,7 +100,7 @@ _ENTER_TIMELINE = Statement(
 _READ = text("SELECT witness, size, state FROM ledger_witness WHERE witness = ANY(CAST(:keys AS text[]))")
 
 
-async def take(connection: DriverTransaction, origin: str, witnesses: Sequence[Witness]) -> list[Question]:
+async def take_questions(connection: DriverTransaction, origin: str, witnesses: Sequence[Witness]) -> list[Question]:
     """What this process is to ask now."""
     keys = {str(witness.key): witness for witness in witnesses}
     await connection.fetch(_ADD, keys=[*keys])
@@ -116,7 +116,7 @@ async def signed_size(connection: DriverTransaction, origin: str) -> int:
     return int(size)
 
 
-async def keep(
+async def keep_answer(
     connection: DriverTransaction,
     origin: str,
     witnesses: Sequence[Witness],

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from src.ai.audit_filters import understand
+from src.ai.audit_filters import interpret
 from src.ai.filter_remarks import GENERAL_REMARK
 from src.audits.schemas import AuditFilter
 
@@ -18,7 +18,7 @@ EMPTY = "{}: the model gave no value."
 
 def conditions(said: dict[str, Any], question: str) -> dict[str, Any]:
     """Return the conditions that are used; of an id or a type, the one value."""
-    used = understand(said, question, NOW).filter.model_dump(mode="json", exclude_unset=True)
+    used = interpret(said, question, NOW).filter.model_dump(mode="json", exclude_unset=True)
     for name in {"entity_type", "entity_id", "actor_id"} & used.keys():
         if len(used[name]) == 1:
             (used[name],) = used[name]
@@ -26,7 +26,7 @@ def conditions(said: dict[str, Any], question: str) -> dict[str, Any]:
 
 
 def unsupported(said: dict[str, Any], question: str) -> list[str]:
-    return understand(said, question, NOW).unsupported
+    return interpret(said, question, NOW).unsupported
 
 
 @pytest.mark.parametrize(
@@ -178,9 +178,9 @@ def test_the_question_says_how_an_action_is_written() -> None:
 
 def test_an_end_that_is_now_is_no_end() -> None:
     said = {"occurred_from": "2026-03-01T00:00:00Z", "occurred_to": "2026-11-28T15:00:00.123456Z"}
-    understood = understand(said, "What is new since 2026-03-01?", NOW)
-    assert understood.filter.model_dump(mode="json", exclude_unset=True) == {"occurred_from": "2026-03-01T00:00:00Z"}
-    assert understood.unsupported == ["new"]
+    interpreted = interpret(said, "What is new since 2026-03-01?", NOW)
+    assert interpreted.filter.model_dump(mode="json", exclude_unset=True) == {"occurred_from": "2026-03-01T00:00:00Z"}
+    assert interpreted.unsupported == ["new"]
 
 
 def test_one_mention_is_one_condition() -> None:
@@ -342,7 +342,7 @@ def test_hostile_questions_and_answers_take_no_time(text: str) -> None:
         "x": [text] * 500,
     }
     started = time.perf_counter()
-    understand(said, question, NOW)
+    interpret(said, question, NOW)
     assert time.perf_counter() - started < 1
 
 

@@ -25,13 +25,13 @@ from src.engines import create_ledger_pool
 from src.ledger.config import LedgerSettings
 from src.ledger.exceptions import LedgerCloned
 from src.ledger.sealer import Sealer
-from src.ledger.witnessing import Witnessing
+from src.ledger.witness_task import WitnessTask
 from tests.application import run_application
 from tests.conftest import driver_url, migrate, settings_for
 from tests.ledger.conftest import KEY, ORIGIN
 from tests.ledger.revisions import check_ledger, write
 from tests.ledger.test_writers import write_by_http, write_by_sql
-from tests.ledger.witness import WitnessServer, run_witness
+from tests.ledger.witness import WitnessServer, ask_all, run_witness
 from tests.peers.poolers import standby
 
 KILLS, WRITERS = 50, 16
@@ -63,13 +63,13 @@ def environment_of(witness: WitnessServer, interval: float = 3600) -> dict[str, 
 
 
 @asynccontextmanager
-async def sealing_on(settings: DatabaseSettings, witness: WitnessServer) -> AsyncIterator[tuple[Sealer, Witnessing]]:
+async def sealing_on(settings: DatabaseSettings, witness: WitnessServer) -> AsyncIterator[tuple[Sealer, WitnessTask]]:
     ledger = LedgerSettings.model_validate({k.lower(): v for k, v in environment_of(witness).items()})
     pool = create_ledger_pool(settings, 2)
     transactions = partial(driver_transaction, pool)
-    witnessing = Witnessing(transactions, ledger)
-    yield Sealer(transactions, ledger), witnessing
-    await witnessing.stop()
+    witness_task = WitnessTask(transactions, ledger)
+    yield Sealer(transactions, ledger), witness_task
+    await witness_task.stop()
     await pool.dispose()
 
 
@@ -117,10 +117,10 @@ async def test_sealers_are_killed_under_many_writers_and_no_witness_sees_a_fork(
         await asyncio.gather(*map(keep_writing, range(WRITERS)))
         await killing
     assert await connection.fetchval("SELECT forked IS NULL AND size > 0 FROM ledger")
-    async with sealing_on(settings, witness) as (sealer, witnessing):
+    async with sealing_on(settings, witness) as (sealer, witness_task):
         await sealer.seal_all()
         await connection.execute("UPDATE ledger_witness SET next_at = now()")
-        await witnessing.ask_all()
+        await ask_all(witness_task)
     assert await check_ledger(connection) == 0
     size = await connection.fetchval("SELECT size FROM ledger")
     print("entries", size, "answers", {status: witness.statuses.count(status) for status in {*witness.statuses}})
@@ -138,9 +138,9 @@ async def test_a_dump_restored_into_another_cluster_signs_nothing_until_it_is_ad
     connection = await asyncpg.connect(driver_url(settings))
     for _ in range(3):
         await write(connection)
-    async with sealing_on(settings, witness) as (sealer, witnessing):
+    async with sealing_on(settings, witness) as (sealer, witness_task):
         await sealer.seal_all()
-        await witnessing.ask_all()
+        await ask_all(witness_task)
     await write(connection)
     await connection.close()
     dump = str(tmp_path / "dump")
@@ -156,17 +156,17 @@ async def test_a_dump_restored_into_another_cluster_signs_nothing_until_it_is_ad
         )
         copy = await asyncpg.connect(driver_url(restored))
         await write(copy)
-        async with sealing_on(restored, witness) as (sealer, witnessing):
+        async with sealing_on(restored, witness) as (sealer, witness_task):
             with pytest.raises(LedgerCloned):
                 await sealer.seal_all()
-            await witnessing.ask_all()
+            await ask_all(witness_task)
             assert witness.statuses == [200]
             environment = os.environ | environment_of(witness)
             environment["DATABASE_URL"] = restored.database_url.get_secret_value()
             adopt = (sys.executable, "-m", "src.ledger", "adopt")
             await asyncio.to_thread(subprocess.run, adopt, cwd=PROJECT_ROOT, env=environment, check=True)
             assert await sealer.seal_all() == 2
-            await witnessing.ask_all()
+            await ask_all(witness_task)
         assert await check_ledger(copy) == 0
         assert witness.statuses == [200, 200]
         await copy.close()
@@ -179,13 +179,13 @@ async def test_a_standby_that_takes_over_signs_only_if_the_witness_knows_no_more
     settings = settings_for(primary)
     connection = await asyncpg.connect(driver_url(settings))
     folder = primary.socket_directory.parent / f"{primary.socket_directory.name}-standby"
-    async with sealing_on(settings, witness) as (sealer, witnessing), standby(primary, folder):
+    async with sealing_on(settings, witness) as (sealer, witness_task), standby(primary, folder):
         url = f"postgresql+asyncpg://app@/app?host={folder}"
         behind = DatabaseSettings(database_url=SecretStr(url), database_pool_timeout=5)
         follower = await asyncpg.connect(driver_url(behind))
         await write(connection)
         await sealer.seal_all()
-        await witnessing.ask_all()
+        await ask_all(witness_task)
         await wait_for(follower, "SELECT EXISTS (SELECT FROM ledger_witness WHERE size = 1)")
         if lags:
             await follower.execute("ALTER SYSTEM SET primary_conninfo = ''")
@@ -193,14 +193,14 @@ async def test_a_standby_that_takes_over_signs_only_if_the_witness_knows_no_more
             await wait_for(connection, "SELECT NOT EXISTS (SELECT FROM pg_stat_replication)")
             await write(connection)
             await sealer.seal_all()
-            await witnessing.ask_all()
+            await ask_all(witness_task)
         await connection.close()
         await follower.execute("SELECT pg_promote()")
         await write(follower)
         async with sealing_on(behind, witness) as (successor, asking):
             assert await successor.seal_all() == 1
             assert await follower.fetchval("SELECT max(size) FROM ledger_checkpoint") == 1
-            await asking.ask_all()
+            await ask_all(asking)
             await successor.seal_all()
         signed = await follower.fetchval("SELECT max(size) FROM ledger_checkpoint")
         forked = await follower.fetchval("SELECT forked FROM ledger")

@@ -13,7 +13,7 @@ from src.ledger.config import LedgerSettings
 from src.ledger.cosignatures import MlDsaSignerKey
 from src.ledger.notes import SignerKey
 from src.ledger.sealer import Sealer
-from src.ledger.witnessing import Transactions
+from src.ledger.witness_task import Transactions
 from tests.application import run_application
 
 LEDGER = "/api/v1/ledger"

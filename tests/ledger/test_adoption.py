@@ -13,11 +13,11 @@ from src.ledger.cosignatures import MlDsaSignerKey
 from src.ledger.exceptions import LedgerCloned, OriginChanged
 from src.ledger.notes import SignerKey
 from src.ledger.sealer import Sealer
-from src.ledger.witnessing import Transactions, Witnessing
+from src.ledger.witness_task import Transactions, WitnessTask
 from tests import programs
 from tests.ledger.conftest import KEY, ORIGIN
 from tests.ledger.revisions import check_ledger, write
-from tests.ledger.witness import NAME, WitnessServer, run_witness
+from tests.ledger.witness import NAME, WitnessServer, ask_all, run_witness
 
 OTHER = SignerKey("staging.example.org", bytes(32))
 
@@ -86,7 +86,7 @@ class Witnessed(NamedTuple):
     witness: WitnessServer
     environment: dict[str, str]
     sealer: Sealer
-    witnessing: Witnessing
+    witness_task: WitnessTask
 
 
 @pytest.fixture
@@ -96,13 +96,13 @@ async def witnessed(
     async with run_witness(KEY.verifier) as witness:
         environment = {"LEDGER_ORIGIN": ORIGIN, "LEDGER_KEY": KEY.secret, "LEDGER_WITNESSES": witness.setting}
         settings = LedgerSettings.model_validate({name.lower(): value for name, value in environment.items()})
-        sealer, witnessing = Sealer(transactions, settings), Witnessing(transactions, settings)
+        sealer, witness_task = Sealer(transactions, settings), WitnessTask(transactions, settings)
         await write(connection)
         await sealer.seal_all()
-        await witnessing.ask_all()
+        await ask_all(witness_task)
         await clone(connection)
-        yield Witnessed(witness, environment | {"DATABASE_URL": url(database)}, sealer, witnessing)
-        await witnessing.stop()
+        yield Witnessed(witness, environment | {"DATABASE_URL": url(database)}, sealer, witness_task)
+        await witness_task.stop()
 
 
 @pytest.mark.usefixtures("database_settings")
@@ -115,7 +115,7 @@ async def test_a_copy_that_lacks_what_was_signed_is_forked_before_it_signs(
     await write(connection)
     assert await witnessed.sealer.seal_all() == 1
     assert await connection.fetchval("SELECT max(size) FROM ledger_checkpoint") == 1
-    await witnessed.witnessing.ask_all()
+    await ask_all(witnessed.witness_task)
     forked = await connection.fetchval("SELECT forked FROM ledger")
     assert forked == f"{NAME}: knows 3 entries, and 1 were signed here"
 
@@ -127,9 +127,9 @@ async def test_an_adopted_copy_signs_when_its_witnesses_have_been_asked(
     assert (await run("adopt", **witnessed.environment)).returncode == 0
     await write(connection)
     await witnessed.sealer.seal_all()
-    await witnessed.witnessing.ask_all()
+    await ask_all(witnessed.witness_task)
     await witnessed.sealer.seal_all()
-    await witnessed.witnessing.ask_all()
+    await ask_all(witnessed.witness_task)
     assert witnessed.witness.size == 2
 
 

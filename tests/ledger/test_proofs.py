@@ -19,7 +19,7 @@ from src.config import LOG_MAX_LINE_BYTES, DatabaseSettings
 from src.ledger.checkpoints import Checkpoint
 from src.ledger.notes import open_note, split_note
 from src.ledger.sealer import Sealer
-from src.ledger.witnessing import Transactions
+from src.ledger.witness_task import Transactions
 from src.log_lines import to_line
 from tests.application import run_application
 from tests.audits.factories import AUDITS, audit_body, create_audit

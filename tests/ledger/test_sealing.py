@@ -17,7 +17,7 @@ from src.ledger import sealing, signing
 from src.ledger.exceptions import LedgerCloned, OriginChanged, TileLost
 from src.ledger.notes import SignerKey, open_note, split_note
 from src.ledger.sealer import Sealer
-from src.ledger.witnessing import Transactions
+from src.ledger.witness_task import Transactions
 from src.statement import Statement
 from tests.conftest import driver_url, migrate
 from tests.ledger.conftest import KEY, ORIGIN, SIGNED

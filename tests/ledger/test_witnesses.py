@@ -16,12 +16,12 @@ from src.ledger.config import LedgerSettings
 from src.ledger.constants import WitnessState
 from src.ledger.notes import open_note, split_note
 from src.ledger.sealer import Sealer
+from src.ledger.witness_task import Transactions, WitnessTask
 from src.ledger.witnesses import Answer
-from src.ledger.witnessing import Transactions, Witnessing
 from tests.application import run_application
 from tests.ledger.conftest import KEY, LEDGER, ORIGIN
 from tests.ledger.revisions import write
-from tests.ledger.witness import NAME, WitnessServer, run_witness
+from tests.ledger.witness import NAME, WitnessServer, ask_all, run_witness
 
 
 @pytest.fixture(params=["ed25519"])
@@ -47,27 +47,27 @@ async def witnessed(database: DatabaseSettings, settings: LedgerSettings) -> Asy
 
 
 @pytest.fixture
-async def pair(transactions: Transactions, settings: LedgerSettings) -> AsyncIterator[tuple[Sealer, Witnessing]]:
-    witnessing = Witnessing(transactions, settings)
-    yield Sealer(transactions, settings), witnessing
-    await witnessing.stop()
+async def pair(transactions: Transactions, settings: LedgerSettings) -> AsyncIterator[tuple[Sealer, WitnessTask]]:
+    witness_task = WitnessTask(transactions, settings)
+    yield Sealer(transactions, settings), witness_task
+    await witness_task.stop()
 
 
 @pytest.mark.parametrize("witness", ["ed25519", "mldsa"], indirect=True)
 async def test_a_checkpoint_is_published_with_its_cosignatures(
     connection: asyncpg.Connection,
-    pair: tuple[Sealer, Witnessing],
+    pair: tuple[Sealer, WitnessTask],
     witness: WitnessServer,
     witnessed: httpx2.AsyncClient,
 ) -> None:
-    sealer, witnessing = pair
+    sealer, witness_task = pair
     for number in range(5):
         await write(connection)
         await sealer.seal_all()
         before = (await witnessed.get(f"{LEDGER}/checkpoint")).text
         assert f"\n{number + 1}\n" not in before
-        await witnessing.ask_all()
-    await witnessing.ask_all()
+        await ask_all(witness_task)
+    await ask_all(witness_task)
     assert witness.statuses == [200] * 5
     note = (await witnessed.get(f"{LEDGER}/checkpoint")).text
     assert open_note(note, [KEY.verifier]).startswith(f"{ORIGIN}\n5\n")
@@ -80,18 +80,18 @@ async def test_a_checkpoint_is_published_with_its_cosignatures(
 @pytest.mark.usefixtures("database_settings")
 async def test_a_witness_that_is_away_holds_up_nothing_and_is_asked_again(
     connection: asyncpg.Connection,
-    pair: tuple[Sealer, Witnessing],
+    pair: tuple[Sealer, WitnessTask],
     witness: WitnessServer,
     witnessed: httpx2.AsyncClient,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    sealer, witnessing = pair
+    sealer, witness_task = pair
     caplog.set_level(logging.INFO)
     await write(connection)
     await sealer.seal_all()
     witness.answers = [(503, b"")] * 2
     for _ in range(2):
-        await witnessing.ask_all()
+        await ask_all(witness_task)
         await connection.execute("UPDATE ledger_witness SET next_at = now()")
     assert (await witnessed.get(LEDGER)).json()["witnesses"][0]["state"] == "unavailable"
     assert (await witnessed.get(f"{LEDGER}/checkpoint")).status_code == 404
@@ -101,7 +101,7 @@ async def test_a_witness_that_is_away_holds_up_nothing_and_is_asked_again(
     )
     note = (await witnessed.get(f"{LEDGER}/checkpoint")).text
     assert [name for name, *_ in split_note(note)[1]] == [ORIGIN]
-    await witnessing.ask_all()
+    await ask_all(witness_task)
     assert witness.statuses == [503, 503, 200]
     said = [record.getMessage() for record in caplog.records if NAME in record.getMessage()]
     assert said == [
@@ -127,31 +127,31 @@ async def test_a_witness_that_hangs_holds_up_no_other_witness(
     hangs = WitnessServer(KEY.verifier)
     server = socket.create_server(("127.0.0.1", 0))
     hangs.url = f"http://127.0.0.1:{server.getsockname()[1]}"
-    witnessing = Witnessing(transactions, settings_with(witness.setting, hangs.setting, ledger_interval=0.05))
-    witnessing.start()
+    witness_task = WitnessTask(transactions, settings_with(witness.setting, hangs.setting, ledger_interval=0.05))
+    witness_task.start()
     # It has 5 seconds to answer.
     async with asyncio.timeout(4):
         for size in (1, 2, 3):
             await write(connection)
             await sealer.seal_all()
             assert f"\n{size}\n" in await signed.get()
-    await witnessing.stop()
+    await witness_task.stop()
     server.close()
 
 
 async def test_a_witness_that_is_behind_is_asked_from_its_own_size(
-    connection: asyncpg.Connection, pair: tuple[Sealer, Witnessing], witness: WitnessServer
+    connection: asyncpg.Connection, pair: tuple[Sealer, WitnessTask], witness: WitnessServer
 ) -> None:
-    sealer, witnessing = pair
+    sealer, witness_task = pair
     for _ in range(3):
         await write(connection)
     await sealer.seal_all()
-    await witnessing.ask_all()
+    await ask_all(witness_task)
     await connection.execute("UPDATE ledger_witness SET size = 0")
     for _ in range(4):
         await write(connection)
     await sealer.seal_all()
-    await witnessing.ask_all()
+    await ask_all(witness_task)
     assert witness.statuses == [200, 409, 200]
     assert witness.size == 7
 
@@ -162,18 +162,18 @@ FORKS = {"larger": (409, b"2\n"), "inconsistent": (422, b""), "another tree": (4
 @pytest.mark.parametrize("answer", FORKS.values(), ids=FORKS)
 async def test_nothing_is_signed_where_a_witness_knows_another_tree(
     connection: asyncpg.Connection,
-    pair: tuple[Sealer, Witnessing],
+    pair: tuple[Sealer, WitnessTask],
     witness: WitnessServer,
     witnessed: httpx2.AsyncClient,
     caplog: pytest.LogCaptureFixture,
     answer: tuple[int, bytes],
 ) -> None:
-    sealer, witnessing = pair
+    sealer, witness_task = pair
     await write(connection)
     await sealer.seal_all()
     await connection.execute("INSERT INTO ledger_witness (witness, size) VALUES ($1, 1)", str(witness.key))
     witness.answers = [answer]
-    await witnessing.ask_all()
+    await ask_all(witness_task)
     await write(connection)
     assert await sealer.seal_all() == 1
     assert await sealer.seal_all() == 0
@@ -190,17 +190,17 @@ async def test_nothing_is_signed_where_a_witness_knows_another_tree(
 async def test_a_late_answer_does_not_fork_the_ledger_that_has_begun_anew(
     connection: asyncpg.Connection,
     transactions: Transactions,
-    pair: tuple[Sealer, Witnessing],
+    pair: tuple[Sealer, WitnessTask],
     settings: LedgerSettings,
 ) -> None:
     sealer, _ = pair
     await write(connection)
     await sealer.seal_all()
     async with transactions() as transaction:
-        (question,) = await witnesses.take(transaction, ORIGIN, settings.witnesses)
+        (question,) = await witnesses.take_questions(transaction, ORIGIN, settings.witnesses)
     await connection.execute("UPDATE ledger SET origin = 'another.example.org'")
     async with transactions() as transaction:
-        await witnesses.keep(transaction, ORIGIN, settings.witnesses, 1, question, Answer(WitnessState.FORKED))
+        await witnesses.keep_answer(transaction, ORIGIN, settings.witnesses, 1, question, Answer(WitnessState.FORKED))
     assert await connection.fetchval("SELECT forked FROM ledger") is None
 
 
@@ -209,40 +209,40 @@ BAD = {"no base64": b"\xe2\x80\x94 witness.example.org/w1 x\n", "nothing": b"", 
 
 @pytest.mark.parametrize("body", BAD.values(), ids=BAD)
 async def test_an_answer_without_a_valid_cosignature_is_refused(
-    connection: asyncpg.Connection, pair: tuple[Sealer, Witnessing], witness: WitnessServer, body: bytes
+    connection: asyncpg.Connection, pair: tuple[Sealer, WitnessTask], witness: WitnessServer, body: bytes
 ) -> None:
-    sealer, witnessing = pair
+    sealer, witness_task = pair
     await write(connection)
     await sealer.seal_all()
     witness.answers = [(200, body)]
-    await witnessing.ask_all()
+    await ask_all(witness_task)
     assert await connection.fetchval("SELECT state FROM ledger_witness") == "refused"
     assert await connection.fetchval("SELECT count(*) FROM ledger_cosignature") == 0
 
 
 async def test_a_cosignature_of_another_checkpoint_is_refused(
-    connection: asyncpg.Connection, pair: tuple[Sealer, Witnessing], witness: WitnessServer
+    connection: asyncpg.Connection, pair: tuple[Sealer, WitnessTask], witness: WitnessServer
 ) -> None:
-    sealer, witnessing = pair
+    sealer, witness_task = pair
     await write(connection)
     await sealer.seal_all()
     witness.answers = [(200, witness.sign("another\n1\ntext\n"))]
-    await witnessing.ask_all()
+    await ask_all(witness_task)
     assert await connection.fetchval("SELECT state FROM ledger_witness") == "refused"
 
 
 async def test_after_a_standby_took_over_witnesses_are_asked_before_anything_is_signed(
-    connection: asyncpg.Connection, pair: tuple[Sealer, Witnessing], witness: WitnessServer
+    connection: asyncpg.Connection, pair: tuple[Sealer, WitnessTask], witness: WitnessServer
 ) -> None:
-    sealer, witnessing = pair
+    sealer, witness_task = pair
     await write(connection)
     await sealer.seal_all()
-    await witnessing.ask_all()
+    await ask_all(witness_task)
     await connection.execute("UPDATE ledger SET timeline_id = 7; UPDATE ledger_witness SET timeline_id = 7")
     await write(connection)
     assert await sealer.seal_all() == 1
     assert await connection.fetchval("SELECT max(size) FROM ledger_checkpoint") == 1
-    await witnessing.ask_all()
+    await ask_all(witness_task)
     await sealer.seal_all()
     assert await connection.fetchval("SELECT max(size) FROM ledger_checkpoint") == 2
     assert witness.statuses == [200, 200]

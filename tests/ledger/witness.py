@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from src.ledger.cosignatures import CosignerKey
 from src.ledger.notes import VerifierKey
+from src.ledger.witness_task import WitnessTask
 
 NAME = "witness.example.org/w1"
 
@@ -112,3 +113,8 @@ async def run_witness(log: VerifierKey, *, mldsa: bool = False) -> AsyncIterator
     yield witness
     server.close()
     await server.wait_closed()
+
+
+async def ask_all(task: WitnessTask) -> None:
+    """Ask each witness that has not signed the latest checkpoint, and wait for the answers."""
+    await asyncio.gather(*await task.ask())

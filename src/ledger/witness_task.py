@@ -24,7 +24,7 @@ Transactions = Callable[[], AbstractAsyncContextManager[DriverTransaction]]
 """Opens a transaction: returning commits, raising rolls back."""
 
 
-class Witnessing:
+class WitnessTask:
     """Asks every `LEDGER_INTERVAL`, and when there is a new checkpoint, until it is stopped."""
 
     def __init__(self, transactions: Transactions, settings: LedgerSettings) -> None:
@@ -59,11 +59,21 @@ class Witnessing:
                 async with asyncio.timeout(self._settings.ledger_interval):
                     await self._wanted.wait()
             self._wanted.clear()
-            # Each in a task of its own, so that a witness that hangs holds up no other.
-            for asking in await self._guarded(self._begin()) or ():
-                task = asyncio.create_task(self._guarded(asking), name="ledger witness")
-                self._asking.add(task)
-                task.add_done_callback(self._asking.discard)
+            await self.ask()
+
+    async def ask(self) -> list[asyncio.Task[None]]:
+        """Begin to ask each witness that has not signed the latest checkpoint.
+
+        Each has a task of its own, so that a witness that hangs holds up no other.
+        """
+        tasks = [
+            asyncio.create_task(self._guarded(self._ask(question)), name="ledger witness")
+            for question in await self._guarded(self._take_questions()) or ()
+        ]
+        for task in tasks:
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+        return tasks
 
     async def _guarded(self, asking: Coroutine[Any, Any, T]) -> T | None:
         try:
@@ -75,23 +85,18 @@ class Witnessing:
             logger.exception("ledger: the witnesses were not asked")
             return None
 
-    async def ask_all(self) -> None:
-        """Ask each witness that has not signed the latest checkpoint, and keep the answers."""
-        await asyncio.gather(*await self._begin())
+    async def _take_questions(self) -> list[Question]:
+        async with self._transactions() as connection:
+            return await witnesses.take_questions(connection, self._origin, self._settings.witnesses)
 
-    async def _begin(self) -> list[Coroutine[Any, Any, None]]:
+    async def _ask(self, question: Question) -> None:
         from src.ledger.witness_client import WitnessClient
 
         client = self._client = self._client or WitnessClient()
-        async with self._transactions() as connection:
-            questions = await witnesses.take(connection, self._origin, self._settings.witnesses)
-        return [self._ask(client, question) for question in questions]
-
-    async def _ask(self, client: "WitnessClient", question: Question) -> None:
         answer = await client.ask(question, self._transactions, self._origin)
         async with self._transactions() as connection:
             known, quorum = self._settings.witnesses, self._settings.quorum
-            await witnesses.keep(connection, self._origin, known, quorum, question, answer)
+            await witnesses.keep_answer(connection, self._origin, known, quorum, question, answer)
         self._report(question, answer)
 
     def _report(self, question: Question, answer: Answer) -> None:
