@@ -144,7 +144,7 @@ def _split_items(body: bytes) -> list[bytes]:
 
 
 def _values(text: str) -> Iterator[str]:
-    """The text of each item of a list. Raises `ValueError` if the text is not a list of values."""
+    """The text of each item of `{"items": [...]}`. Raises `ValueError` if the text is anything else."""
     found = _BEFORE_ITEMS.match(text)
     end = 0
     while found:

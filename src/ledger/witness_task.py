@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from src.driver_transaction import DriverTransaction
 from src.ledger import witnesses
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from src.ledger.witness_client import WitnessClient
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 Transactions = Callable[[], AbstractAsyncContextManager[DriverTransaction]]
 """Opens a transaction: returning commits, raising rolls back."""
@@ -59,31 +57,28 @@ class WitnessTask:
                 async with asyncio.timeout(self._settings.ledger_interval):
                     await self._wanted.wait()
             self._wanted.clear()
-            await self.ask()
+            try:
+                await self.ask()
+            except Exception as error:
+                _log(error)
 
     async def ask(self) -> list[asyncio.Task[None]]:
-        """Begin to ask each witness that has not signed the latest checkpoint.
+        """Begin to ask each witness whose turn it is, and return the tasks. Raises what an outage raises.
 
         Each has a task of its own, so that a witness that hangs holds up no other.
         """
         tasks = [
-            asyncio.create_task(self._guarded(self._ask(question)), name="ledger witness")
-            for question in await self._guarded(self._take_questions()) or ()
+            asyncio.create_task(self._ask(question), name="ledger witness") for question in await self._take_questions()
         ]
         for task in tasks:
             self._asking.add(task)
-            task.add_done_callback(self._asking.discard)
+            task.add_done_callback(self._forget)
         return tasks
 
-    async def _guarded(self, asking: Coroutine[Any, Any, T]) -> T | None:
-        try:
-            return await asking
-        except OUTAGES:
-            # The sealer, which needs the same database, logs the outage.
-            return None
-        except Exception:
-            logger.exception("ledger: the witnesses were not asked")
-            return None
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._asking.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            _log(error)
 
     async def _take_questions(self) -> list[Question]:
         async with self._transactions() as connection:
@@ -112,3 +107,9 @@ class WitnessTask:
             logger.info("ledger: the witness %s signs again", name)
         else:
             logger.warning("ledger: the witness %s does not sign (%s): %s", name, answer.state, answer.detail)
+
+
+def _log(error: BaseException) -> None:
+    # The sealer, which needs the same database, logs an outage.
+    if not isinstance(error, OUTAGES):
+        logger.error("ledger: the witnesses were not asked", exc_info=error)

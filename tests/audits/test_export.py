@@ -221,7 +221,7 @@ async def test_the_first_records_come_at_once_however_many_match(
     await administrator.execute("ALTER DATABASE exports SET temp_file_limit = 0")
     async with run_application(settings_for(cluster, "exports")) as client:
         response = await client.get(EXPORT, params={"order": "asc"})
-    await administrator.execute("ALTER DATABASE exports RESET ALL")
+    await administrator.execute("ALTER DATABASE exports RESET temp_file_limit")
     assert response.text.count("\n") == RECORDS
 
 
