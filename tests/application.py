@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from itertools import islice
@@ -31,7 +31,6 @@ HAS_PROC = Path("/proc/self/statm").exists()
 NO_DATABASE = DatabaseSettings(database_url=SecretStr("postgresql://nobody@127.0.0.1:1/none"))
 
 Log = list[dict[str, Any]]
-Start = Callable[..., Awaitable[programs.Program]]
 
 
 @asynccontextmanager
@@ -150,9 +149,9 @@ class Server:
 
 
 @asynccontextmanager
-async def run_server(database_url: str, start: Start = programs.start, /, **environment: str) -> AsyncIterator[Server]:
+async def run_server(database_url: str, **environment: str) -> AsyncIterator[Server]:
     """Run the server on a free port, and stop it at the end."""
-    server = Server(await start_server_process(database_url, start, **environment))
+    server = Server(await start_server_process(database_url, **environment))
     try:
         await server.line("Application startup complete")
         server.url = (await server.line(r"listening on (http://[^\"]+)"))[1]
@@ -161,7 +160,5 @@ async def run_server(database_url: str, start: Start = programs.start, /, **envi
         await server.stop()
 
 
-async def start_server_process(
-    database_url: str, start: Start = programs.start, /, **environment: str
-) -> programs.Program:
-    return await start("src", **{"PORT": "0", "DATABASE_URL": database_url} | environment)
+async def start_server_process(database_url: str, **environment: str) -> programs.Program:
+    return await programs.start("src", **{"PORT": "0", "DATABASE_URL": database_url} | environment)

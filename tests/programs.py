@@ -3,7 +3,6 @@
 Nearly all of a start is the import of libraries: 0.9 s of CPU for the service, and tests start a hundred programs. So
 one process, which this module is when it is run, imports what the programs share, and forks for each of them. What it
 forks has its own process, arguments, environment and files, and runs the module `NAME` itself from its first line.
-The workers of a server are forked too, from its supervisor.
 """
 
 import asyncio
@@ -18,12 +17,9 @@ import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
-from multiprocessing import get_context
 from pathlib import Path
 from threading import Lock
 from typing import IO, Any, NamedTuple
-
-import uvicorn._subprocess
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 CAN_FORK = hasattr(os, "pidfd_open")
@@ -174,19 +170,7 @@ def _serve(control: socket.socket) -> str | None:
             os.environ.clear()
             os.environ.update(request["environment"])
             sys.argv[1:] = request["arguments"]
-            _fork_workers()
             return str(request["module"])
-
-
-def _fork_workers() -> None:
-    """Make uvicorn fork the workers of a server, without the signal handlers of their parent."""
-
-    def handle_no_signal() -> None:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
-
-    vars(uvicorn._subprocess)["spawn"] = get_context("fork")  # noqa: SLF001
-    os.register_at_fork(after_in_child=handle_no_signal)
 
 
 if __name__ == "__main__":

@@ -134,24 +134,24 @@ async def answer_question(
     """
     text, now = strip_invisible(question.question), clock.now()
 
-    def read(said: Mapping[str, Any]) -> Interpretation:
-        if said and said.keys().isdisjoint(_SCHEMA["properties"]):
+    def read(answer: Mapping[str, Any]) -> Interpretation:
+        if answer and answer.keys().isdisjoint(_SCHEMA["properties"]):
             raise structured_output.Unfit("it has none of the fields")
-        return audit_filters.interpret(said, text, now, _EXAMPLE_NAMES)
+        return audit_filters.interpret(answer, text, now, _EXAMPLE_NAMES)
 
-    understood, completion = await structured_output.complete_json(
+    interpretation, completion = await structured_output.complete_json(
         client, _build_prompt(client, text, now), _LIMITS, read
     )
-    conditions = understood.filter.model_dump(exclude_unset=True)
+    conditions = interpretation.filter.model_dump(exclude_unset=True)
     query = AuditQuery.model_validate(conditions | {"limit": question.limit})
     url = _list_url(list_path, query, client.settings.max_url_bytes)
     page = None
-    if not question.dry_run and (conditions or not understood.unsupported):
+    if not question.dry_run and (conditions or not interpretation.unsupported):
         page = AuditPage.model_validate_json((await audits_service.find(connection, query)).json)
     return AuditQuestionAnswer(
         filter=AuditSelection.model_validate(query.model_dump(include={*AuditFilter.model_fields})),
         url=url,
-        unsupported=understood.unsupported,
+        unsupported=interpretation.unsupported,
         items=page and page.items,
         total=page and page.total,
         total_relation=page and page.total_relation,

@@ -60,7 +60,7 @@ class WitnessTask:
             try:
                 await self.ask()
             except Exception as error:
-                _log(error)
+                _log_unless_outage(error)
 
     async def ask(self) -> list[asyncio.Task[None]]:
         """Begin to ask each witness whose turn it is, and return the tasks. Raises what an outage raises.
@@ -78,7 +78,7 @@ class WitnessTask:
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._asking.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            _log(error)
+            _log_unless_outage(error)
 
     async def _take_questions(self) -> list[Question]:
         async with self._transactions() as connection:
@@ -109,7 +109,7 @@ class WitnessTask:
             logger.warning("ledger: the witness %s does not sign (%s): %s", name, answer.state, answer.detail)
 
 
-def _log(error: BaseException) -> None:
+def _log_unless_outage(error: BaseException) -> None:
     # The sealer, which needs the same database, logs an outage.
     if not isinstance(error, OUTAGES):
         logger.error("ledger: the witnesses were not asked", exc_info=error)

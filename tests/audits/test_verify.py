@@ -277,7 +277,6 @@ JSON = st.recursive(
     | NUMBERS
     | st.text(st.characters(exclude_categories=["Cs"])),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner),
-    max_leaves=20,
 )
 
 

@@ -96,16 +96,15 @@ async def test_another_key_another_checkpoint_and_missing_files_do_not_hold(
 
 
 async def test_whatever_byte_is_changed_is_refused(files: Path) -> None:
-    """One bit of some bytes, which are others in each run: to change all takes two seconds."""
     chance = random.Random()
-    for name, step in {"proof.tlog-proof": 3, "proof.json": 10, "consistency": 3, "new": 5}.items():
+    for name, step in {"proof.tlog-proof": 1, "proof.json": 5, "consistency": 1, "new": 3}.items():
         raw = (files / name).read_bytes()
         arguments: tuple[str, ...] = ("changed",)
         if name == "consistency":
             arguments = ("proof.json", "changed", "--since", "old")
         elif name == "new":
             arguments = ("changes.ndjson", "--checkpoint", "changed")
-        for position in range(chance.randrange(step), len(raw), step):
+        for position in range(0, len(raw), step):
             changed = bytearray(raw)
             changed[position] ^= 1 << chance.randrange(8)
             (files / "changed").write_bytes(changed)

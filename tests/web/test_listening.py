@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests import programs
 from tests.application import Server, run_server
 from tests.web.test_server import UNREACHABLE
 from tests.wire import connect, head
@@ -53,8 +52,7 @@ def _connections_of(pid: int, port: int) -> int:
 
 
 async def test_workers_have_equal_shares_of_connections_after_one_has_hung_or_was_killed() -> None:
-    # In full: the workers of users get what they share by pickling.
-    async with run_server(UNREACHABLE, programs.start_in_full, WORKERS="2") as server, AsyncExitStack() as clients:
+    async with run_server(UNREACHABLE, WORKERS="2") as server, AsyncExitStack() as clients:
         workers = Workers(server, clients)
         await server.line(STARTED, number=2)
 

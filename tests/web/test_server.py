@@ -74,8 +74,7 @@ async def test_every_log_line_is_a_json_object_with_the_required_fields(
     ("number", "workers"), [(signal.SIGTERM, "1"), (signal.SIGTERM, "2"), (signal.SIGINT, "1"), (signal.SIGHUP, "1")]
 )
 async def test_a_signal_stops_the_server_with_status_0(number: signal.Signals, workers: str) -> None:
-    start = programs.start if workers == "1" else programs.start_in_full  # with the workers that uvicorn starts
-    async with run_server(UNREACHABLE, start, WORKERS=workers) as server:
+    async with run_server(UNREACHABLE, WORKERS=workers) as server:
         async with httpx2.AsyncClient(base_url=server.url) as client:
             assert (await client.get("/health/live")).status_code == 200
         assert await server.stop(number) == 0
