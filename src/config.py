@@ -1,8 +1,7 @@
 """Settings of the process and of the database. Each domain declares its own in its `config.py`.
 
-Values come from environment variables, then from `.env` in the project's folder. Each process reads
-them when it starts. If one is missing or invalid, it ends with one line that names the variable, and never shows its
-value.
+Values come from environment variables, then from `.env` in the project's folder. Each process reads them when it
+starts. If one is missing or invalid, it ends with one line that names the variable, and never shows its value.
 """
 
 import re
