@@ -143,7 +143,7 @@ class AppSettings(EnvironmentSettings):
     max_header_bytes: int = Field(16 * 1024, ge=1024)
     max_in_flight: int = Field(32, ge=1)
     max_waiting: int = Field(96, ge=0)
-    place_timeout: float = Field(0.3, ge=0.001)
+    place_timeout: float = Field(0.4, ge=0.001)
     max_connections: int = Field(1000, ge=1)
     request_head_timeout: float = Field(5, gt=0)
     request_body_timeout: float = Field(8, gt=0)
