@@ -2,6 +2,11 @@
 
 import asyncio
 import math
+import time
+from contextvars import ContextVar
+
+patience: ContextVar[float] = ContextVar("patience", default=math.inf)
+"""Seconds that the current request waits for a connection at most: what it has waited for its place is taken off."""
 
 
 class NotAdmitted(Exception):
@@ -26,21 +31,24 @@ class Admission:
         self._max_waiting = max_waiting
         self._waiting = 0
 
-    async def admit(self) -> None:
-        """Take a place, which `release` gives back. Raises `NotAdmitted`, or `TooManyWaiting` without a wait.
+    async def admit(self, at_most: float = math.inf) -> float:
+        """Take a place, which `release` gives back. Returns the seconds that this took: 0 if a place was free.
 
-        If this raises, even because the caller is cancelled, the caller has no place.
+        Raises `NotAdmitted` after `timeout`, or after `at_most` seconds if that is less, or `TooManyWaiting` without a
+        wait. If this raises, even because the caller is cancelled, the caller has no place.
         """
         # It is also locked while callers wait: a place that has just become free belongs to one of them.
         if not self._places.locked():
             await self._places.acquire()
-            return
+            return 0
         if self._waiting >= self._max_waiting:
             raise TooManyWaiting
         self._waiting += 1
+        started = time.monotonic()
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(min(self._timeout, at_most)):
                 await self._places.acquire()
+            return time.monotonic() - started
         except TimeoutError:
             raise NotAdmitted from None
         finally:

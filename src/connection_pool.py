@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 from sqlalchemy.util import greenlet_spawn
 
-from src.admission import Admission, NotAdmitted
+from src.admission import Admission, NotAdmitted, patience
 
 
 class ConnectionPool:
@@ -106,7 +106,7 @@ class ConnectionPool:
 
     async def _admit(self) -> None:
         try:
-            await self._admission.admit()
+            await self._admission.admit(patience.get())
         except NotAdmitted:
             raise PoolTimeoutError("every connection is in use") from None
 

@@ -82,6 +82,21 @@ async def test_a_wait_has_an_end() -> None:
     await admission.admit()
 
 
+async def test_a_caller_with_less_patience_gives_up_earlier() -> None:
+    admission = Admission(1, timeout=60)
+    assert await admission.admit(at_most=0) == 0
+    with pytest.raises(NotAdmitted):
+        await admission.admit(at_most=0)
+
+
+async def test_who_is_admitted_learns_how_long_that_took() -> None:
+    admission = Admission(1, timeout=60)
+    assert await admission.admit() == 0
+    waiting = asyncio.create_task(admission.admit())
+    asyncio.get_running_loop().call_later(0.02, admission.release)
+    assert 0.01 < await waiting < 60
+
+
 async def test_only_so_many_wait_and_those_who_gave_up_are_not_counted() -> None:
     admission = Admission(1, timeout=60, max_waiting=1)
     await admission.admit()

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from src.admission import patience
 from src.config import DatabaseSettings
 from src.connection_pool import ConnectionPool
 from src.database import AutocommitConnection, transaction
@@ -185,6 +186,17 @@ async def test_a_wait_has_an_end(hasty_pool: ConnectionPool, use: Use) -> None:
         await use(hasty_pool, "SELECT 1")
     await hasty_pool.release(held)
     await use(hasty_pool, "SELECT 1")
+
+
+@every_use
+async def test_a_request_without_patience_is_not_kept_waiting(pool: ConnectionPool, use: Use) -> None:
+    held = await pool.acquire()
+    before = patience.set(0)
+    with pytest.raises(PoolTimeoutError):
+        await use(pool, "SELECT 1")
+    await pool.release(held)
+    await use(pool, "SELECT 1")
+    patience.reset(before)
 
 
 @every_use

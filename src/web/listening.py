@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 # Connections that a worker accepts in one turn of its event loop. uvloop's own server accepts one: new clients would
 # wait while others are answered many times. The figures are in tests/benchmarks/README.md.
-_ACCEPTS_PER_TURN = 16
+_ACCEPTS_PER_TURN = 64
 # How long a worker that is ahead leaves new connections to the others, and how often it looks meanwhile whether it is
 # still ahead.
 _HEAD_START_SECONDS, _LOOK_SECONDS = 0.05, 0.001

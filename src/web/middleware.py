@@ -14,6 +14,7 @@ It is no option: nothing else does this work. To see what it gives, measure besi
 """
 
 import asyncio
+import math
 import time
 from asyncio import AbstractEventLoop, CancelledError
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import override
 
 from src.access_log import AccessLog
-from src.admission import Admission, NotAdmitted, TooManyWaiting
+from src.admission import Admission, NotAdmitted, TooManyWaiting, patience
 from src.config import AppSettings, FastPath
 from src.exceptions import AppError, HeadersTooLarge, Overloaded, RequestIncomplete, RequestTimeout, URITooLong
 from src.web import problems, request_context, whole_answers
@@ -231,12 +232,15 @@ class _Exchange(Sender):
     async def _take_place(self, admission: Admission) -> None:
         """Raises `Overloaded`."""
         try:
-            await admission.admit()
+            waited = await admission.admit()
         except NotAdmitted as error:
             if isinstance(error, TooManyWaiting):
                 await asyncio.sleep(_REFUSAL_DELAY)
             raise Overloaded("Try again shortly.") from None
         self._has_place = True
+        if waited:
+            # Otherwise a database that does not answer would keep it waiting twice.
+            patience.set(max(0, self._middleware.settings.place_timeout - waited))
 
     def _release_place(self) -> None:
         if self._admission:
@@ -246,6 +250,7 @@ class _Exchange(Sender):
     def leave(self) -> None:
         """See `src.web.waiting.leave_place`."""
         self._middleware.answer_deadlines.discard(self)
+        patience.set(math.inf)
         if self._has_place:
             self._release_place()
 

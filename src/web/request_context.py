@@ -1,11 +1,13 @@
 """The ids of a request, and the headers that every answer gets."""
 
+import math
 import re
 
 from opentelemetry import trace
 from starlette.types import Scope
 
 from src import log
+from src.admission import patience
 from src.identifiers import new_id
 from src.web import root_path
 
@@ -23,13 +25,15 @@ _REVALIDATE, _DO_NOT_STORE = (_CACHE_CONTROL, b"no-cache"), (_CACHE_CONTROL, NO_
 
 
 def start(scope: Scope, headers: dict[bytes, bytes], root: str) -> str:
-    """Complete the scope with the root path, set the ids for the log, and return the request id."""
+    """Complete the scope with the root path, set the context of the request, and return its id."""
     if root:
         root_path.set_root_path(scope, root)
     offered = headers.get(b"x-request-id")
     request_id = offered.decode() if offered and _REQUEST_ID.fullmatch(offered) else new_id()
     log.request_id.set(request_id)
     log.trace_id.set(_trace_id(scope, headers.get(b"traceparent")))
+    # A pipelined request begins in the context of the one before it.
+    patience.set(math.inf)
     return request_id
 
 

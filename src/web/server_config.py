@@ -1,6 +1,7 @@
 """uvicorn's configuration: the settings of connections, the event loop, and the logging of each process."""
 
 import logging
+import os
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from functools import partial
@@ -25,6 +26,18 @@ class ServerConfig(Config):
     @override
     def get_loop_factory(self) -> Callable[[], AbstractEventLoop]:
         return partial(Loop, self.shares)
+
+    @override
+    def load(self) -> None:
+        """Load the application; each process that serves calls it.
+
+        Of several workers each leads a session, as each process of PostgreSQL does. Outside containers and units of
+        systemd, Linux divides the processors between sessions (autogroup in sched(7)): all workers together would get
+        as much as one connection of a PostgreSQL on the same machine (tests/benchmarks/README.md).
+        """
+        if self.workers > 1:
+            os.setsid()
+        super().load()
 
     @override
     def configure_logging(self) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import copy_context
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,9 @@ import pytest
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import StreamingResponse
 
+from src.admission import patience
 from src.config import AppSettings, DatabaseSettings
+from src.web.waiting import leave_place
 from tests.application import run_application
 from tests.audits.factories import AUDITS
 
@@ -143,6 +146,50 @@ async def test_some_requests_wait_for_a_place_and_the_rest_are_refused(
         assert (response.status_code, response.json()["code"]) == (503, "overloaded")
         leave.set()
         assert [(await request).status_code for request in (holder, waiting)] == [200, 200]
+
+
+async def test_what_a_request_has_waited_for_its_place_is_taken_off_its_wait_for_a_connection(
+    database: DatabaseSettings,
+) -> None:
+    router, entered, leave = APIRouter(prefix=AUDITS), asyncio.Event(), asyncio.Event()
+
+    @router.get("/held")
+    async def held() -> None:
+        entered.set()
+        await leave.wait()
+
+    @router.get("/patience")
+    async def read_patience() -> str:
+        return str(patience.get())
+
+    @router.post("/patience")
+    async def read_patience_with_body(request: Request) -> str:
+        await request.body()
+        return str(patience.get())
+
+    @router.get("/left")
+    async def read_patience_without_place(request: Request) -> str:
+        leave_place(request)
+        return str(patience.get())
+
+    path, context = f"{AUDITS}/patience", copy_context()
+    async with asyncio.timeout(30), run_with(router, database, max_in_flight=1, place_timeout=8) as client:
+        assert (await client.get(path)).json() == (await client.post(path)).json() == "inf"
+        holder = asyncio.create_task(client.get(f"{AUDITS}/held"))
+        await entered.wait()
+        waiting = [
+            asyncio.create_task(client.get(path), context=context),
+            asyncio.create_task(client.post(path)),
+            asyncio.create_task(client.get(f"{AUDITS}/left")),
+        ]
+        asyncio.get_running_loop().call_later(0.1, leave.set)
+        waited, waited_with_body, left = [(await answer).json() for answer in waiting]
+        await holder
+        # In the context of one that has waited, as a pipelined request is.
+        went_on = (await asyncio.create_task(client.get(path), context=context)).json()
+    assert 0 <= float(waited) < 8
+    assert 0 <= float(waited_with_body) < 8
+    assert (left, went_on) == ("inf", "inf")
 
 
 async def test_waiting_for_a_place_counts_against_the_deadline(database: DatabaseSettings) -> None:

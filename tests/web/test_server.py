@@ -21,6 +21,7 @@ from tests import programs
 from tests.application import Log, run_application, run_server, start_server_process
 from tests.audits.factories import AUDITS, audit_body
 from tests.audits.test_list import INSERT_MANY
+from tests.outages import children
 from tests.wire import Connection, connect, head
 
 UNREACHABLE = "postgresql://nobody@127.0.0.1:1/none"
@@ -71,13 +72,26 @@ async def test_every_log_line_is_a_json_object_with_the_required_fields(
 
 
 @pytest.mark.parametrize(
-    ("number", "workers"), [(signal.SIGTERM, "1"), (signal.SIGTERM, "2"), (signal.SIGINT, "1"), (signal.SIGHUP, "1")]
+    ("number", "workers"),
+    [
+        (signal.SIGTERM, "1"),
+        (signal.SIGTERM, "2"),
+        (signal.SIGINT, "1"),
+        (signal.SIGINT, "2"),
+        (signal.SIGHUP, "1"),
+    ],
 )
 async def test_a_signal_stops_the_server_with_status_0(number: signal.Signals, workers: str) -> None:
     async with run_server(UNREACHABLE, WORKERS=workers) as server:
         async with httpx2.AsyncClient(base_url=server.url) as client:
             assert (await client.get("/health/live")).status_code == 200
         assert await server.stop(number) == 0
+
+
+async def test_each_of_several_workers_leads_a_session_so_that_linux_gives_it_a_share_of_its_own() -> None:
+    async with run_server(UNREACHABLE, WORKERS="2") as server:
+        await server.line("Application startup complete", number=2)
+        assert [os.getsid(pid) == pid for pid in children(server.process.pid)].count(True) == 2
 
 
 async def test_new_connections_are_served_while_others_are_busy(
