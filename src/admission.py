@@ -5,8 +5,11 @@ import math
 import time
 from contextvars import ContextVar
 
-patience: ContextVar[float] = ContextVar("patience", default=math.inf)
-"""Seconds that the current request waits for a connection at most: what it has waited for its place is taken off."""
+patience: ContextVar[float] = ContextVar("patience", default=1)
+"""The share of its timeout for which the current request waits for its first connection.
+
+It is 1 if its place was free, and 0 if it has waited for it as long as it could: it never waits for both in full.
+"""
 
 
 class NotAdmitted(Exception):
@@ -31,11 +34,11 @@ class Admission:
         self._max_waiting = max_waiting
         self._waiting = 0
 
-    async def admit(self, at_most: float = math.inf) -> float:
+    async def admit(self, share: float = 1) -> float:
         """Take a place, which `release` gives back. Returns the seconds that this took: 0 if a place was free.
 
-        Raises `NotAdmitted` after `timeout`, or after `at_most` seconds if that is less, or `TooManyWaiting` without a
-        wait. If this raises, even because the caller is cancelled, the caller has no place.
+        Raises `NotAdmitted` after this share of the timeout, or `TooManyWaiting` without a wait. If this raises, even
+        because the caller is cancelled, the caller has no place.
         """
         # It is also locked while callers wait: a place that has just become free belongs to one of them.
         if not self._places.locked():
@@ -46,7 +49,7 @@ class Admission:
         self._waiting += 1
         started = time.monotonic()
         try:
-            async with asyncio.timeout(min(self._timeout, at_most)):
+            async with asyncio.timeout(self._timeout * share):
                 await self._places.acquire()
             return time.monotonic() - started
         except TimeoutError:

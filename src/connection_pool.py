@@ -109,6 +109,8 @@ class ConnectionPool:
             await self._admission.admit(patience.get())
         except NotAdmitted:
             raise PoolTimeoutError("every connection is in use") from None
+        # What comes after the first one is work that has begun.
+        patience.set(1)
 
     def _give_up_one(self) -> None:
         """Give a connection that is kept here back to SQLAlchemy's pool."""

@@ -82,17 +82,18 @@ async def test_a_wait_has_an_end() -> None:
     await admission.admit()
 
 
-async def test_a_caller_with_less_patience_gives_up_earlier() -> None:
+async def test_a_caller_may_wait_for_a_share_of_the_time() -> None:
     admission = Admission(1, timeout=60)
-    assert await admission.admit(at_most=0) == 0
+    assert await admission.admit(share=0) == 0
     with pytest.raises(NotAdmitted):
-        await admission.admit(at_most=0)
+        await admission.admit(share=0)
 
 
 async def test_who_is_admitted_learns_how_long_that_took() -> None:
     admission = Admission(1, timeout=60)
     assert await admission.admit() == 0
     waiting = asyncio.create_task(admission.admit())
+    await asyncio.sleep(0)
     asyncio.get_running_loop().call_later(0.02, admission.release)
     assert 0.01 < await waiting < 60
 

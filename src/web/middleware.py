@@ -14,7 +14,6 @@ It is no option: nothing else does this work. To see what it gives, measure besi
 """
 
 import asyncio
-import math
 import time
 from asyncio import AbstractEventLoop, CancelledError
 from collections.abc import Sequence
@@ -240,7 +239,7 @@ class _Exchange(Sender):
         self._has_place = True
         if waited:
             # Otherwise a database that does not answer would keep it waiting twice.
-            patience.set(max(0, self._middleware.settings.place_timeout - waited))
+            patience.set(max(0, 1 - waited / self._middleware.settings.place_timeout))
 
     def _release_place(self) -> None:
         if self._admission:
@@ -250,7 +249,7 @@ class _Exchange(Sender):
     def leave(self) -> None:
         """See `src.web.waiting.leave_place`."""
         self._middleware.answer_deadlines.discard(self)
-        patience.set(math.inf)
+        patience.set(1)
         if self._has_place:
             self._release_place()
 

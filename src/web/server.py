@@ -128,11 +128,12 @@ class _Supervisor(Multiprocess):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
 
-    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        """Pass the signal on: a worker that gets SIGINT a second time stops at once."""
         self.should_exit.set()
         for process in self.processes:
             if process.pid and process.exitcode is None:
-                os.kill(process.pid, signal.SIGTERM)
+                os.kill(process.pid, number)
 
 
 async def _stop_without_parent(parent: int) -> None:

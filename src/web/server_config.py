@@ -31,11 +31,11 @@ class ServerConfig(Config):
     def load(self) -> None:
         """Load the application; each process that serves calls it.
 
-        Of several workers each leads a session, as each process of PostgreSQL does. Outside containers and units of
-        systemd, Linux divides the processors between sessions (autogroup in sched(7)): all workers together would get
-        as much as one connection of a PostgreSQL on the same machine (tests/benchmarks/README.md).
+        Of several workers each leads a session, as each process of PostgreSQL does. Where control groups do not divide
+        the processors, Linux divides them between sessions (autogroup in sched(7)): all workers together would get as
+        much as one connection of a PostgreSQL on the same machine (tests/benchmarks/README.md).
         """
-        if self.workers > 1:
+        if self.settings.workers > 1:
             os.setsid()
         super().load()
 

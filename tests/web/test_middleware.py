@@ -148,7 +148,7 @@ async def test_some_requests_wait_for_a_place_and_the_rest_are_refused(
         assert [(await request).status_code for request in (holder, waiting)] == [200, 200]
 
 
-async def test_what_a_request_has_waited_for_its_place_is_taken_off_its_wait_for_a_connection(
+async def test_a_request_that_has_waited_for_its_place_waits_less_for_a_connection(
     database: DatabaseSettings,
 ) -> None:
     router, entered, leave = APIRouter(prefix=AUDITS), asyncio.Event(), asyncio.Event()
@@ -174,7 +174,7 @@ async def test_what_a_request_has_waited_for_its_place_is_taken_off_its_wait_for
 
     path, context = f"{AUDITS}/patience", copy_context()
     async with asyncio.timeout(30), run_with(router, database, max_in_flight=1, place_timeout=8) as client:
-        assert (await client.get(path)).json() == (await client.post(path)).json() == "inf"
+        assert (await client.get(path)).json() == (await client.post(path)).json() == "1"
         holder = asyncio.create_task(client.get(f"{AUDITS}/held"))
         await entered.wait()
         waiting = [
@@ -182,14 +182,17 @@ async def test_what_a_request_has_waited_for_its_place_is_taken_off_its_wait_for
             asyncio.create_task(client.post(path)),
             asyncio.create_task(client.get(f"{AUDITS}/left")),
         ]
-        asyncio.get_running_loop().call_later(0.1, leave.set)
+        # All three wait for a place by then: nothing on their way takes real time.
+        for _ in range(100):
+            await asyncio.sleep(0)
+        leave.set()
         waited, waited_with_body, left = [(await answer).json() for answer in waiting]
         await holder
         # In the context of one that has waited, as a pipelined request is.
         went_on = (await asyncio.create_task(client.get(path), context=context)).json()
-    assert 0 <= float(waited) < 8
-    assert 0 <= float(waited_with_body) < 8
-    assert (left, went_on) == ("inf", "inf")
+    assert 0 <= float(waited) < 1
+    assert 0 <= float(waited_with_body) < 1
+    assert (left, went_on) == ("1", "1")
 
 
 async def test_waiting_for_a_place_counts_against_the_deadline(database: DatabaseSettings) -> None:
