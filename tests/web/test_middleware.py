@@ -66,6 +66,18 @@ async def run_with(router: APIRouter, database: DatabaseSettings, **changes: Any
         yield client
 
 
+def add_held_route(router: APIRouter) -> tuple[asyncio.Event, asyncio.Event]:
+    """Add `GET /held`, which sets the first event when a request has its place, and keeps it until the second."""
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    @router.get("/held")
+    async def held() -> None:
+        entered.set()
+        await leave.wait()
+
+    return entered, leave
+
+
 async def test_a_late_answer_is_504_but_one_that_has_begun_may_take_longer(
     database: DatabaseSettings,
 ) -> None:
@@ -129,12 +141,8 @@ async def test_requests_above_the_limit_are_503_and_other_groups_are_served(
 async def test_some_requests_wait_for_a_place_and_the_rest_are_refused(
     database: DatabaseSettings,
 ) -> None:
-    router, entered, leave = APIRouter(prefix=AUDITS), asyncio.Event(), asyncio.Event()
-
-    @router.get("/held")
-    async def held() -> None:
-        entered.set()
-        await leave.wait()
+    router = APIRouter(prefix=AUDITS)
+    entered, leave = add_held_route(router)
 
     limits = {"max_in_flight": 1, "max_waiting": 1, "place_timeout": 5}
     async with asyncio.timeout(10), run_with(router, database, **limits) as client:
@@ -151,12 +159,8 @@ async def test_some_requests_wait_for_a_place_and_the_rest_are_refused(
 async def test_a_request_that_has_waited_for_its_place_waits_less_for_a_connection(
     database: DatabaseSettings,
 ) -> None:
-    router, entered, leave = APIRouter(prefix=AUDITS), asyncio.Event(), asyncio.Event()
-
-    @router.get("/held")
-    async def held() -> None:
-        entered.set()
-        await leave.wait()
+    router = APIRouter(prefix=AUDITS)
+    entered, leave = add_held_route(router)
 
     @router.get("/patience")
     async def read_patience() -> str:
@@ -196,12 +200,8 @@ async def test_a_request_that_has_waited_for_its_place_waits_less_for_a_connecti
 
 
 async def test_waiting_for_a_place_counts_against_the_deadline(database: DatabaseSettings) -> None:
-    router, entered, leave = APIRouter(prefix=AUDITS), asyncio.Event(), asyncio.Event()
-
-    @router.get("/held")
-    async def held() -> None:
-        entered.set()
-        await leave.wait()
+    router = APIRouter(prefix=AUDITS)
+    entered, leave = add_held_route(router)
 
     @router.get("/never")
     async def never() -> None:

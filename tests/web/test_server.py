@@ -88,6 +88,17 @@ async def test_a_signal_stops_the_server_with_status_0(number: signal.Signals, w
         assert await server.stop(number) == 0
 
 
+async def test_a_second_sigint_stops_workers_that_wait_for_a_client() -> None:
+    times = {"REQUEST_BODY_TIMEOUT": "40", "REQUEST_TIMEOUT": "50", "GRACEFUL_SHUTDOWN_SECONDS": "60"}
+    async with run_server(UNREACHABLE, WORKERS="2", **times) as server, connect(server.url) as slow:
+        await slow.send(head("POST", AUDITS, "Content-Type: application/json", "Content-Length: 2") + b"{")
+        async with httpx2.AsyncClient(base_url=server.url) as client:
+            assert (await client.get("/health/live")).status_code == 200
+        server.process.send_signal(signal.SIGINT)
+        await server.line("Waiting for connections to close|Waiting for background tasks")
+        assert await server.stop(signal.SIGINT) == 0
+
+
 async def test_each_of_several_workers_leads_a_session_so_that_linux_gives_it_a_share_of_its_own() -> None:
     async with run_server(UNREACHABLE, WORKERS="2") as server:
         await server.line("Application startup complete", number=2)
